@@ -1,0 +1,279 @@
+"""Every option, once: command-line flags, keyword arguments and their checks come from here.
+
+Each field carries its help text, flag and bounds as metadata; ``cli/flags.py`` turns the classes
+into Typer options, and ``__post_init__`` checks values however they arrived.
+"""
+
+import math
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path, PurePath
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+from vidcaption.errors import UsageError
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    flag: str | None = None,
+    short: str | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    above: float | None = None,
+) -> Any:
+    """A dataclass field with what its flag and check need. Bounds are inclusive but ``above``."""
+    metadata = {
+        "help": help,
+        "flag": flag,
+        "short": short,
+        "at_least": at_least,
+        "at_most": at_most,
+        "above": above,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def flag_of(f: Field[Any]) -> str:
+    """The long flag of a field: ``--window`` for ``window_s``."""
+    flag: str | None = f.metadata["flag"]
+    return flag or "--" + f.name.removesuffix("_s").replace("_", "-")
+
+
+def choices_of(f: Field[Any]) -> tuple[str, ...]:
+    """The allowed words of a ``Literal`` field, or nothing."""
+    return get_args(f.type) if get_origin(f.type) is Literal else ()
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether ``value`` is of type ``kind``; a whole number is a float too, a bool is neither."""
+    if get_origin(kind) is UnionType:
+        return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        inner = get_args(kind)
+        return (
+            isinstance(value, tuple) and len(value) == len(inner) and all(map(_fits, value, inner))
+        )
+    if kind is int or kind is float:
+        return isinstance(value, int if kind is int else int | float) and not isinstance(
+            value, bool
+        )
+    return isinstance(value, kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Base: checks each field against the bounds in its metadata. Raises UsageError."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            choices = choices_of(f)
+            if choices:
+                if value not in choices:
+                    raise UsageError(f"{flag_of(f)} is {value!r}; allowed are {', '.join(choices)}")
+            elif not _fits(value, f.type):
+                kind = (
+                    "a whole number" if f.type is int else getattr(f.type, "__name__", str(f.type))
+                )
+                raise UsageError(f"{flag_of(f)} is {value!r}; it must be {kind}")
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                self._check_bounds(f, value)
+
+    @staticmethod
+    def _check_bounds(f: Field[Any], value: float) -> None:
+        low, high, above = (f.metadata[key] for key in ("at_least", "at_most", "above"))
+        if (
+            not math.isfinite(value)
+            or (low is not None and value < low)
+            or (high is not None and value > high)
+            or (above is not None and value <= above)
+        ):
+            wanted = [f"at least {low:g}"] if low is not None else []
+            wanted += [f"above {above:g}"] if above is not None else []
+            wanted += [f"at most {high:g}"] if high is not None else []
+            raise UsageError(
+                f"{flag_of(f)} is {value:g}; it must be {' and '.join(wanted) or 'finite'}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(Options):
+    """How words are chosen."""
+
+    beam: int = option(3, "Hypotheses kept per window; 1 is greedy.", at_least=1, at_most=50)
+    max_words: int = option(20, "Longest caption, in words.", at_least=1, at_most=100)
+    min_words: int = option(3, "Shortest caption, in words.", at_least=0, at_most=100)
+    length_penalty: float = option(
+        0.7, "Hypotheses are ranked by log-probability / words ** this.", at_least=0, at_most=5
+    )
+    no_repeat_ngram: int = option(
+        3,
+        "No run of this many words occurs twice in a caption; 0 allows it.",
+        at_least=0,
+        at_most=20,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_words > self.max_words:
+            raise UsageError(
+                f"--min-words is {self.min_words} and --max-words is {self.max_words}; "
+                "the first must not exceed the second"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionOptions(SearchOptions):
+    """How a video is cut into windows and captioned. These options decide the text."""
+
+    window_s: float = option(4.0, "Seconds per window.", at_least=0.1, at_most=3600)
+    stride_s: float | None = option(
+        None, "Seconds from one window's start to the next; the window's length unless given.",
+        at_least=0.1, at_most=3600,
+    )  # fmt: skip
+    segment: Literal["fixed", "scenes"] = option(
+        "fixed", "Cut at fixed times, or where the scene changes."
+    )
+    frames: int = option(8, "Frames looked at per window.", at_least=1, at_most=64)
+    start_s: float = option(0.0, "Caption from this second on.", at_least=0)
+    end_s: float | None = option(None, "Caption up to this second.", above=0)
+    merge: bool = option(True, "Join consecutive segments with the same caption.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.end_s is not None and self.end_s <= self.start_s:
+            raise UsageError(
+                f"--end is {self.end_s:g}; it must be after --start, which is {self.start_s:g}"
+            )
+        if self.stride_s is not None and self.segment == "scenes":
+            raise UsageError("--stride has no meaning with --segment scenes; leave one of them out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions(Options):
+    """Where the network runs, and how."""
+
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "auto", "Number format of the network; auto takes the fastest that is safe on the device."
+    )
+    threads: int | None = option(
+        None, "CPU threads; PyTorch's choice unless given.", at_least=1, at_most=256
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions(DeviceOptions):
+    """Where the model runs. These options change the speed, not the text."""
+
+    batch_size: int = option(8, "Windows per batch.", at_least=1, at_most=1024)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(Options):
+    """What is written, and where: next to each input unless told otherwise."""
+
+    srt: bool = option(False, "Write SubRip subtitles.")
+    vtt: bool = option(False, "Write WebVTT subtitles.")
+    json: bool = option(False, "Write all there is: video, model, options, words with probability.")
+    jsonl: bool = option(False, "Write one JSON object per line.")
+    tsv: bool = option(False, "Write tab-separated values, times in milliseconds.")
+    csv: bool = option(False, "Write comma-separated values.")
+    txt: bool = option(False, "Write readable lines.")
+    output: str | None = option(
+        None, "Write one file, in the format its suffix names; - is standard output.", short="-o"
+    )
+    out_dir: Path | None = option(None, "Write under this folder, in the same tree as the inputs.")
+
+    @classmethod
+    def known_formats(cls) -> tuple[str, ...]:
+        """The formats that have a flag."""
+        return tuple(f.name for f in fields(cls) if f.type is bool)
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats asked for, by flag or by the suffix of ``output``; none is readable lines."""
+        asked = tuple(name for name in self.known_formats() if getattr(self, name))
+        if asked or self.output is None or self.output == "-":
+            return asked
+        return (PurePath(self.output).suffix.lower().removeprefix("."),)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output is not None and self.out_dir is not None:
+            raise UsageError("--output and --out-dir contradict each other; leave one of them out")
+        if self.out_dir is not None and not self.formats:
+            raise UsageError("--out-dir is given without a format; add one, such as --srt")
+        if self.output is not None and len(self.formats) > 1:
+            raise UsageError(
+                f"--output holds one format and {len(self.formats)} are asked for; "
+                "leave --output out to write each next to its input, or use --out-dir"
+            )
+        if not set(self.formats) <= set(self.known_formats()):
+            raise UsageError(
+                f"--output is {self.output!r} and its suffix names no format; end it in one of "
+                f".{', .'.join(self.known_formats())}, or add a format, such as --srt"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoiceOptions(Options):
+    """What is said on standard error. Standard output carries results only."""
+
+    quiet: bool = option(False, "Say nothing but failures.", short="-q")
+    verbose: bool = option(False, "Say more: the model, the device, each video.", short="-v")
+    progress: Literal["auto", "on", "off"] = option(
+        "auto", "Draw a progress bar; auto draws it on a terminal."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose contradict each other; leave one of them out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Options):
+    """How a model is trained: first on a frozen CNN's cached features, then end to end."""
+
+    epochs: int = option(8, "Epochs with the CNN frozen.", at_least=0, at_most=1000)
+    finetune_epochs: int = option(
+        4, "Epochs after those that train the CNN too.", at_least=0, at_most=1000
+    )
+    batch: int = option(64, "Samples per step.", flag="--batch-size", at_least=1, at_most=4096)
+    finetune_batch: int = option(
+        32,
+        "Samples per step when the CNN trains too.",
+        flag="--finetune-batch-size",
+        at_least=1,
+        at_most=4096,
+    )
+    frames: int = option(
+        4, "Most frames per clip; batches draw 1, 2, 4... up to it.", at_least=1, at_most=64
+    )
+    finetune_frames: int = option(
+        2, "Most frames per clip when the CNN trains too.", at_least=1, at_most=64
+    )
+    captions: int = option(5, "Captions drawn per sample and epoch.", at_least=1, at_most=100)
+    min_count: int = option(5, "A word seen fewer times is unknown.", at_least=1)
+    optimizer: Literal["adamw", "adam", "adagrad"] = option("adamw", "Kind of optimizer.")
+    lr: float = option(8e-4, "Highest learning rate.", above=0, at_most=1)
+    finetune_lr: float = option(3e-4, "The same when the CNN trains too.", above=0, at_most=1)
+    backbone_lr: float = option(1e-4, "The CNN's own highest learning rate.", above=0, at_most=1)
+    warmup: float = option(0.05, "Share of steps in which the rate rises; after them it falls.",
+                           at_least=0, at_most=1)  # fmt: skip
+    weight_decay: float = option(0.01, "AdamW's weight decay.", at_least=0, at_most=1)
+    label_smoothing: float = option(
+        0.1, "Probability spread over all words.", at_least=0, at_most=0.9
+    )
+    clip_norm: float = option(1.0, "Longest gradient.", above=0)
+    select: Literal["cider", "loss"] = option(
+        "cider", "Dev score by which the best epoch is chosen."
+    )
+    patience: int = option(3, "Epochs without a better dev score that end a stage.", at_least=1)
+    workers: int = option(
+        1, "Processes that load clips; 0 loads them in the main one.", at_least=0, at_most=64
+    )
+    seed: int = option(1, "Start of all random numbers.", at_least=0)

@@ -1,0 +1,73 @@
+"""The values that flow from reader to writer. Times are PTS seconds from the stream's start."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a container says of its video stream, without decoding it.
+
+    ``width`` and ``height`` are pixels as displayed, after ``rotation`` (degrees clockwise: 0, 90,
+    180 or 270). ``duration_s``, ``fps`` (average) and ``frames`` (an estimate) are None where the
+    container does not say. A still image has ``duration_s`` None and ``frames`` 1.
+    """
+
+    path: str
+    codec: str
+    width: int
+    height: int
+    rotation: int
+    duration_s: float | None
+    fps: float | None
+    frames: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One decoded picture. ``image``: (H, W, 3) uint8 RGB; ``pts_s``: seconds from stream start."""
+
+    pts_s: float
+    image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time to be captioned, and the times in it at which frames are sampled.
+
+    ``start_s <= times_s[0] <= ... <= times_s[-1] < end_s``, all in seconds.
+    """
+
+    start_s: float
+    end_s: float
+    times_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """A span with its sampled frames, in time order; at least one frame."""
+
+    start_s: float
+    end_s: float
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a caption and the probability the model gave it, in [0, 1]."""
+
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One timed caption. ``score`` is the mean log-probability of its words, at most 0."""
+
+    start_s: float
+    end_s: float
+    text: str
+    score: float
+    words: tuple[Word, ...] = ()
