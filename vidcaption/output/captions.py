@@ -1,0 +1,42 @@
+"""The captions of one video: what the library returns and what the formats write."""
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from vidcaption.options import CaptionOptions
+from vidcaption.output.formats import format_named
+from vidcaption.output.write import write_atomic
+from vidcaption.types import Segment, VideoInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which model wrote the captions. ``sha256``: 64 lower-case hexadecimal digits."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """Everything said about one video. ``corrupt`` counts the broken packets that were skipped."""
+
+    video: VideoInfo
+    model: ModelInfo
+    options: CaptionOptions
+    segments: tuple[Segment, ...]
+    corrupt: int = 0
+
+    def render(self, format: str) -> str:
+        """The text of a file in ``format``, such as ``"srt"``. Raises UsageError if unknown."""
+        return format_named(format)(self)
+
+    def save(self, path: str | PathLike[str], format: str | None = None) -> None:
+        """Write to ``path`` at one stroke, in ``format`` or the one its suffix names.
+
+        Raises UsageError for an unknown format or suffix, OutputError if it cannot be written.
+        """
+        path = Path(path)
+        name = format or path.suffix.removeprefix(".").lower() or path.name
+        write_atomic(path, self.render(name))

@@ -1,0 +1,224 @@
+"""Captions as text: one pure function per format, and several videos in one stream.
+
+Every text can be encoded as UTF-8, has ``\\n`` line ends, reads the same in every locale and is
+safe to print on a terminal. JSON and JSONL keep texts and paths exactly (an escape stands for its
+character); the others show a text as one line, with ``\\uXXXX`` for what could drive a terminal.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import srt
+
+from vidcaption.errors import UsageError
+from vidcaption.output.layout import cues
+from vidcaption.output.text import milliseconds, one_line, printable
+from vidcaption.types import Segment
+
+if TYPE_CHECKING:
+    from vidcaption.output.captions import Captions
+
+SCHEMA_VERSION = 1  # of schema.json; goes up when a reader of the old form would fail
+
+CSV_HEADER = ("video", "start", "end", "text", "score")
+TSV_HEADER = ("start", "end", "text")
+
+
+def format_named(name: str) -> Callable[[Captions], str]:
+    """The function that renders the format. Raises UsageError if there is none of that name."""
+    if name not in FORMATS:
+        raise UsageError(f"{name!r} is not a caption format; known are {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def render_many(format: str, captions: Iterable[Captions]) -> Iterator[str]:
+    """Several videos in one stream, as pieces of text to be written one after the other.
+
+    ``json`` becomes one array; ``csv`` and ``tsv`` have one header, and ``tsv`` a first column
+    ``video``; ``txt`` has the video's path above its lines. The shape is the same for any number of
+    videos, none and one included. Raises UsageError, before anything is read from ``captions``, for
+    an unknown format and for one that can hold a single video only.
+    """
+    format_named(format)
+    if format not in _STREAMS:
+        raise UsageError(
+            f"{format} holds one video only; allowed for several in one output are "
+            f"{', '.join(_STREAMS)}, or write one file per video with --out-dir"
+        )
+    return _STREAMS[format](captions)
+
+
+def txt_line(segment: Segment) -> str:
+    """``[00:00.000 --> 00:04.000] text``, without a line end; hours are shown from the first on."""
+    start, end = (
+        _clock(milliseconds(seconds)).removeprefix("00:")
+        for seconds in (segment.start_s, segment.end_s)
+    )
+    return f"[{start} --> {end}] {one_line(segment.text)}"
+
+
+def _srt(captions: Captions) -> str:
+    subtitles = (
+        srt.Subtitle(
+            index,
+            timedelta(milliseconds=cue.start_ms),
+            timedelta(milliseconds=cue.end_ms),
+            # SRT has no escapes, and some players take any line with this arrow for a timing.
+            "\n".join(cue.lines).replace("-->", "→"),
+        )
+        for index, cue in enumerate(cues(captions.segments, captions.video.duration_s), start=1)
+    )
+    text: str = srt.compose(subtitles, reindex=False)
+    return text
+
+
+def _vtt(captions: Captions) -> str:
+    parts = ["WEBVTT\n"]
+    for cue in cues(captions.segments, captions.video.duration_s):
+        text = html.escape("\n".join(cue.lines), quote=False)
+        parts.append(f"{_clock(cue.start_ms)} --> {_clock(cue.end_ms)}\n{text}\n")
+    return "\n".join(parts)
+
+
+def _json(captions: Captions) -> str:
+    document = {
+        "schema": SCHEMA_VERSION,
+        "video": asdict(captions.video),
+        "model": asdict(captions.model),
+        "options": asdict(captions.options),
+        "corrupt": captions.corrupt,
+        "segments": [_segment(segment) for segment in captions.segments],
+    }
+    return _dumps(document, indent=2) + "\n"
+
+
+def _jsonl(captions: Captions) -> str:
+    rows = ({"video": captions.video.path, **_segment(segment)} for segment in captions.segments)
+    return "".join(_dumps(row) + "\n" for row in rows)
+
+
+def _tsv(captions: Captions) -> str:
+    return _tab_line(TSV_HEADER) + "".join(map(_tab_line, _tsv_rows(captions)))
+
+
+def _csv(captions: Captions) -> str:
+    return _comma_lines([CSV_HEADER]) + _csv_body(captions)
+
+
+def _txt(captions: Captions) -> str:
+    return "".join(txt_line(segment) + "\n" for segment in captions.segments)
+
+
+FORMATS: dict[str, Callable[[Captions], str]] = {
+    "srt": _srt,
+    "vtt": _vtt,
+    "json": _json,
+    "jsonl": _jsonl,
+    "tsv": _tsv,
+    "csv": _csv,
+    "txt": _txt,
+}
+
+
+def _json_stream(captions: Iterable[Captions]) -> Iterator[str]:
+    before = "[\n"
+    for each in captions:
+        yield before + _json(each).rstrip("\n")
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def _tsv_stream(captions: Iterable[Captions]) -> Iterator[str]:
+    yield _tab_line(("video", *TSV_HEADER))
+    for each in captions:
+        path = printable(each.video.path)
+        yield "".join(_tab_line((path, *row)) for row in _tsv_rows(each))
+
+
+def _csv_stream(captions: Iterable[Captions]) -> Iterator[str]:
+    yield _comma_lines([CSV_HEADER])
+    yield from map(_csv_body, captions)
+
+
+def _txt_stream(captions: Iterable[Captions]) -> Iterator[str]:
+    before = ""
+    for each in captions:
+        yield f"{before}{printable(each.video.path)}:\n{_txt(each)}"
+        before = "\n"
+
+
+_STREAMS: dict[str, Callable[[Iterable[Captions]], Iterator[str]]] = {
+    "json": _json_stream,
+    "jsonl": lambda captions: map(_jsonl, captions),
+    "tsv": _tsv_stream,
+    "csv": _csv_stream,
+    "txt": _txt_stream,
+}
+
+
+def _segment(segment: Segment) -> dict[str, Any]:
+    return {
+        "start": milliseconds(segment.start_s) / 1000,
+        "end": milliseconds(segment.end_s) / 1000,
+        "text": segment.text,
+        "score": round(segment.score, 4),
+        "words": [
+            {"text": word.text, "probability": round(word.probability, 4)} for word in segment.words
+        ],
+    }
+
+
+def _dumps(value: dict[str, Any], indent: int | None = None) -> str:
+    """JSON that keeps letters of all scripts readable but escapes what ``printable`` does.
+
+    The line breaks are those of the indentation alone: inside strings JSON escapes them.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _tsv_rows(captions: Captions) -> Iterator[tuple[str, str, str]]:
+    """Whole milliseconds: no decimal point that a spreadsheet could read as a thousands mark."""
+    for segment in captions.segments:
+        start, end = milliseconds(segment.start_s), milliseconds(segment.end_s)
+        yield str(start), str(end), one_line(segment.text)
+
+
+def _tab_line(cells: Sequence[str]) -> str:
+    """The cells hold no tab and no line break: ``printable`` has escaped them."""
+    return "\t".join(cells) + "\n"
+
+
+def _csv_body(captions: Captions) -> str:
+    return _comma_lines(
+        (
+            printable(captions.video.path),
+            f"{milliseconds(segment.start_s) / 1000:.3f}",
+            f"{milliseconds(segment.end_s) / 1000:.3f}",
+            one_line(segment.text),
+            f"{segment.score:.4f}",
+        )
+        for segment in captions.segments
+    )
+
+
+def _comma_lines(rows: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _clock(ms: int) -> str:
+    """``HH:MM:SS.mmm``."""
+    seconds, ms = divmod(ms, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{seconds:02}.{ms:03}"

@@ -1,0 +1,39 @@
+"""Equal captions in a row joined into one."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from vidcaption.types import Segment
+
+# Window bounds are sums of floats, so ends and starts that are meant to touch may miss by a little.
+TOUCH_S = 0.001
+
+
+def merge_equal(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """Join consecutive segments with equal text that overlap or lie at most ``TOUCH_S`` apart.
+
+    A joined segment runs from the first start to the last end and has the words of the part with
+    the best score. Its own score is the mean over all words of all parts, which is the mean of the
+    parts' scores, as equal texts have equally many words. Streams: holds one segment at a time.
+    """
+    merged: Segment | None = None
+    best = total = 0.0
+    parts = 0
+    for segment in segments:
+        if (
+            merged is not None
+            and segment.text == merged.text
+            and segment.start_s <= merged.end_s + TOUCH_S
+        ):
+            parts += 1
+            total += segment.score
+            words = segment.words if segment.score > best else merged.words
+            best = max(best, segment.score)
+            end_s = max(merged.end_s, segment.end_s)
+            merged = replace(merged, end_s=end_s, score=total / parts, words=words)
+        else:
+            if merged is not None:
+                yield merged
+            merged, parts, best, total = segment, 1, segment.score, segment.score
+    if merged is not None:
+        yield merged

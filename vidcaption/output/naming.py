@@ -1,0 +1,87 @@
+"""Where each input's outputs go: decided from the whole list, so the order of work is free."""
+
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count, takewhile
+from pathlib import Path
+
+
+def output_paths(
+    inputs: Iterable[Path],
+    formats: Sequence[str],
+    out_dir: Path | None = None,
+    roots: Mapping[Path, Path] | None = None,
+) -> dict[Path, dict[str, Path]]:
+    """For each input its output path in each format; no two are the same, and none is an input.
+
+    Outputs stand next to their input, or below ``out_dir``: at the path relative to the folder that
+    the input was found under, which ``roots`` holds, or by name alone for an input that ``roots``
+    does not hold. Inputs that would share a place are told apart by the folders in which they
+    differ (``a/x.srt`` and ``b/x.srt``).
+
+    ``x.mp4`` and ``x.mkv`` become ``x.srt`` and ``x.mkv.srt``: the first in natural order, an mp4
+    before all others, leaves its suffix out. If even that name is taken, a number is added
+    (``x.mkv.2.srt``). Names that differ only in case count as the same. Nothing is read from disk.
+    """
+    ordered = sorted(set(inputs), key=_precedence)
+    places = {path: path for path in ordered}
+    if out_dir is not None:
+        places = _mirrored(ordered, out_dir, roots or {})
+    taken = {_identity(path) for path in ordered}
+    found = {}
+    for path in ordered:
+        for name in _names(path):
+            outputs = {format: places[path].with_name(f"{name}.{format}") for format in formats}
+            wanted = {_identity(output) for output in outputs.values()}
+            if taken.isdisjoint(wanted):
+                break
+        taken |= wanted
+        found[path] = outputs
+    return found
+
+
+def natural_key(path: Path) -> tuple[list[str | int], str]:
+    """Sort key: ``clip2`` before ``clip10``, case aside; the path itself settles ties."""
+    parts = re.split("([0-9]+)", str(path).casefold())
+    return [int(part) if part.isdecimal() and part.isascii() else part for part in parts], str(path)
+
+
+def _precedence(path: Path) -> tuple[bool, tuple[list[str | int], str]]:
+    return path.suffix.lower() != ".mp4", natural_key(path)
+
+
+def _names(path: Path) -> Iterator[str]:
+    yield path.stem
+    yield path.name
+    yield from (f"{path.name}.{number}" for number in count(2))
+
+
+def _mirrored(paths: Iterable[Path], out_dir: Path, roots: Mapping[Path, Path]) -> dict[Path, Path]:
+    """Where each path would lie below ``out_dir``."""
+    sharing: defaultdict[str, list[Path]] = defaultdict(list)
+    places = {}
+    for path in paths:
+        root = roots.get(path, path.parent)
+        places[path] = out_dir / _absolute(path).relative_to(_absolute(root))
+        sharing[_identity(places[path])].append(path)
+    for twins in sharing.values():
+        if len(twins) > 1:
+            # Without the first part, the root or drive, which would lead out of out_dir.
+            folders = [_absolute(path.parent).parts[1:] for path in twins]
+            levels = zip(*folders, strict=False)
+            common = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
+            for path, folder in zip(twins, folders, strict=True):
+                places[path] = out_dir.joinpath(*folder[common:], path.name)
+    return places
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))
+
+
+def _identity(path: Path) -> str:
+    """Equal for paths that some file system takes for the same."""
+    return unicodedata.normalize("NFC", str(_absolute(path)).casefold())

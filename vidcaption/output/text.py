@@ -1,0 +1,27 @@
+"""Text from outside (vocabularies, file names) made safe to show, and seconds made whole."""
+
+import re
+
+# What can act instead of being shown: C0 and C1 controls (escape sequences), marks and overrides of
+# direction, line separators, a byte order mark; and lone surrogates, which UTF-8 cannot encode.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    r"""``text`` with every character that could drive a terminal written as ``\uXXXX``.
+
+    The result is one line and can be encoded as UTF-8.
+    """
+    return _UNSAFE.sub(lambda unsafe: f"\\u{ord(unsafe[0]):04x}", text)
+
+
+def one_line(text: str) -> str:
+    """``printable`` text with each run of white space, line breaks included, as one space."""
+    return printable(" ".join(text.split()))
+
+
+def milliseconds(seconds: float) -> int:
+    """The nearest whole millisecond: the one rounding that all formats share."""
+    return round(seconds * 1000)

@@ -1,0 +1,63 @@
+"""Files that are there whole or not at all."""
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from vidcaption.errors import OutputError
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, so that a reader sees the old file or the new one, never a part.
+
+    Missing folders are made. A symbolic link stays, and its target is written. An existing file
+    keeps its mode, a new one gets the usual one. A device or pipe is written to as it is. Raises
+    OutputError if it cannot be written; an old file is then as it was, and no part of a new one is
+    left.
+    """
+    # A file name that is not UTF-8 reaches us with lone surrogates: escape them rather than fail.
+    data = text.encode("utf-8", "backslashreplace")
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)  # replacing /dev/null by a file would harm the machine
+        else:
+            _replace(Path(os.path.realpath(path)), data)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror}); "
+            "choose another place with --output or --out-dir"
+        ) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    # Refused here, as replacing the file would get around its own write protection.
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    # Not derived from the name, which may already be as long as the file system allows.
+    temporary = path.with_name(f".vidcaption-{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name survive a power cut, where the system can: Windows cannot open a folder."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
