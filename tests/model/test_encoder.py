@@ -1,0 +1,69 @@
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from vidcaption.errors import ModelError
+from vidcaption.model.config import ModelConfig
+from vidcaption.model.encoder import TRUNKS, Encoder
+
+
+@pytest.fixture(scope="module")
+def mobilenet():
+    """A torchvision classifier whose batch norms are not the identity."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torchvision.models.mobilenet_v2()
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.2, 0.2)
+                module.running_var.uniform_(0.5, 1.5)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def weights(mobilenet, tmp_path_factory):
+    path = tmp_path_factory.mktemp("backbone") / "mobilenet.safetensors"
+    save_file(mobilenet.state_dict(), path)
+    return path
+
+
+def test_gives_the_classifiers_own_feature_maps(mobilenet, weights):
+    config = ModelConfig(image_size=96, grid=3)
+    encoder = Encoder(config).eval()
+    encoder.load_imagenet(weights)
+    images = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (config.mean, config.std))
+    with torch.inference_mode():
+        expected = mobilenet.features((images / 255 - mean) / std)
+        got = encoder(images)
+    assert got.shape == (2, 9, 1280)
+    torch.testing.assert_close(got, expected.flatten(2).transpose(1, 2), rtol=1e-3, atol=1e-3)
+
+
+def test_a_grid_of_one_is_the_mean_of_the_map(weights):
+    images = torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8)
+    pooled, grid = (Encoder(ModelConfig(image_size=96, grid=n)).eval() for n in (1, 3))
+    for encoder in (pooled, grid):
+        encoder.load_imagenet(weights)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            pooled(images), grid(images).mean(1, keepdim=True), rtol=1e-3, atol=1e-3
+        )
+
+
+@pytest.mark.parametrize("backbone", TRUNKS)
+def test_every_backbone_runs(backbone):
+    encoder = Encoder(ModelConfig(backbone=backbone, image_size=96, grid=2)).eval()
+    with torch.inference_mode():
+        features = encoder(torch.zeros(1, 3, 96, 96, dtype=torch.uint8))
+    assert features.shape == (1, 4, encoder.channels)
+    assert features.isfinite().all()
+
+
+def test_weights_of_another_network_are_refused(tmp_path, weights):
+    with pytest.raises(ModelError, match="does not fit torchvision's resnet50"):
+        Encoder(ModelConfig(backbone="resnet50", image_size=64)).load_imagenet(weights)
+    (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ModelError, match="does not fit"):
+        Encoder(ModelConfig(image_size=64)).load_imagenet(tmp_path / "bad.safetensors")

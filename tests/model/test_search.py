@@ -1,0 +1,117 @@
+import math
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vidcaption.model.search import filter_words, repeated_ngrams, search
+from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
+from vidcaption.options import SearchOptions
+
+
+def run(network, features, **fields):
+    with torch.inference_mode():
+        return search(network.decoder, network.remember(features), SearchOptions(**fields))
+
+
+options = st.fixed_dictionaries({
+    "max_words": st.integers(1, 9),
+    "length_penalty": st.sampled_from([0.0, 0.7, 1.0, 2.0]),
+    "no_repeat_ngram": st.integers(0, 3),
+    "seed": st.integers(0, 5),
+})  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(fields=options, beam=st.integers(2, 5), min_words=st.integers(0, 3))
+def test_a_beam_is_never_ranked_below_greedy(make_network, features, fields, beam, min_words):
+    network = make_network(seed=fields.pop("seed"))
+    fields["min_words"] = min(min_words, fields["max_words"])
+    greedy = run(network, features, beam=1, **fields)
+    wide = run(network, features, beam=beam, **fields)
+    for one, several in zip(greedy, wide, strict=True):
+        assert several.rank >= one.rank - 1e-5
+
+
+@settings(max_examples=40, deadline=None)
+@given(fields=options, beam=st.integers(1, 4), min_words=st.integers(0, 4))
+def test_captions_keep_to_the_rules(make_network, features, fields, beam, min_words):
+    network = make_network(seed=fields.pop("seed"))
+    fields["min_words"] = min(min_words, fields["max_words"])
+    for caption in run(network, features, beam=beam, **fields):
+        assert fields["min_words"] <= len(caption.ids) <= fields["max_words"]
+        assert not {PAD, BOS, EOS, UNK} & set(caption.ids)
+        n = fields["no_repeat_ngram"]
+        grams = [tuple(caption.ids[i : i + n]) for i in range(len(caption.ids) - n + 1)]
+        assert n == 0 or len(set(grams)) == len(grams)
+        torch.testing.assert_close(caption.attention.sum(-1), torch.ones(len(caption.ids) + 1))
+        assert (caption.log_probs <= 0).all()
+
+
+def test_windows_do_not_influence_each_other(network, features):
+    together = run(network, features, beam=3)
+    for row, caption in enumerate(together):
+        [alone] = run(network, features[row : row + 1], beam=3)
+        assert alone.ids == caption.ids
+        torch.testing.assert_close(alone.log_probs, caption.log_probs, rtol=1e-4, atol=1e-4)
+
+
+def test_greedy_follows_the_likeliest_word(network, features):
+    decoder = network.decoder
+    [caption] = run(network, features[:1], beam=1, max_words=6, min_words=0, no_repeat_ngram=0)
+    with torch.inference_mode():
+        memory = network.remember(features[:1])
+        said = torch.tensor([[[BOS, *caption.ids]]])
+        out, _, _ = decoder(said, memory, decoder.start(memory))
+        log_probs = decoder.logits(out)[0, 0].log_softmax(-1)
+        log_probs[:, [PAD, BOS, UNK]] = -torch.inf
+    expected = log_probs.argmax(-1).tolist()
+    assert caption.ids == expected[: len(caption.ids)]
+    assert len(caption.ids) == 6 or expected[len(caption.ids)] == EOS
+
+
+def test_a_wide_enough_beam_finds_the_best_of_all_captions(network, features):
+    """Against brute force over every caption of at most two words."""
+    decoder = network.decoder
+    pairs = list(product(range(4, 30), range(4, 30)))
+    best = -math.inf
+    with torch.inference_mode():
+        memory = network.remember(features[:1])
+        for captions in ([(word,) for word in range(4, 30)], pairs):
+            said = torch.tensor([[[BOS, *caption] for caption in captions]])
+            out, _, _ = decoder(said, memory, decoder.start(memory, len(captions)))
+            log_probs = decoder.logits(out)[0].log_softmax(-1)  # (captions, words + 1, V)
+            following = torch.tensor([[*caption, EOS] for caption in captions]).unsqueeze(-1)
+            total = log_probs.gather(-1, following).sum((-1, -2))
+            best = max(best, float(total.max()) / len(captions[0]) ** 0.5)
+    [found] = run(
+        network,
+        features[:1],
+        beam=30,
+        max_words=2,
+        min_words=1,
+        length_penalty=0.5,
+        no_repeat_ngram=0,
+    )
+    assert found.rank == pytest.approx(best, abs=1e-4)
+    assert found.rank == pytest.approx(
+        float(found.log_probs.sum()) / len(found.ids) ** 0.5, abs=1e-4
+    )
+
+
+@given(st.lists(st.integers(4, 6), min_size=1, max_size=12), st.integers(1, 4))
+def test_exactly_the_words_that_would_repeat_an_ngram_are_ruled_out(said, n):
+    words = torch.tensor([[said]])
+    seen = {tuple(said[i : i + n]) for i in range(len(said) - n + 1)}
+    options = SearchOptions(no_repeat_ngram=n, min_words=0)
+    allowed = filter_words(torch.zeros(1, 1, 8), words, options)[0, 0].isfinite()
+    for word in range(4, 8):
+        tail = said[len(said) - n + 1 :] if n > 1 else []
+        assert bool(allowed[word]) is ((*tail, word) not in seen)
+
+
+def test_repeated_ngrams_of_two():
+    forbidden, mask = repeated_ngrams(torch.tensor([[[5, 6, 7, 5]]]), 2)
+    assert forbidden[mask].tolist() == [6]

@@ -1,0 +1,86 @@
+"""Where the decoder looks: weights over all (frame, region) vectors of a window."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vidcaption.model.config import ModelConfig
+
+
+class Memory(NamedTuple):
+    """A window's region vectors, projected once for all words and beams.
+
+    ``keys``, ``values``: (B, M, D) with M = frames * regions. ``pooled``: (B, D), their mean.
+    """
+
+    keys: Tensor
+    values: Tensor
+    pooled: Tensor
+
+
+class DotAttention(nn.Module):
+    """Scaled dot-product attention with several heads (Vaswani et al. 2017, eq. 1)."""
+
+    def __init__(self, size: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(size, size)
+        self.key = nn.Linear(size, size)
+        self.value = nn.Linear(size, size)
+
+    def project(self, regions: Tensor) -> Memory:
+        """``regions``: (B, M, D) -> Memory."""
+        return Memory(self.key(regions), self.value(regions), regions.mean(1))
+
+    def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """``queries``: (B, L, D) -> context (B, L, D), weights (B, L, M) that sum to 1 over M."""
+        query, key, value = (
+            x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L or M, D / heads)
+            for x in (self.query(queries), memory.keys, memory.values)
+        )
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        weights = scores.softmax(-1)  # (B, heads, L, M)
+        return (weights @ value).transpose(1, 2).flatten(2), weights.mean(1)
+
+
+class AdditiveAttention(nn.Module):
+    """Soft attention by a small tanh network (Bahdanau et al. 2015; Xu et al. 2015, eq. 4-6)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(size, size)
+        self.key = nn.Linear(size, size, bias=False)
+        self.score = nn.Linear(size, 1, bias=False)
+
+    def project(self, regions: Tensor) -> Memory:
+        """``regions``: (B, M, D) -> Memory."""
+        return Memory(self.key(regions), regions, regions.mean(1))
+
+    def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """``queries``: (B, L, D) -> context (B, L, D), weights (B, L, M) that sum to 1 over M."""
+        hidden = torch.tanh(self.query(queries).unsqueeze(2) + memory.keys.unsqueeze(1))
+        weights = self.score(hidden).squeeze(-1).softmax(-1)
+        return weights @ memory.values, weights
+
+
+class NoAttention(nn.Module):
+    """Every region counts the same: the decoder sees their mean (Venugopalan et al. 2015)."""
+
+    def project(self, regions: Tensor) -> Memory:
+        """``regions``: (B, M, D) -> Memory."""
+        return Memory(regions, regions, regions.mean(1))
+
+    def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """``queries``: (B, L, D) -> context (B, L, D) and equal weights (B, L, M)."""
+        batch, length, _ = queries.shape
+        context = memory.pooled.unsqueeze(1).expand(-1, length, -1)
+        regions = memory.values.shape[1]
+        return context, queries.new_full((batch, length, regions), 1 / regions)
+
+
+def make_attention(config: ModelConfig) -> DotAttention | AdditiveAttention | NoAttention:
+    """The attention that ``config`` names."""
+    if config.attention == "dot":
+        return DotAttention(config.size, config.heads)
+    return AdditiveAttention(config.size) if config.attention == "additive" else NoAttention()

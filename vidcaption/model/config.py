@@ -1,0 +1,90 @@
+"""What a network is made of; stored as ``config.json`` beside its weights."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from vidcaption.errors import ModelError, UsageError
+from vidcaption.options import Options, option
+
+SCHEMA = 1
+Backbone = Literal[
+    "mobilenet_v2", "mobilenet_v3_large", "resnet50", "inception_v3", "googlenet", "vgg16"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Options):
+    """Fields of one network; every value that changes its shape or its input stands here.
+
+    ``mean`` and ``std`` normalise RGB scaled to [0, 1].
+    """
+
+    backbone: Backbone = option("mobilenet_v2", "CNN that looks at single frames.")
+    image_size: int = option(
+        224,
+        "Side of the square, in pixels, that frames are squashed to.",
+        at_least=32,
+        at_most=1024,
+    )
+    mean: tuple[float, float, float] = option(
+        (0.485, 0.456, 0.406), "What is taken off RGB in [0, 1]."
+    )
+    std: tuple[float, float, float] = option((0.229, 0.224, 0.225), "What that is divided by.")
+    grid: int = option(
+        7,
+        "Each frame gives grid x grid region vectors; 1 is one pooled vector.",
+        at_least=1,
+        at_most=32,
+    )
+    temporal: Literal["none", "lstm"] = option("lstm", "Bidirectional LSTM over frames, or none.")
+    attention: Literal["none", "dot", "additive"] = option(
+        "dot", "How the decoder looks at regions."
+    )
+    heads: int = option(4, "Heads of dot attention.", at_least=1, at_most=64)
+    size: int = option(448, "Units of each LSTM and of the attention.", at_least=8, at_most=8192)
+    embedding: int = option(
+        320, "Units of a word vector, shared by input and output.", at_least=8, at_most=8192
+    )
+    dropout: float = option(0.3, "Share of units dropped in training.", at_least=0, at_most=0.9)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size % (2 * self.heads):
+            raise UsageError(
+                f"--size is {self.size}; it must be a multiple of twice --heads ({self.heads})"
+            )
+        if min(self.std) <= 0:
+            raise UsageError(f"--std is {self.std}; each number must be above 0")
+
+    def to_json(self) -> str:
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelConfig":
+        """Parse ``config.json``. Raises ModelError where it is not a config of this version."""
+        try:
+            values: Any = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f"config.json is not JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise ModelError(f"config.json holds a {type(values).__name__}; it must hold an object")
+        schema = values.pop("schema", None)
+        if schema != SCHEMA:
+            raise ModelError(
+                f"config.json has schema {schema!r}; this version of vidcaption reads {SCHEMA}"
+            )
+        names = {f.name for f in fields(cls)}
+        if unknown := sorted(values.keys() - names):
+            raise ModelError(f"config.json has unknown fields: {', '.join(unknown)}")
+        if missing := sorted(names - values.keys()):
+            raise ModelError(f"config.json lacks fields: {', '.join(missing)}")
+        # JSON has no tuples
+        parsed: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        try:
+            return cls(**parsed)
+        except UsageError as error:
+            raise ModelError(f"config.json: {error}") from error

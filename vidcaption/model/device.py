@@ -1,0 +1,71 @@
+"""Which device and number format a network runs with."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from vidcaption.errors import DeviceError, UsageError
+from vidcaption.options import DeviceOptions
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device that is at hand, and the number format of its matrix products."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def find(cls, options: DeviceOptions | None = None) -> "Machine":
+        """Take what the options ask for, CPU threads included, which are the whole process's.
+
+        Raises UsageError, DeviceError.
+        """
+        options = options or DeviceOptions()
+        found = _device(options.device)
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        if options.precision == "auto":
+            return cls(found, _fastest(found))
+        if found.type == "cpu" and options.precision == "fp16":
+            raise DeviceError(
+                "--precision is 'fp16', which is for GPUs; on the CPU use fp32 or bf16"
+            )
+        return cls(found, _DTYPES[options.precision])
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Context in which a network runs with this machine's number format."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        kinds = [("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())]
+        return torch.device(next((kind for kind, there in kinds if there), "cpu"))
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"--device is {name!r}; allowed are auto, cpu, cuda, cuda:N and mps")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(
+            f"--device is {name!r}, but PyTorch sees {torch.cuda.device_count()} CUDA devices here"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("--device is 'mps', but PyTorch sees no Apple GPU here")
+    return device
+
+
+def _fastest(device: torch.device) -> torch.dtype:
+    """The fastest format that gives the same captions: half precision where there is hardware."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return torch.bfloat16
+    return torch.float32

@@ -1,0 +1,170 @@
+"""From memory to sentences: greedy and beam search, batched over windows and beams.
+
+The layout follows openai/whisper's ``decoding.py``: a decoder picks words, filters forbid some, a
+ranker chooses between finished captions. All three work on tensors; the only loop is over words.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vidcaption.model.attention import Memory
+from vidcaption.model.decoder import Decoder, State
+from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
+from vidcaption.options import SearchOptions
+
+NEVER = float("-inf")
+
+
+@dataclass(frozen=True, eq=False)
+class Caption:
+    """One window's caption. ``ids``: its L words without ``<eos>``.
+
+    ``log_probs``: (L + 1,) of the words and of ``<eos>``; ``attention``: (L + 1, M), each row
+    summing to 1; ``rank``: what it was chosen by, sum of log-probabilities / words ** penalty.
+    """
+
+    ids: list[int]
+    log_probs: Tensor
+    attention: Tensor
+    rank: float
+
+
+def repeated_ngrams(words: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Words that would complete an n-gram which the caption already holds.
+
+    ``words``: (B, K, L) ids. Returns (B, K, L - n + 1) of forbidden next words, and a mask of the
+    same shape that tells which of them really are.
+    """
+    grams = words.unfold(-1, n, 1)  # (B, K, L - n + 1, n)
+    tail = words[..., words.shape[-1] - n + 1 :].unsqueeze(-2)  # (B, K, 1, n - 1)
+    return grams[..., -1], (grams[..., :-1] == tail).all(-1)
+
+
+def filter_words(log_probs: Tensor, words: Tensor, options: SearchOptions) -> Tensor:
+    """Rule out what may not come next. ``log_probs``: (B, K, V); ``words``: (B, K, L) so far."""
+    log_probs = log_probs.clone()
+    log_probs[..., [PAD, BOS, UNK]] = NEVER
+    length, n = words.shape[-1], options.no_repeat_ngram
+    if length < options.min_words:
+        log_probs[..., EOS] = NEVER
+    if n and length >= n:
+        forbidden, mask = repeated_ngrams(words, n)
+        floor = torch.zeros_like(log_probs).scatter_reduce_(
+            -1, forbidden, torch.where(mask, NEVER, 0.0).to(log_probs), "amin"
+        )
+        log_probs += floor
+    return log_probs
+
+
+class _Finished:
+    """The ranker: keeps the best finished caption of each window."""
+
+    def __init__(self, batch: int, options: SearchOptions, device: torch.device) -> None:
+        self.penalty = options.length_penalty
+        self.rank = torch.full((batch,), NEVER, device=device)
+        self.words = torch.full((batch, options.max_words), PAD, device=device)
+
+    def offer(self, log_prob: Tensor, words: Tensor) -> None:
+        """``log_prob``: (B, K) of captions ended now, -inf where not; ``words``: (B, K, L)."""
+        length = words.shape[-1]
+        rank, lane = (log_prob / max(length, 1) ** self.penalty).max(-1)
+        better = rank > self.rank
+        chosen = words[torch.arange(len(words), device=words.device), lane]
+        self.rank = torch.where(better, rank, self.rank)
+        self.words[better] = PAD
+        self.words[better, :length] = chosen[better]
+
+    def beyond_reach(self, log_prob: Tensor, most_words: int) -> bool:
+        """Whether no caption still open, (B, K), can be ranked above the best ended one."""
+        bound: Tensor = log_prob.amax(-1) / most_words**self.penalty
+        return bool((self.rank >= bound).all())
+
+
+@torch.inference_mode()
+def search(decoder: Decoder, memory: Memory, options: SearchOptions) -> list[Caption]:
+    """The best caption of each of the B windows in ``memory``.
+
+    With one beam each word is the likeliest. With more, one lane still goes that greedy way and
+    the others are a beam, so a beam's caption is never ranked below the greedy one. ``<unk>`` is
+    never said. The words' probabilities and attention come from one last pass over the result.
+    """
+    batch, device = len(memory.pooled), memory.pooled.device
+    lanes = options.beam + 1 if options.beam > 1 else 1
+    state = decoder.start(memory, lanes)
+    words = torch.empty(batch, lanes, 0, dtype=torch.long, device=device)
+    last = torch.full((batch, lanes), BOS, device=device)
+    # at first all beams are equal: only one of them may branch
+    total = torch.full((batch, lanes), NEVER, device=device)
+    total[:, : min(lanes, 2)] = 0.0
+    finished = _Finished(batch, options, device)
+
+    for length in range(options.max_words + 1):
+        out, _, state = decoder(last.unsqueeze(-1), memory, state)
+        log_probs = decoder.logits(out.squeeze(-2)).float().log_softmax(-1)  # (B, lanes, V)
+        log_probs = filter_words(log_probs, words, options)
+        if length == options.max_words:
+            finished.offer(total + log_probs[..., EOS], words)
+            break
+        ended = total + log_probs[..., EOS]
+        greedy_ends = log_probs[:, 0].argmax(-1) == EOS
+        ended[:, 0] = torch.where(greedy_ends, ended[:, 0], NEVER)
+        finished.offer(ended, words)
+        total[:, 0] = torch.where(greedy_ends, NEVER, total[:, 0])
+        log_probs[..., EOS] = NEVER
+
+        origin, last, total = _advance(log_probs, total)
+        words = torch.cat([_pick(words, origin), last.unsqueeze(-1)], -1)
+        state = State(*(_pick(x, origin) for x in state))
+        if finished.beyond_reach(total, options.max_words):
+            break
+    return _explain(decoder, memory, finished)
+
+
+def _advance(log_probs: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The likeliest continuations: of lane 0 by itself, and of the other lanes together.
+
+    ``log_probs``: (B, lanes, V), ``total``: (B, lanes). Returns lane of origin, word and new total,
+    each (B, lanes).
+    """
+    best, word = log_probs[:, 0].max(-1)
+    origin = torch.zeros_like(word)
+    greedy = (origin[:, None], word[:, None], (total[:, 0] + best)[:, None])
+    beams = log_probs.shape[1] - 1
+    if not beams:
+        return greedy
+    sums = (total[:, 1:, None] + log_probs[:, 1:]).flatten(1)  # (B, beams * V)
+    top, index = sums.topk(beams)
+    beam = (index // log_probs.shape[-1] + 1, index % log_probs.shape[-1], top)
+    origin, word, total = (torch.cat(pair, -1) for pair in zip(greedy, beam, strict=True))
+    return origin, word, total
+
+
+def _pick(x: Tensor, origin: Tensor) -> Tensor:
+    """``x``: (B, lanes, D) rearranged by ``origin``: (B, lanes)."""
+    return x.gather(1, origin.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+
+
+def _explain(decoder: Decoder, memory: Memory, finished: _Finished) -> list[Caption]:
+    """Words, probabilities and attention of the chosen captions, in one pass over all of them."""
+    words = finished.words.unsqueeze(1)  # (B, 1, max_words)
+    begin = torch.full_like(words[..., :1], BOS)
+    out, attention, _ = decoder(torch.cat([begin, words], -1), memory, decoder.start(memory))
+    log_probs = decoder.logits(out[:, 0]).float().log_softmax(-1)  # (B, max_words + 1, V)
+    captions = []
+    for row, (ids, rank) in enumerate(
+        zip(finished.words.tolist(), finished.rank.tolist(), strict=True)
+    ):
+        said = ids[: ids.index(PAD)] if PAD in ids else ids
+        targets = torch.tensor([*said, EOS], device=log_probs.device).unsqueeze(-1)
+        length = len(targets)
+        captions.append(
+            Caption(
+                ids=said,
+                log_probs=log_probs[row, :length].gather(-1, targets).squeeze(-1).cpu(),
+                attention=attention[row, 0, :length].float().cpu(),
+                rank=rank,
+            )
+        )
+    return captions

@@ -1,0 +1,66 @@
+"""Words and their numbers."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from vidcaption.errors import ModelError
+
+PAD, BOS, EOS, UNK = range(4)
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
+MOST_WORDS = 200_000
+_WORD = re.compile(r"\w+(?:['\u2019-]\w+)*")
+
+
+def tokenize(text: str) -> list[str]:
+    """Lower-case words; punctuation is dropped, inner apostrophes and hyphens stay.
+
+    >>> tokenize("A man's T-shirt, wet.")
+    ['a', "man's", 't-shirt', 'wet']
+    """
+    return _WORD.findall(text.lower())
+
+
+class Vocabulary:
+    """The words a model can say; ids 0-3 are ``<pad> <bos> <eos> <unk>``."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = (*SPECIAL, *words)
+        self._ids = {word: i for i, word in enumerate(self.words)}
+        if len(self._ids) != len(self.words):
+            raise ModelError("vocab.json holds a word twice; each word must stand once")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @classmethod
+    def build(cls, captions: Iterable[str], min_count: int = 5) -> "Vocabulary":
+        """Words seen at least ``min_count`` times, most frequent first."""
+        counts = Counter(word for caption in captions for word in tokenize(caption))
+        kept = [(-n, word) for word, n in counts.items() if n >= min_count and word not in SPECIAL]
+        return cls([word for _, word in sorted(kept)])
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the words of ``text``, without ``<bos>`` and ``<eos>``."""
+        return [self._ids.get(word, UNK) for word in tokenize(text)]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        return [self.words[i] for i in ids]
+
+    def to_json(self) -> str:
+        return json.dumps(self.words[len(SPECIAL) :], ensure_ascii=False, indent=0) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Vocabulary":
+        """Parse ``vocab.json``, a list of words. Raises ModelError."""
+        try:
+            words: Any = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f"vocab.json is not JSON ({error})") from error
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise ModelError("vocab.json must hold a list of words")
+        if not 0 < len(words) <= MOST_WORDS:
+            raise ModelError(f"vocab.json holds {len(words)} words; allowed are 1 to {MOST_WORDS}")
+        return cls(words)
