@@ -1,0 +1,1 @@
+"""Captioned images and videos as people keep them."""

@@ -1,0 +1,68 @@
+"""Captions of a dataset's samples, in batches."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from vidcaption.datasets.samples import Sample, load_frames
+from vidcaption.model.device import Machine
+from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.search import search
+from vidcaption.model.vocabulary import Vocabulary
+from vidcaption.options import SearchOptions
+
+
+def load_clip(sample: Sample, frames: int, size: int) -> Tensor:
+    """(T, 3, S, S) uint8: up to ``frames`` frames of a sample. Raises InputError."""
+    stills = load_frames(sample, frames, size)
+    return torch.stack([torch.from_numpy(still) for still in stills]).permute(0, 3, 1, 2)
+
+
+def in_batches(
+    load: Callable[[int], Tensor], count: int, size: int, machine: Machine
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Indices and stacked tensors of samples 0 to ``count``; those of one shape go together."""
+    waiting: dict[torch.Size, list[tuple[int, Tensor]]] = {}
+    for index in range(count):
+        tensor = load(index)
+        group = waiting.setdefault(tensor.shape, [])
+        group.append((index, tensor))
+        if len(group) == size:
+            yield _stack(waiting.pop(tensor.shape), machine)
+    for group in waiting.values():
+        yield _stack(group, machine)
+
+
+def _stack(group: Sequence[tuple[int, Tensor]], machine: Machine) -> tuple[list[int], Tensor]:
+    indices, tensors = zip(*group, strict=True)
+    return list(indices), torch.stack(tensors).to(machine.device)
+
+
+@torch.inference_mode()
+def caption_features(
+    network: CaptionNetwork, vocabulary: Vocabulary, features: Tensor, options: SearchOptions
+) -> list[str]:
+    """One caption per clip. ``features``: (B, T, R, C)."""
+    captions = search(network.decoder, network.remember(features), options)
+    return [" ".join(vocabulary.decode(caption.ids)) for caption in captions]
+
+
+@torch.inference_mode()
+def caption_samples(
+    network: CaptionNetwork,
+    vocabulary: Vocabulary,
+    samples: Sequence[Sample],
+    frames: int,
+    options: SearchOptions,
+    machine: Machine,
+) -> Mapping[str, str]:
+    """The caption of each sample, by its id. Raises InputError."""
+    size = network.config.image_size
+    said = {}
+    clips = in_batches(lambda i: load_clip(samples[i], frames, size), len(samples), 16, machine)
+    for indices, batch in clips:
+        with machine.autocast():
+            texts = caption_features(network, vocabulary, network.encode(batch), options)
+        said.update({samples[i].id: text for i, text in zip(indices, texts, strict=True)})
+    return said

@@ -1,0 +1,1 @@
+"""Training: datasets, cached features, the loop, and its plots."""

@@ -1,0 +1,46 @@
+"""The model card that training writes beside the weights."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from vidcaption.model.config import ModelConfig
+from vidcaption.options import TrainOptions
+from vidcaption.training.history import Epoch
+
+_CARD = """\
+# A vidcaption model
+
+Trained with `vidcaption train`. {counts}
+
+Best epoch: {best}.
+
+Before you give this model to others, say here what data it was trained on, under which terms that
+data came, and what it was never shown.
+
+## Architecture
+
+```json
+{config}
+```
+
+## Training
+
+```json
+{options}
+```
+"""
+
+
+def write_card(
+    counts: str, config: ModelConfig, options: TrainOptions, history: Sequence[Epoch]
+) -> str:
+    """Markdown: ``counts`` (a sentence on the data), the last epoch, and everything configured."""
+    last = history[-1]
+    cider = "" if last.dev_cider is None else f", dev CIDEr {last.dev_cider:.1f}"
+    return _CARD.format(
+        counts=counts,
+        best=f"{last.epoch} ({last.stage}), dev loss {last.dev_loss:.3f}{cider}",
+        config=json.dumps(asdict(config), indent=2),
+        options=json.dumps(asdict(options), indent=2),
+    )

@@ -1,0 +1,109 @@
+"""Samples to batches: which clips, captions and frames a step sees, the same for the same seed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from vidcaption.datasets.samples import Sample, load_frames
+from vidcaption.model.vocabulary import BOS, EOS, PAD, Vocabulary
+from vidcaption.training.features import FeatureCache
+from vidcaption.training.motion import Motion, draw_clip, move_features
+
+MOST_WORDS = 30
+MOST_STILLS = 8
+
+
+class Draw(NamedTuple):
+    """One sample in one epoch; with the seed it decides all that is random about its clip."""
+
+    epoch: int
+    sample: int
+    frames: int
+
+
+class Batch(NamedTuple):
+    """``clips``: (B, T, 3, S, S) uint8 pixels or (B, T, R, C) features; ``words``: (B, K, L) ids
+    that start with ``<bos>``, end with ``<eos>`` and are padded."""
+
+    clips: Tensor
+    words: Tensor
+
+
+ClipSource = Callable[[int, int, np.random.Generator], Tensor]
+
+
+def from_pixels(samples: Sequence[Sample], size: int) -> ClipSource:
+    """Clips (T, 3, S, S) uint8, decoded and moved anew each time."""
+
+    def clip(index: int, frames: int, rng: np.random.Generator) -> Tensor:
+        stills = load_frames(samples[index], MOST_STILLS)
+        return torch.from_numpy(draw_clip(stills, frames, size, rng)).permute(0, 3, 1, 2)
+
+    return clip
+
+
+def from_features(cache: FeatureCache) -> ClipSource:
+    """Clips (T, R, C) of cached features, moved on their grid."""
+
+    def clip(index: int, frames: int, rng: np.random.Generator) -> Tensor:
+        features = cache[index]
+        picks = np.sort(rng.choice(len(features), frames, replace=len(features) < frames))
+        return move_features(features[picks], Motion.draw(frames, rng))
+
+    return clip
+
+
+class ClipDataset(Dataset[tuple[Tensor, list[list[int]]]]):
+    """A clip and some of its captions for each draw."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        source: ClipSource,
+        vocabulary: Vocabulary,
+        captions: int,
+        seed: int,
+    ) -> None:
+        self._source = source
+        self._words = [
+            [vocabulary.encode(text)[:MOST_WORDS] for text in s.captions] for s in samples
+        ]
+        self._captions = captions
+        self._seed = seed
+
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, list[list[int]]]:
+        rng = np.random.default_rng((self._seed, draw.epoch, draw.sample))
+        words = self._words[draw.sample]
+        picks = rng.choice(len(words), self._captions, replace=len(words) < self._captions)
+        return self._source(draw.sample, draw.frames, rng), [words[i] for i in picks]
+
+
+class BatchSampler(Sampler[list[Draw]]):
+    """Batches of an epoch in random order, each with its own number of frames: 1, 2, 4..."""
+
+    def __init__(self, samples: int, batch: int, most_frames: int, seed: int) -> None:
+        self._samples, self._batch, self._seed = samples, batch, seed
+        self._frames = [2**i for i in range(most_frames.bit_length()) if 2**i <= most_frames]
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-self._samples // self._batch)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        rng = np.random.default_rng((self._seed, self.epoch))
+        order = rng.permutation(self._samples)
+        for i in range(0, self._samples, self._batch):
+            frames = int(rng.choice(self._frames))
+            yield [Draw(self.epoch, int(index), frames) for index in order[i : i + self._batch]]
+
+
+def collate(items: list[tuple[Tensor, list[list[int]]]]) -> Batch:
+    """Stack clips; frame captions with ``<bos>`` and ``<eos>``, and pad them to the longest."""
+    clips, captions = zip(*items, strict=True)
+    longest = max(len(words) for several in captions for words in several)
+    rows = [[[BOS, *w, EOS] + [PAD] * (longest - len(w)) for w in several] for several in captions]
+    return Batch(torch.stack(clips), torch.tensor(rows))

@@ -1,0 +1,77 @@
+"""Region vectors of a frozen CNN, computed once and kept on disk.
+
+One safetensors shard per ``SHARD`` samples; the folder's name carries a fingerprint of backbone,
+weights, preprocessing and frames, so that features of another CNN are never mixed in. A run that
+was cut short goes on at the first missing shard.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from rich.progress import Progress
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vidcaption.datasets.samples import Sample, load_frames
+from vidcaption.model.encoder import Encoder
+
+SHARD = 500
+_BATCH = 16
+
+
+def fingerprint(encoder: Encoder, samples: Sequence[Sample], frames: int) -> str:
+    """Changes with the CNN, its weights, its input, and the samples."""
+    digest = hashlib.sha256(f"{encoder.config} {frames}".encode())
+    for name, tensor in encoder.state_dict().items():
+        digest.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
+    for sample in samples:
+        digest.update(f"{sample.id}\0{sample.stills}\0{sample.video}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+class FeatureCache:
+    """Features of each sample: (F, R, C) fp16, F being 1 for an image and at most ``frames``."""
+
+    def __init__(
+        self, folder: Path, encoder: Encoder, samples: Sequence[Sample], frames: int
+    ) -> None:
+        self.folder = folder / fingerprint(encoder, samples, frames)
+        self._samples = samples
+        self._frames = frames
+        self._shards: list[safe_open] = []
+
+    def fill(self, encoder: Encoder, progress: Progress) -> None:
+        """Compute what is missing. Raises InputError for a sample that cannot be read."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        parts = [self._samples[i : i + SHARD] for i in range(0, len(self._samples), SHARD)]
+        task = progress.add_task("features", total=len(self._samples))
+        paths = [self.folder / f"{i:05d}.safetensors" for i in range(len(parts))]
+        for part, path in zip(parts, paths, strict=True):
+            if not path.exists():
+                save_file(dict(self._encode(encoder, part)), partial := path.with_suffix(".part"))
+                partial.replace(path)
+            progress.advance(task, len(part))
+        self._shards = [safe_open(path, "pt") for path in paths]
+
+    @torch.inference_mode()
+    def _encode(self, encoder: Encoder, part: Sequence[Sample]) -> Iterator[tuple[str, Tensor]]:
+        size, device = encoder.config.image_size, encoder.mean.device
+        with ThreadPoolExecutor(2) as pool:
+            loaded = list(pool.map(lambda s: load_frames(s, self._frames, size), part))
+        frames = [torch.from_numpy(frame) for stills in loaded for frame in stills]
+        rows: list[Tensor] = []
+        for i in range(0, len(frames), _BATCH):
+            batch = torch.stack(frames[i : i + _BATCH]).permute(0, 3, 1, 2).to(device)
+            rows += encoder(batch).half().cpu()
+        at = 0
+        for number, stills in enumerate(loaded):
+            yield str(number), torch.stack(rows[at : at + len(stills)])
+            at += len(stills)
+
+    def __getitem__(self, index: int) -> Tensor:
+        tensor: Tensor = self._shards[index // SHARD].get_tensor(str(index % SHARD))
+        return tensor

@@ -1,0 +1,354 @@
+"""The training loop: a stage on cached features, then one end to end; resumable at each epoch."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+from torch.optim import Adagrad, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+
+from vidcaption.datasets.samples import Sample
+from vidcaption.errors import OutputError, UsageError
+from vidcaption.evaluation.captioning import caption_features, in_batches, load_clip
+from vidcaption.evaluation.metrics import check_scoring, cider
+from vidcaption.model import folder as model_folder
+from vidcaption.model.config import ModelConfig
+from vidcaption.model.device import Machine
+from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.vocabulary import Vocabulary
+from vidcaption.options import SearchOptions, TrainOptions
+from vidcaption.training.card import write_card
+from vidcaption.training.clips import (
+    Batch,
+    BatchSampler,
+    ClipDataset,
+    collate,
+    from_features,
+    from_pixels,
+)
+from vidcaption.training.features import FeatureCache
+from vidcaption.training.history import Epoch, write_history
+from vidcaption.training.losses import cross_entropy
+
+CHECKPOINT = "checkpoint.pt"
+CACHED_FRAMES = 8
+DEV_FRAMES = 4
+DEV_CAPTIONS = 5
+_OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "adam": Adam, "adagrad": Adagrad}
+
+
+@dataclass
+class Position:
+    """How far training has come, beside the state of network and optimizer."""
+
+    stage: int = 0
+    epoch: int = 0
+    best: float = -math.inf
+    stale: int = 0
+    history: list[Epoch] = field(default_factory=list)
+
+
+def learning_rate(step: int, steps: int, warmup: float) -> float:
+    """Share of the highest rate: rises linearly over the first ``warmup`` of steps, then falls as
+    half a cosine to 0 (Loshchilov and Hutter 2017, eq. 5)."""
+    rise = warmup * steps
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+class Trainer:
+    """Trains one model into one folder: the best epoch's model, checkpoint, history and plot."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: ModelConfig,
+        options: TrainOptions,
+        machine: Machine,
+        samples: Sequence[Sample],
+        progress: Progress,
+        imagenet: Path | None = None,
+    ) -> None:
+        """``imagenet``: weights of the whole torchvision classifier to start the CNN from.
+
+        Raises UsageError where a split is empty, ModelError where ``imagenet`` does not fit.
+        """
+        if options.select == "cider":
+            check_scoring(java=False)
+        self.folder, self.config, self.options, self.machine = folder, config, options, machine
+        self.progress = progress
+        self.train, self.dev = (
+            [s for s in samples if s.split == split and s.captions] for split in ("train", "dev")
+        )
+        for split, part in (("train", self.train), ("dev", self.dev)):
+            if not part:
+                raise UsageError(
+                    f"no captioned sample has split {split!r}; training needs train and dev"
+                )
+        self.vocabulary = Vocabulary.build(
+            (caption for sample in self.train for caption in sample.captions), options.min_count
+        )
+        torch.manual_seed(options.seed)
+        self.network = CaptionNetwork(config, len(self.vocabulary))
+        if imagenet:
+            self.network.encoder.load_imagenet(imagenet)
+        self.network.to(machine.device)
+        self.position = Position()
+        # gradients of fp16 products vanish unless scaled; for other formats this does nothing
+        self._scaler = torch.amp.GradScaler(
+            machine.device.type, enabled=machine.dtype == torch.float16
+        )
+
+    def run(self, resume: bool = False) -> Position:
+        """Train to the end.
+
+        Raises InputError for a sample that cannot be read, OutputError, and with ``resume``
+        ModelError where the checkpoint is of another training.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            checkpoint = self._load_checkpoint() if resume else None
+            for number, stage in enumerate((self._frozen, self._finetune)):
+                if number >= self.position.stage:
+                    if number > self.position.stage:
+                        self.position.stage, self.position.epoch, self.position.stale = number, 0, 0
+                        checkpoint = None
+                    stage(checkpoint)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write to {self.folder}: {error.strerror or error}"
+            ) from error
+        return self.position
+
+    def _frozen(self, checkpoint: dict[str, Any] | None) -> None:
+        """Train all but the CNN, on features of still frames computed once."""
+        options, encoder = self.options, self.network.encoder.eval().requires_grad_(False)
+        if not options.epochs:
+            return
+        cached = [
+            FeatureCache(self.folder / "features", encoder, samples, frames)
+            for samples, frames in ((self.train, CACHED_FRAMES), (self.dev, DEV_FRAMES))
+        ]
+        for cache in cached:
+            cache.fill(encoder, self.progress)
+        groups = [
+            {"params": [p for p in self.network.parameters() if p.requires_grad], "lr": options.lr}
+        ]
+        dataset = ClipDataset(
+            self.train, from_features(cached[0]), self.vocabulary, options.captions, options.seed
+        )
+        sampler = BatchSampler(len(self.train), options.batch, options.frames, options.seed)
+        self._stage(
+            "frozen", options.epochs, groups, dataset, sampler, cached[1].__getitem__, checkpoint
+        )
+
+    def _finetune(self, checkpoint: dict[str, Any] | None) -> None:
+        """Train everything, on pixels, from the best epoch so far."""
+        options = self.options
+        if not options.finetune_epochs:
+            return
+        if checkpoint is None and self.position.history:
+            best = model_folder.load(self.folder, self.machine.device)
+            self.network.load_state_dict(best.network.state_dict())
+        self.network.requires_grad_(True)
+        cnn = list(self.network.encoder.parameters())
+        rest = [p for name, p in self.network.named_parameters() if not name.startswith("encoder.")]
+        groups = [
+            {"params": rest, "lr": options.finetune_lr},
+            {"params": cnn, "lr": options.backbone_lr},
+        ]
+        source = from_pixels(self.train, self.config.image_size)
+        dataset = ClipDataset(
+            self.train, source, self.vocabulary, options.captions, options.seed + 1
+        )
+        sampler = BatchSampler(
+            len(self.train), options.finetune_batch, options.finetune_frames, options.seed + 1
+        )
+        self._stage(
+            "finetune",
+            options.finetune_epochs,
+            groups,
+            dataset,
+            sampler,
+            self._dev_clip,
+            checkpoint,
+        )
+
+    def _stage(
+        self,
+        name: str,
+        epochs: int,
+        groups: list[dict[str, Any]],
+        dataset: ClipDataset,
+        sampler: BatchSampler,
+        dev: Callable[[int], Tensor],
+        checkpoint: dict[str, Any] | None,
+    ) -> None:
+        """Epochs with one learning-rate cycle, until the last or until the dev score is stale."""
+        options, position = self.options, self.position
+        extra: dict[str, Any] = (
+            {"weight_decay": options.weight_decay} if options.optimizer == "adamw" else {}
+        )
+        optimizer = _OPTIMIZERS[options.optimizer](groups, **extra)
+        steps = epochs * len(sampler)
+        schedule = LambdaLR(optimizer, partial(learning_rate, steps=steps, warmup=options.warmup))
+        if checkpoint:
+            optimizer.load_state_dict(checkpoint["optimizer"])
+            schedule.load_state_dict(checkpoint["schedule"])
+            self._scaler.load_state_dict(checkpoint["scaler"])
+            torch.set_rng_state(checkpoint["random"])
+        loader = DataLoader(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=collate,
+            num_workers=options.workers,
+            persistent_workers=options.workers > 0,
+            generator=torch.Generator().manual_seed(options.seed),
+        )
+        while position.epoch < epochs and position.stale < options.patience:
+            sampler.epoch = position.epoch
+            began = time.monotonic()
+            task = self.progress.add_task(
+                f"{name} {position.epoch + 1}/{epochs}", total=len(sampler)
+            )
+            loss = self._epoch(loader, optimizer, schedule, partial(self.progress.advance, task))
+            dev_loss, dev_cider = self._score(dev)
+            self.progress.remove_task(task)
+            epoch = Epoch(
+                epoch=len(position.history) + 1,
+                stage=name,
+                loss=round(loss, 4),
+                dev_loss=round(dev_loss, 4),
+                dev_cider=None if dev_cider is None else round(dev_cider, 2),
+                lr=float(schedule.get_last_lr()[0]),
+                seconds=round(time.monotonic() - began, 1),
+            )
+            self._keep(epoch)
+            self._save_checkpoint(optimizer, schedule)
+            self.progress.console.print(str(epoch), highlight=False)
+
+    def _keep(self, epoch: Epoch) -> None:
+        """Put an epoch into the history, and its model into the folder if it is the best so far."""
+        position = self.position
+        position.epoch += 1
+        position.stale += 1
+        position.history.append(epoch)
+        score = -epoch.dev_loss if epoch.dev_cider is None else epoch.dev_cider
+        if score > position.best:
+            position.best, position.stale = score, 0
+            model_folder.save(self.folder, self.network, self.vocabulary, self._card())
+        write_history(self.folder, position.history)
+
+    def _epoch(
+        self,
+        loader: "DataLoader[Any]",
+        optimizer: Optimizer,
+        schedule: LambdaLR,
+        advance: Callable[[], None],
+    ) -> float:
+        """One pass over the training samples; the mean loss of its steps."""
+        total, steps = 0.0, 0
+        self.network.train()
+        batch: Batch
+        for batch in loader:
+            clips, words = (x.to(self.machine.device, non_blocking=True) for x in batch)
+            with self.machine.autocast():
+                features = self.network.encode(clips) if clips.dtype == torch.uint8 else clips
+                loss = cross_entropy(self.network, features, words, self.options.label_smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            self._scaler.scale(loss).backward()
+            self._scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm)
+            self._scaler.step(optimizer)
+            self._scaler.update()
+            schedule.step()
+            total, steps = total + loss.item(), steps + 1
+            advance()
+        return total / steps
+
+    @torch.inference_mode()
+    def _score(self, dev: Callable[[int], Tensor]) -> tuple[float, float | None]:
+        """Loss and, if asked for, CIDEr x 100 on the dev split."""
+        self.network.eval()
+        encoded = [self._dev_words(sample) for sample in self.dev]
+        total, words, said = 0.0, 0, {}
+        for indices, clips in in_batches(dev, len(self.dev), 32, self.machine):
+            with self.machine.autocast():
+                features = (
+                    self.network.encode(clips) if clips.dtype == torch.uint8 else clips.float()
+                )
+                batch = collate([(f, encoded[i]) for f, i in zip(features, indices, strict=True)])
+                loss = cross_entropy(
+                    self.network, features, batch.words.to(features.device), smoothing=0
+                )
+            count = sum(len(caption) + 1 for i in indices for caption in encoded[i])
+            total, words = total + loss.item() * count, words + count
+            if self.options.select == "cider":
+                with self.machine.autocast():
+                    texts = caption_features(
+                        self.network, self.vocabulary, features, SearchOptions()
+                    )
+                said.update({str(i): text for i, text in zip(indices, texts, strict=True)})
+        references = {str(i): sample.captions for i, sample in enumerate(self.dev)}
+        return total / words, cider(said, references) if said else None
+
+    def _card(self) -> str:
+        counts = (
+            f"{len(self.train)} training and {len(self.dev)} dev samples, "
+            f"{len(self.vocabulary)} words and markers."
+        )
+        return write_card(counts, self.config, self.options, self.position.history)
+
+    def _dev_clip(self, index: int) -> Tensor:
+        return load_clip(self.dev[index], DEV_FRAMES, self.config.image_size)
+
+    def _dev_words(self, sample: Sample) -> list[list[int]]:
+        """The same number of captions for each sample, so that they make a batch."""
+        words = [self.vocabulary.encode(caption) for caption in sample.captions[:DEV_CAPTIONS]]
+        return list(islice(cycle(words), DEV_CAPTIONS))
+
+    def _save_checkpoint(self, optimizer: Optimizer, schedule: LambdaLR) -> None:
+        state = {
+            "fingerprint": self._fingerprint(),
+            "position": asdict(self.position),
+            "network": self.network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        partial_file = self.folder / (CHECKPOINT + ".part")
+        torch.save(state, partial_file)
+        partial_file.replace(self.folder / CHECKPOINT)
+
+    def _load_checkpoint(self) -> dict[str, Any]:
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            raise UsageError(
+                f"{path} does not exist; there is nothing to resume, so leave out --resume"
+            )
+        state: dict[str, Any] = torch.load(
+            path, map_location=self.machine.device, weights_only=True
+        )
+        if state["fingerprint"] != self._fingerprint():
+            raise UsageError(
+                f"{path} belongs to a training with other data or options; give the same again"
+            )
+        history = [Epoch(**row) for row in state["position"].pop("history")]
+        self.position = Position(**state["position"], history=history)
+        self.network.load_state_dict(state["network"])
+        return state
+
+    def _fingerprint(self) -> str:
+        ids = [sample.id for sample in (*self.train, *self.dev)]
+        return repr((self.config, self.options, len(self.vocabulary), ids[0], ids[-1], len(ids)))
