@@ -1,0 +1,197 @@
+"""One video to segments: reader -> windows -> encoder -> decoder, streaming in constant memory."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidcaption.model import folder as model_folder
+from vidcaption.model.device import Machine
+from vidcaption.model.search import Caption, search
+from vidcaption.options import CaptionOptions, MachineOptions
+from vidcaption.output.captions import Captions, ModelInfo
+from vidcaption.output.merge import merge_equal
+from vidcaption.store import DEFAULT, resolve
+from vidcaption.types import Frame, Segment, VideoInfo, Window, Word
+from vidcaption.video.reader import VideoReader
+from vidcaption.video.scenes import scene_windows
+from vidcaption.video.windows import fixed_windows
+
+_FRAMES_AT_ONCE = 32
+
+
+class Captioner:
+    """A loaded model that captions videos.
+
+    >>> captioner = Captioner.from_pretrained()
+    >>> captioner.caption("clip.mp4").save("clip.srt")
+    """
+
+    def __init__(
+        self, model: model_folder.Model, name: str, machine: Machine, batch_size: int
+    ) -> None:
+        self.model = ModelInfo(name, model.sha256)
+        self._network, self._vocabulary = model.network, model.vocabulary
+        self._machine = machine
+        self._batch_size = batch_size
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path | None = None,
+        *,
+        device: str = "auto",
+        precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+        batch_size: int = 8,
+        threads: int | None = None,
+    ) -> "Captioner":
+        """Load the embedded model, or that of a folder.
+
+        ``batch_size``: windows per batch. ``threads``: CPU threads of PyTorch, for the whole
+        process. Raises ModelError, DeviceError, UsageError.
+        """
+        options = MachineOptions(
+            device=device, precision=precision, batch_size=batch_size, threads=threads
+        )
+        machine = Machine.find(options)
+        model = model_folder.load(resolve(name_or_folder), machine.device)
+        return cls(model, str(name_or_folder or DEFAULT), machine, options.batch_size)
+
+    def open(self, path: str | Path, options: CaptionOptions | None = None) -> "Captioning":
+        """Start to caption a video; for progress and for segments as they come.
+
+        Raises InputError where the file is not a video that can be read.
+        """
+        return Captioning(self, Path(path), options or CaptionOptions())
+
+    def stream(self, path: str | Path, options: CaptionOptions | None = None) -> Iterator[Segment]:
+        """Segments of a video, each as soon as it is ready. Raises InputError."""
+        with self.open(path, options) as captioning:
+            yield from captioning
+
+    def caption(self, path: str | Path, options: CaptionOptions | None = None) -> Captions:
+        """All segments of a video, and what they were made with. Raises InputError."""
+        with self.open(path, options) as captioning:
+            return captioning.finish()
+
+
+class Captioning:
+    """One video while it is being captioned: a context manager that yields segments once.
+
+    ``info``: the video. ``progress_s``: seconds of the video that were captioned so far.
+    ``seconds``: wall time spent waiting for frames (``decode``), in the CNN (``encode``) and in the
+    word search (``search``).
+    """
+
+    def __init__(self, captioner: Captioner, path: Path, options: CaptionOptions) -> None:
+        self.options = options
+        self.progress_s = options.start_s
+        self.seconds = {"decode": 0.0, "encode": 0.0, "search": 0.0}
+        self._captioner = captioner
+        side = captioner._network.config.image_size
+        self._reader = VideoReader(path, (side, side))
+        self._segments: list[Segment] = []
+
+    def __enter__(self) -> "Captioning":
+        self._reader.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._reader.__exit__(kind, error, trace)
+
+    @property
+    def info(self) -> VideoInfo:
+        return self._reader.info
+
+    @property
+    def corrupt(self) -> int:
+        """Broken packets skipped so far."""
+        return self._reader.corrupt
+
+    def __iter__(self) -> Iterator[Segment]:
+        segments = self._caption_windows()
+        for segment in merge_equal(segments) if self.options.merge else segments:
+            self._segments.append(segment)
+            yield segment
+
+    def finish(self) -> Captions:
+        """Caption what is left, and return everything. Raises InputError."""
+        for _ in self:
+            pass
+        return self.captions()
+
+    def captions(self) -> Captions:
+        """What was yielded so far."""
+        return Captions(
+            video=self.info,
+            model=self._captioner.model,
+            options=self.options,
+            segments=tuple(self._segments),
+            corrupt=self.corrupt,
+        )
+
+    def _caption_windows(self) -> Iterator[Segment]:
+        cut = scene_windows if self.options.segment == "scenes" else fixed_windows
+        windows = cut(self._reader, self.options)
+        while batch := self._read(windows):
+            captions = self._caption(batch)
+            for window, caption in zip(batch, captions, strict=True):
+                self.progress_s = window.end_s
+                if caption.ids:
+                    yield self._segment(window, caption)
+
+    def _read(self, windows: Iterator[Window]) -> list[Window]:
+        began = time.monotonic()
+        batch = list(islice(windows, self._captioner._batch_size))
+        self.seconds["decode"] += time.monotonic() - began
+        return batch
+
+    @torch.inference_mode()
+    def _caption(self, windows: Sequence[Window]) -> list[Caption]:
+        network, machine = self._captioner._network, self._captioner._machine
+        began = time.monotonic()
+        with machine.autocast():
+            features = self._encode(windows)
+            self.seconds["encode"] += time.monotonic() - began
+            began = time.monotonic()
+            captions = search(network.decoder, network.remember(features), self.options)
+        self.seconds["search"] += time.monotonic() - began
+        return captions
+
+    def _encode(self, windows: Sequence[Window]) -> Tensor:
+        """Features (B, T, R, C); a frame that stands in several places is encoded once."""
+        encoder, device = self._captioner._network.encoder, self._captioner._machine.device
+        unique: dict[int, Frame] = {id(frame): frame for w in windows for frame in w.frames}
+        rows = {key: row for row, key in enumerate(unique)}
+        frames = iter(unique.values())
+        parts = []
+        while part := list(islice(frames, _FRAMES_AT_ONCE)):
+            images = torch.from_numpy(np.stack([frame.image for frame in part]))
+            parts.append(encoder(images.to(device).permute(0, 3, 1, 2)))
+        index = [[rows[id(frame)] for frame in window.frames] for window in windows]
+        features: Tensor = torch.cat(parts)[torch.tensor(index, device=device)]
+        return features
+
+    def _segment(self, window: Window, caption: Caption) -> Segment:
+        words = self._captioner._vocabulary.decode(caption.ids)
+        log_probs = caption.log_probs[:-1].tolist()  # without <eos>
+        text = " ".join(words)
+        return Segment(
+            start_s=window.start_s,
+            end_s=window.end_s,
+            text=text[0].upper() + text[1:],
+            score=sum(log_probs) / len(log_probs),
+            words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
+        )
