@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from vidcaption.cli.flags import with_options
-from vidcaption.cli.voice import put
 from vidcaption.options import DeviceOptions, SearchOptions
 
 
@@ -30,6 +29,7 @@ def evaluate(
 
     Needs the extra "eval" and Java.
     """
+    from vidcaption.cli.voice import put
     from vidcaption.datasets.samples import read_jsonl
     from vidcaption.errors import UsageError
     from vidcaption.output.write import write_atomic

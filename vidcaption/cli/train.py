@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from vidcaption.cli.flags import with_options
 from vidcaption.model.config import ModelConfig
@@ -40,6 +38,9 @@ def train(
 
     Needs the extra "train". The folder can be given to run --model and to evaluate.
     """
+    from rich.console import Console
+    from rich.progress import Progress
+
     from vidcaption.datasets.samples import read_jsonl, with_splits
     from vidcaption.errors import UsageError
     from vidcaption.training.trainer import CHECKPOINT
@@ -47,7 +48,7 @@ def train(
     imagenet = None if backbone_weights == "none" else Path(backbone_weights)
     if imagenet and not imagenet.is_file():
         raise UsageError(
-            f"--backbone-weights is {backbone_weights}, no file; give one or none"
+            f"--backbone-weights is {backbone_weights}, no file; name one, or none"
         )
     if not resume and (out / CHECKPOINT).exists():
         raise UsageError(f"{out} holds a training already; add --resume, or give another folder")

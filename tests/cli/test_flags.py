@@ -1,0 +1,103 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from vidcaption.cli.flags import with_options
+from vidcaption.errors import UsageError
+from vidcaption.options import Options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base(Options):
+    """Not a panel."""
+
+    size: int = option(3, "How large.", short="-s", at_least=1, at_most=9)
+    pace_s: float = option(0.5, "How slow.", above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toy(Base):
+    """The toy panel: not this."""
+
+    colour: Literal["red", "blue"] = option("red", "Which colour.")
+    lid: bool = option(True, "With a lid.")
+    loud: bool = option(False, "With noise.")
+    place: Path | None = option(None, "Where.", flag="--at")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Buyer(Options):
+    """Who buys. Nor this."""
+
+    name: str = option("nobody", "The name.")
+
+
+def call(*args: str) -> tuple[Result, dict[str, Any]]:
+    got: dict[str, Any] = {}
+    app = typer.Typer()
+
+    @app.command()
+    @with_options
+    def make(
+        things: Annotated[list[str], typer.Argument()], toy: Toy, buyer: Buyer, fast: bool = False
+    ) -> None:
+        """Make toys."""
+        got.update(things=things, toy=toy, buyer=buyer, fast=fast)
+
+    return CliRunner().invoke(app, args, env={"COLUMNS": "100"}), got
+
+
+def test_defaults_are_those_of_the_dataclasses() -> None:
+    result, got = call("a", "b")
+    assert result.exit_code == 0
+    assert got == {"things": ["a", "b"], "toy": Toy(), "buyer": Buyer(), "fast": False}
+
+
+def test_every_flag_reaches_its_field() -> None:
+    flags = "-s 4 --pace 2 --colour blue --no-lid --loud --at here --name me --fast"
+    _, got = call("a", *flags.split())
+    toy = Toy(size=4, pace_s=2.0, colour="blue", lid=False, loud=True, place=Path("here"))
+    assert got == {"things": ["a"], "toy": toy, "buyer": Buyer(name="me"), "fast": True}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--size 10", "--size is 10; it must be at least 1 and at most 9"),
+        ("--pace 0", "--pace is 0; it must be above 0"),
+        ("--pace nan", "--pace is nan; it must be above 0"),
+    ],
+)
+def test_values_the_dataclass_refuses(flags: str, message: str) -> None:
+    result, got = call("a", *flags.split())
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception) == message
+    assert not got
+
+
+@pytest.mark.parametrize("flags", ["--colour green", "--size x", "--no-loud", "--lid=1", "--at"])
+def test_values_typer_refuses(flags: str) -> None:
+    result, got = call("a", *flags.split())
+    assert result.exit_code == 2
+    assert not got
+
+
+def test_help_shows_choices_bounds_defaults_and_panels() -> None:
+    result, _ = call("--help")
+    lines = [line.strip(" │") for line in result.stdout.splitlines()]
+
+    def line_of(flag: str) -> str:
+        return next(line for line in lines if line.startswith(flag))
+
+    assert "1..9" in line_of("--size") and "[default: 3]" in line_of("--size")
+    assert "-s" in line_of("--size")
+    assert ">0.." in line_of("--pace")
+    assert "red|blue" in line_of("--colour")
+    assert "--no-lid" in line_of("--lid")
+    assert "default" not in line_of("--loud") and "default" not in line_of("--at")
+    for panel in ("─ The toy panel ─", "─ Who buys ─"):
+        assert any(panel in line for line in lines), panel

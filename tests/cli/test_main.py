@@ -1,0 +1,86 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+import vidcaption
+from vidcaption.cli import main
+from vidcaption.cli.app import app
+
+HEAVY = ("torch", "torchvision", "cv2", "av")
+COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help_loads_no_heavy_library(args: list[str]) -> None:
+    script = (
+        "import sys; from vidcaption.cli import main; code = main(sys.argv[1:]);"
+        f"print(*(name for name in {HEAVY} if name in sys.modules), file=sys.stderr);"
+        "sys.exit(code)"
+    )
+    command = [sys.executable, "-c", script, *args]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stderr.strip() == ""
+    assert "Usage: vidcaption" in result.stdout
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"vidcaption {vidcaption.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--frobnicate"], "No such option: --frobnicate (see vidcaption --help)"),
+        (["frobnicate"], "No such command 'frobnicate' (see vidcaption --help)"),
+        (["run"], "Missing argument 'INPUT' (see vidcaption run --help)"),
+        (["run", "x", "--beam", "1.5"], "Invalid value for '--beam'"),
+        (["run", "x", "--beam", "0"], "--beam is 0; it must be at least 1 and at most 50"),
+        (["run", "x", "--segment", "odd"], "Invalid value for '--segment'"),
+    ],
+)
+def test_wrong_commands(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(args) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"vidcaption: {message}") and err.count("\n") == 1
+
+
+def raise_(error: BaseException) -> Callable[..., None]:
+    def discover(*args: object, **kwargs: object) -> None:
+        raise error
+
+    return discover
+
+
+def test_unexpected_errors_are_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("vidcaption.batch.discover", raise_(RuntimeError("it\nbroke \x1b[31m")))
+    assert main(["run", "x"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("vidcaption: unexpected RuntimeError: it broke \\u001b[31m. This is a")
+    assert err.count("\n") == 1 and "please report" in err
+
+
+def test_debug_lets_unexpected_errors_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidcaption.batch.discover", raise_(RuntimeError("it broke")))
+    monkeypatch.setenv("VIDCAPTION_DEBUG", "1")
+    with pytest.raises(RuntimeError, match="it broke"):
+        main(["run", "x"])
+
+
+def test_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("vidcaption.batch.discover", raise_(KeyboardInterrupt()))
+    assert main(["run", "x"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "vidcaption", "run", "missing.mp4"]
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    assert result.returncode == 2
+    assert result.stderr == "vidcaption: no such file or folder: missing.mp4\n"

@@ -1,0 +1,226 @@
+"""The contracts of ``vidcaption run``, in this process; ``test_run_process.py`` has the others."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import jsonschema
+import pytest
+import srt
+
+import vidcaption.output
+from vidcaption.cli import main
+
+ROOT = Path(__file__).parent.parent.parent
+CLIP = ROOT / "examples/clip.mp4"
+SCHEMA = json.loads((Path(vidcaption.output.__file__).parent / "schema.json").read_text())
+# two windows
+QUICK = ["--beam", "1", "--frames", "1", "--max-words", "6", "--window", "1", "--end", "2"]
+LINE = re.compile(r"\[\d\d:\d\d\.\d{3} --> \d\d:\d\d\.\d{3}\] \S.*")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a video ``clip.mp4`` and a file ``bad.mp4`` that is none."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(CLIP, tmp_path / "clip.mp4")
+    (tmp_path / "bad.mp4").write_bytes(b"\0" * 5000)
+    return tmp_path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+class Run:
+    """What one command did."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *args: str) -> None:
+        self.code = main(["run", *QUICK, *args])
+        self.out, self.err = capsys.readouterr()
+        self.lines = self.err.splitlines()
+
+
+def test_subtitles_next_to_the_input(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "clip.mp4", "--srt")
+    assert (run.code, run.out) == (0, "")
+    assert len(run.lines) == 1
+    assert run.lines[0].startswith("vidcaption: clip.mp4 -> clip.srt (")
+    cues = list(srt.parse((here / "clip.srt").read_text(encoding="utf-8")))
+    assert 1 <= len(cues) <= 2
+    assert cues[0].start.total_seconds() == 0 and cues[-1].end.total_seconds() <= 2
+    assert names(here) == ["bad.mp4", "clip.mp4", "clip.srt"]
+
+
+def test_quiet(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "clip.mp4", "--srt", "-q")
+    assert (run.code, run.out, run.err) == (0, "", "")
+
+
+def test_verbose(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "clip.mp4", "--srt", "-v")
+    assert run.code == 0
+    assert re.fullmatch(r"vidcaption: model default, sha256 [0-9a-f]{64}", run.lines[0])
+    assert run.lines[1] == "vidcaption: clip.mp4: h264, 480x360, 24.00 frames/s, 16.0 s"
+
+
+def test_without_a_format_lines_come_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "clip.mp4")
+    assert (run.code, run.err) == (0, "")
+    assert run.out and all(LINE.fullmatch(line) for line in run.out.splitlines())
+    assert Run(capsys, "clip.mp4", "-o", "-").out == run.out
+    assert Run(capsys, "clip.mp4", "--txt", "-o", "-").out == run.out
+    assert names(here) == ["bad.mp4", "clip.mp4"]
+
+
+def test_lines_of_several_stand_below_their_path(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy("clip.mp4", "zoo.mp4")
+    run = Run(capsys, "clip.mp4", "bad.mp4", "zoo.mp4")
+    assert run.code == 1
+    clip, zoo = run.out.split("\n\n")
+    assert clip.startswith("clip.mp4:\n[00:00.000 -->")
+    assert zoo == clip.replace("clip.mp4", "zoo.mp4") + "\n"
+    Run(capsys, "clip.mp4", "bad.mp4", "zoo.mp4", "-o", "all.txt")
+    assert (here / "all.txt").read_text() == run.out
+
+
+def test_several_formats(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    formats = ("srt", "vtt", "json", "jsonl", "tsv", "csv", "txt")
+    run = Run(capsys, "clip.mp4", *(f"--{name}" for name in formats))
+    assert (run.code, run.out) == (0, "")
+    assert names(here) == sorted(["bad.mp4", "clip.mp4", *(f"clip.{name}" for name in formats)])
+    document = json.loads((here / "clip.json").read_text(encoding="utf-8"))
+    jsonschema.validate(document, SCHEMA)
+    assert document["options"]["end_s"] == 2 and document["options"]["beam"] == 1
+
+
+def test_folders_are_mirrored(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "in/deep").mkdir(parents=True)
+    shutil.copy("clip.mp4", "in/a.mp4")
+    shutil.copy("clip.mp4", "in/deep/a.mp4")
+    run = Run(capsys, "in", "-r", "--out-dir", "out/new", "--vtt")
+    assert (run.code, run.out) == (0, "")
+    assert names(here / "out") == ["new/a.vtt", "new/deep/a.vtt"]
+    assert run.lines[-1].startswith("vidcaption: 2 captioned, in ")
+
+
+def test_one_bad_input_does_not_stop_the_others(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(capsys, "bad.mp4", "clip.mp4", "--srt")
+    assert (run.code, run.out) == (1, "")
+    assert run.lines[0].startswith("vidcaption: bad.mp4 ")
+    assert run.lines[1].startswith("vidcaption: clip.mp4 -> clip.srt")
+    assert run.lines[2].startswith("vidcaption: 1 captioned, 1 failed, in ")
+    assert names(here) == ["bad.mp4", "clip.mp4", "clip.srt"]
+    assert len(Run(capsys, "bad.mp4", "clip.mp4", "--srt", "-q").lines) == 1
+
+
+def test_an_input_named_twice_runs_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "clip.mp4", "./clip.mp4", str(here / "clip.mp4"), "--srt")
+    assert len(run.lines) == 1
+
+
+def test_old_outputs_are_replaced(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "clip.srt").write_text("old")
+    Run(capsys, "clip.mp4", "--srt")
+    assert (here / "clip.srt").read_text().startswith("1\n00:00:00,000 --> ")
+
+
+def test_json_of_one_and_of_several(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = json.loads(Run(capsys, "clip.mp4", "--json", "-o", "-").out)
+    jsonschema.validate(one, SCHEMA)
+    run = Run(capsys, "clip.mp4", "bad.mp4", "--json", "-o", "-")
+    assert run.code == 1
+    assert json.loads(run.out) == [one]
+    (here / "in").mkdir()
+    shutil.copy("clip.mp4", "in/a.mp4")
+    of_folder = json.loads(Run(capsys, "in", "--json", "-o", "-").out)
+    assert [each["video"]["path"] for each in of_folder] == ["in/a.mp4"]
+
+
+def test_output_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "out").mkdir()
+    assert Run(capsys, "clip.mp4", "-o", "out/a.tsv").code == 0
+    assert (here / "out/a.tsv").read_text().startswith("start\tend\ttext\n0\t")
+    assert Run(capsys, "clip.mp4", "-o", "out/b.odd", "--csv").code == 0
+    assert (here / "out/b.odd").read_text().startswith("video,start,end,text,score\n")
+    assert names(here / "out") == ["a.tsv", "b.odd"]
+
+
+def test_nothing_captioned_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for output in ("x.srt", "x.json"):
+        assert Run(capsys, "bad.mp4", "-o", output).code == 1
+    assert Run(capsys, "bad.mp4", "--srt").code == 1
+    assert names(here) == ["bad.mp4", "clip.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        ("gone.mp4 clip.mp4 lost.mp4", 2, "no such file or folder: gone.mp4, lost.mp4"),
+        ("empty --srt", 2, "empty holds no video or image"),
+        ("clip.mp4 --srt --vtt -o x.srt", 2, "--output holds one format and 2 are asked for"),
+        ("clip.mp4 bad.mp4 -o x.srt", 2, "srt holds one video only"),
+        ("clip.mp4 bad.mp4 --vtt -o -", 2, "vtt holds one video only"),
+        ("videos --vtt -o -", 2, "vtt holds one video only"),
+        ("clip.mp4 --srt -o clip.mp4", 2, "--output is clip.mp4, which is an input"),
+        ("clip.mp4 --srt -o link.mp4", 2, "--output is link.mp4, which is an input"),
+        ("clip.mp4 --srt --out-dir bad.mp4", 3, "bad.mp4/clip.srt cannot be written"),
+        ("clip.mp4 --srt -o empty", 3, "empty cannot be written: it is a folder"),
+        ("clip.mp4 -o bad.mp4/x.srt", 3, "bad.mp4/x.srt cannot be written"),
+        ("clip.mp4 --end 3 --start 4", 2, "--end is 3; it must be after --start, which is 4"),
+        ("clip.mp4 --device abacus", 2, "--device is 'abacus'"),
+        ("clip.mp4 --device cuda:99", 3, "--device is 'cuda:99'"),
+        ("clip.mp4 --model nowhere", 3, "there is no model 'nowhere'"),
+        ("clip.mp4 --model empty", 3, "empty"),
+    ],
+)
+def test_what_cannot_run_says_so_and_writes_nothing(
+    args: str, code: int, message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "empty").mkdir()
+    (here / "videos").mkdir()
+    (here / "videos/a.mp4").symlink_to(here / "clip.mp4")
+    (here / "link.mp4").symlink_to(here / "clip.mp4")
+    before = names(here)
+    run = Run(capsys, *args.split())
+    assert (run.code, run.out) == (code, "")
+    assert len(run.lines) == 1
+    assert run.lines[0].startswith("vidcaption: ") and message in run.lines[0]
+    assert names(here) == before
+
+
+def test_broken_packets_are_told_of(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = bytearray((here / "clip.mp4").read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = bytes(3000)
+    (here / "torn.mp4").write_bytes(data)
+    run = Run(capsys, "torn.mp4", "--srt", "--window", "4", "--end", "16")
+    assert run.code == 0
+    assert re.match(r"vidcaption: torn\.mp4: \d+ broken packets were left out", run.lines[0])
+    assert Run(capsys, "torn.mp4", "--srt", "--window", "4", "--end", "16", "-q").err == ""
+
+
+def test_names_that_are_not_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = b"caf\xe9\x1b[31m.mp4".decode("utf-8", "surrogateescape")
+    try:
+        shutil.copy("clip.mp4", name)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes text only")
+    run = Run(capsys, name, "--json", "-v")
+    assert run.code == 0
+    assert "caf\\udce9\\u001b[31m.mp4 -> " in run.err and "\x1b" not in run.err
+    run = Run(capsys, name, "clip.mp4")
+    assert run.out.startswith("caf\\udce9\\u001b[31m.mp4:\n")
+
+
+def test_progress(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = Run(capsys, "clip.mp4", "--srt", "--progress", "on")
+    assert (drawn.code, drawn.out) == (0, "")
+    assert "\x1b[" in drawn.err and "clip.mp4" in drawn.err
+    for how in ("auto", "off"):  # standard error is no terminal here
+        assert "\x1b[" not in Run(capsys, "clip.mp4", "--srt", "--progress", how).err

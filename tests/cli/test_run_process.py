@@ -1,0 +1,83 @@
+"""The contracts of ``vidcaption run`` that only a process of its own can show."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
+RUN = [sys.executable, "-m", "vidcaption", "run"]
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and pipes")
+
+
+def test_results_and_messages_are_kept_apart(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.touch()
+    command = [*RUN, str(bad), str(CLIP), "--jsonl", "-o", "-", "--beam", "1", "--end", "4"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    result = subprocess.run(command, capture_output=True, env=environment)
+    assert result.returncode == 1
+    rows = [json.loads(line) for line in result.stdout.decode("utf-8").splitlines()]
+    assert [row["video"] for row in rows] == [str(CLIP)]
+    failure, summary = result.stderr.decode("utf-8").splitlines()
+    assert failure.startswith(f"vidcaption: {bad} ")
+    assert summary.startswith("vidcaption: 1 captioned, 1 failed, in ")
+
+
+def test_wrong_commands_are_told_before_the_model_is_loaded(tmp_path: Path) -> None:
+    script = (
+        "import sys; from vidcaption.cli import main; code = main(sys.argv[1:]);"
+        "sys.exit(100 if 'torch' in sys.modules else code)"
+    )
+    here = [sys.executable, "-c", script, "run"]
+    missing = subprocess.run([*here, "gone.mp4"], capture_output=True, cwd=tmp_path)
+    assert missing.returncode == 2
+    (tmp_path / "file").touch()
+    unwritable = [*here, str(CLIP), "--srt", "--out-dir", "file"]
+    assert subprocess.run(unwritable, capture_output=True, cwd=tmp_path).returncode == 3
+
+
+@posix
+def test_an_interrupted_run_leaves_only_finished_files(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 32, 3), np.uint8))
+    shutil.copy(CLIP, tmp_path / "b.mp4")
+    command = [*RUN, "a.png", "b.mp4", "--srt", "-v", "--beam", "50", "--stride", "0.1"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("vidcaption: b.mp4: h264"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert rest == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.srt", "b.mp4"]
+
+
+@posix
+def test_a_reader_that_goes_away_ends_it_quietly() -> None:
+    command = [*RUN, str(CLIP), "--beam", "1", "--no-merge"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_standard_output() -> None:
+    with open("/dev/full", "w") as full:
+        command = [*RUN, str(CLIP), "--beam", "1", "--end", "4"]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 3
+    assert (
+        result.stderr == "vidcaption: standard output cannot be written: No space left on device\n"
+    )

@@ -1,0 +1,52 @@
+"""The command line: options in, one library call, an exit code out."""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from vidcaption.cli.app import app
+from vidcaption.errors import VidcaptionError
+
+__all__ = ["main"]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command with ``args``, the process's own unless given, and return its exit code.
+
+    Errors come out as one sentence on standard error. ``VIDCAPTION_DEBUG=1`` lets those that are
+    not raised on purpose through, with their traceback.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The same bytes on every system, whatever its locale and line ends.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
+    args = list(sys.argv[1:] if args is None else args) or ["--help"]
+    try:
+        command = typer.main.get_command(app)
+        code = command.main(args, prog_name="vidcaption", standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command_path = context.command_path if context else "vidcaption"
+        return _fail(f"{error.format_message().rstrip('.')} (see {command_path} --help)", 2)
+    except VidcaptionError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if os.environ.get("VIDCAPTION_DEBUG"):
+            raise
+        return _fail(
+            f"unexpected {type(error).__name__}: {error}. This is a defect: please report it, with "
+            "what VIDCAPTION_DEBUG=1 in the environment makes this command say",
+            1,
+        )
+    return int(code or 0)
+
+
+def _fail(message: str, code: int) -> int:
+    from vidcaption.cli.voice import say
+
+    say(" ".join(message.split()))
+    return code

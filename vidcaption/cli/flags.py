@@ -1,0 +1,84 @@
+"""Typer options made from options dataclasses, so that no flag is described twice."""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import Field, fields
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from vidcaption.options import Options, choices_of, flag_of
+
+R = TypeVar("R")
+
+
+def with_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give ``command`` one flag per field of each parameter annotated with an Options class.
+
+    Typer sees the flags; ``command`` gets the dataclasses, built and checked. Values that a
+    dataclass refuses raise its UsageError before ``command`` is entered.
+
+    >>> @app.command()
+    ... @with_options
+    ... def evaluate(data: Path, search: SearchOptions, machine: MachineOptions) -> None: ...
+    """
+    signature = inspect.signature(command)
+    bundles = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if inspect.isclass(parameter.annotation) and issubclass(parameter.annotation, Options)
+    }
+
+    @functools.wraps(command)
+    def with_flags(**values: Any) -> R:
+        for name, kind in bundles.items():
+            values[name] = kind(**{f.name: values.pop(f.name) for f in fields(kind)})
+        return command(**values)
+
+    parameters = []
+    for name, parameter in signature.parameters.items():
+        if name in bundles:
+            parameters += [_parameter(bundles[name], f) for f in fields(bundles[name])]
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    with_flags.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return with_flags
+
+
+def _parameter(kind: type[Options], f: Field[Any]) -> inspect.Parameter:
+    """One field as the keyword parameter that Typer reads."""
+    long = flag_of(f)
+    short = f.metadata["short"]
+    switch = f"{long}/--no-{long.removeprefix('--')}" if f.default is True else long
+    info = typer.Option(
+        *([short] if short else []),
+        switch,
+        help=f.metadata["help"],
+        metavar=_metavar(f),
+        show_default=f.default is not False and f.default is not None,
+        rich_help_panel=_panel(kind),
+    )
+    return inspect.Parameter(
+        f.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=f.default,
+        annotation=Annotated[f.type, info],
+    )
+
+
+def _metavar(f: Field[Any]) -> str | None:
+    """What stands for the value in the help: its choices or its bounds; None leaves it to Typer."""
+    low, high, above = (f.metadata[key] for key in ("at_least", "at_most", "above"))
+    if choices := choices_of(f):
+        return "|".join(choices)
+    if low is None and above is None:
+        return None
+    floor = f">{above:g}" if low is None else f"{low:g}"
+    return f"{floor}..{high:g}" if high is not None else f"{floor}.."
+
+
+def _panel(kind: type[Options]) -> str:
+    """The heading its flags stand under: the beginning of its docstring."""
+    return re.split("[.:]", inspect.getdoc(kind) or kind.__name__)[0]

@@ -1,0 +1,88 @@
+"""How commands speak: results on standard output, everything else on standard error."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from vidcaption.errors import OutputError
+from vidcaption.options import VoiceOptions
+from vidcaption.output.text import printable
+
+
+def say(message: str) -> None:
+    """One line on standard error, in the command's name."""
+    print(f"vidcaption: {printable(message)}", file=sys.stderr)
+
+
+def put(text: str) -> None:
+    """Results on standard output, at once. Raises OutputError if they cannot be written.
+
+    If the reader has gone away (``| head``), the command ends quietly with exit code 1.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer must not be tried again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(1) from error
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+
+
+class Voice:
+    """Speaks as loudly as the options ask. Failures are said whatever the options: see ``say``."""
+
+    def __init__(self, options: VoiceOptions) -> None:
+        self._options = options
+
+    def tell(self, message: str) -> None:
+        """Something worth knowing."""
+        if not self._options.quiet:
+            say(message)
+
+    def detail(self, message: str) -> None:
+        """Something worth knowing when one looks closer."""
+        if self._options.verbose:
+            say(message)
+
+    def make_bar(self, *, lines_on_stdout: bool = False) -> "Bar | None":
+        """A progress bar, if one is wanted: lines that a person reads as they come replace it."""
+        if self._options.progress == "on":
+            return Bar(force_terminal=True)
+        readable = lines_on_stdout and sys.stdout.isatty()
+        wanted = self._options.progress == "auto" and not self._options.quiet and not readable
+        return Bar() if wanted and sys.stderr.isatty() else None
+
+
+class Bar(Progress):
+    """A progress bar on standard error that asks for its position whenever it is drawn."""
+
+    def __init__(self, *, force_terminal: bool | None = None) -> None:
+        super().__init__(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True, force_terminal=force_terminal),
+            transient=True,
+            # On a terminal results go above the bar; in a file or pipe they stay as they are.
+            redirect_stdout=sys.stdout.isatty(),
+        )
+        self._position: Callable[[], float] = float
+
+    def begin(self, label: str, total: float | None, position: Callable[[], float]) -> None:
+        """Show this instead of what was shown before; ``total`` is None where it is not known."""
+        for task in self.task_ids:
+            self.remove_task(task)
+        self._position = position
+        self.add_task(printable(label), total=total)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task in self.task_ids:
+            self.update(task, completed=self._position())
+        yield from super().get_renderables()
