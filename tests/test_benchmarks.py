@@ -1,0 +1,27 @@
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("resource", reason="peak memory is read with a POSIX module")
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_speed_prints_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = importlib.util.spec_from_file_location("speed", ROOT / "benchmarks/speed.py")
+    assert spec is not None and spec.loader is not None
+    speed = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(speed)
+    monkeypatch.setattr(sys, "argv", ["speed.py", str(ROOT / "examples/clip.mp4"), "--runs", "1"])
+    speed.main()
+    report = json.loads(capsys.readouterr().out)
+    assert report["video"]["frames"] == 384 and report["video"]["duration_s"] == 16
+    assert list(report["seconds"]) == ["decode", "encode", "search", "write", "all"]
+    assert all(seconds >= 0 for seconds in report["seconds"].values())
+    assert report["times_real_time"] == pytest.approx(16 / report["seconds"]["all"], rel=0.02)
+    assert report["peak_memory_mib"]["main"] > 100
