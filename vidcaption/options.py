@@ -153,7 +153,7 @@ class CaptionOptions(SearchOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceOptions(Options):
-    """Where the network runs, and how."""
+    """Where the network runs, and in which number format."""
 
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
@@ -238,11 +238,11 @@ class VoiceOptions(Options):
 class TrainOptions(Options):
     """How a model is trained: first on a frozen CNN's cached features, then end to end."""
 
-    epochs: int = option(8, "Epochs with the CNN frozen.", at_least=0, at_most=1000)
+    epochs: int = option(7, "Epochs with the CNN frozen.", at_least=0, at_most=1000)
     finetune_epochs: int = option(
         4, "Epochs after those that train the CNN too.", at_least=0, at_most=1000
     )
-    batch: int = option(64, "Samples per step.", flag="--batch-size", at_least=1, at_most=4096)
+    batch: int = option(32, "Samples per step.", flag="--batch-size", at_least=1, at_most=4096)
     finetune_batch: int = option(
         32,
         "Samples per step when the CNN trains too.",
@@ -256,7 +256,7 @@ class TrainOptions(Options):
     finetune_frames: int = option(
         2, "Most frames per clip when the CNN trains too.", at_least=1, at_most=64
     )
-    captions: int = option(5, "Captions drawn per sample and epoch.", at_least=1, at_most=100)
+    captions: int = option(3, "Captions drawn per sample and epoch.", at_least=1, at_most=100)
     min_count: int = option(5, "A word seen fewer times is unknown.", at_least=1)
     optimizer: Literal["adamw", "adam", "adagrad"] = option("adamw", "Kind of optimizer.")
     lr: float = option(8e-4, "Highest learning rate.", above=0, at_most=1)

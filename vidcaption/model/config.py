@@ -42,7 +42,7 @@ class ModelConfig(Options):
         "dot", "How the decoder looks at regions."
     )
     heads: int = option(4, "Heads of dot attention.", at_least=1, at_most=64)
-    size: int = option(448, "Units of each LSTM and of the attention.", at_least=8, at_most=8192)
+    size: int = option(384, "Units of each LSTM and of the attention.", at_least=8, at_most=8192)
     embedding: int = option(
         320, "Units of a word vector, shared by input and output.", at_least=8, at_most=8192
     )

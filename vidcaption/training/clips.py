@@ -13,7 +13,7 @@ from vidcaption.model.vocabulary import BOS, EOS, PAD, Vocabulary
 from vidcaption.training.features import FeatureCache
 from vidcaption.training.motion import Motion, draw_clip, move_features
 
-MOST_WORDS = 30
+MOST_WORDS = 18
 MOST_STILLS = 8
 
 
@@ -27,7 +27,7 @@ class Draw(NamedTuple):
 
 class Batch(NamedTuple):
     """``clips``: (B, T, 3, S, S) uint8 pixels or (B, T, R, C) features; ``words``: (B, K, L) ids
-    that start with ``<bos>``, end with ``<eos>`` and are padded."""
+    that start with ``<bos>``, padded at the end."""
 
     clips: Tensor
     words: Tensor
@@ -57,6 +57,12 @@ def from_features(cache: FeatureCache) -> ClipSource:
     return clip
 
 
+def target(vocabulary: Vocabulary, text: str) -> list[int]:
+    """The ids that training asks for: the words and ``<eos>``, which a text cut short lacks."""
+    words = [*vocabulary.encode(text), EOS]
+    return words[:MOST_WORDS]
+
+
 class ClipDataset(Dataset[tuple[Tensor, list[list[int]]]]):
     """A clip and some of its captions for each draw."""
 
@@ -69,9 +75,7 @@ class ClipDataset(Dataset[tuple[Tensor, list[list[int]]]]):
         seed: int,
     ) -> None:
         self._source = source
-        self._words = [
-            [vocabulary.encode(text)[:MOST_WORDS] for text in s.captions] for s in samples
-        ]
+        self._words = [[target(vocabulary, text) for text in s.captions] for s in samples]
         self._captions = captions
         self._seed = seed
 
@@ -102,8 +106,8 @@ class BatchSampler(Sampler[list[Draw]]):
 
 
 def collate(items: list[tuple[Tensor, list[list[int]]]]) -> Batch:
-    """Stack clips; frame captions with ``<bos>`` and ``<eos>``, and pad them to the longest."""
+    """Stack clips; put ``<bos>`` before captions, and pad them to the longest."""
     clips, captions = zip(*items, strict=True)
     longest = max(len(words) for several in captions for words in several)
-    rows = [[[BOS, *w, EOS] + [PAD] * (longest - len(w)) for w in several] for several in captions]
+    rows = [[[BOS, *w] + [PAD] * (longest - len(w)) for w in several] for several in captions]
     return Batch(torch.stack(clips), torch.tensor(rows))

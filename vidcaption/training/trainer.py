@@ -34,6 +34,7 @@ from vidcaption.training.clips import (
     collate,
     from_features,
     from_pixels,
+    target,
 )
 from vidcaption.training.features import FeatureCache
 from vidcaption.training.history import Epoch, write_history
@@ -291,7 +292,7 @@ class Trainer:
                 loss = cross_entropy(
                     self.network, features, batch.words.to(features.device), smoothing=0
                 )
-            count = sum(len(caption) + 1 for i in indices for caption in encoded[i])
+            count = sum(len(caption) for i in indices for caption in encoded[i])
             total, words = total + loss.item() * count, words + count
             if self.options.select == "cider":
                 with self.machine.autocast():
@@ -314,7 +315,7 @@ class Trainer:
 
     def _dev_words(self, sample: Sample) -> list[list[int]]:
         """The same number of captions for each sample, so that they make a batch."""
-        words = [self.vocabulary.encode(caption) for caption in sample.captions[:DEV_CAPTIONS]]
+        words = [target(self.vocabulary, text) for text in sample.captions[:DEV_CAPTIONS]]
         return list(islice(cycle(words), DEV_CAPTIONS))
 
     def _save_checkpoint(self, optimizer: Optimizer, schedule: LambdaLR) -> None:

@@ -1,0 +1,152 @@
+import csv
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from rich.progress import Progress
+
+from vidcaption.datasets.samples import read_jsonl, with_splits
+from vidcaption.errors import UsageError
+from vidcaption.evaluation.captioning import caption_samples
+from vidcaption.model import folder as model_folder
+from vidcaption.model.config import ModelConfig
+from vidcaption.model.device import Machine
+from vidcaption.options import SearchOptions, TrainOptions
+from vidcaption.training.trainer import Trainer, learning_rate
+
+COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "white": (255, 255, 255)}
+CPU = Machine(torch.device("cpu"), torch.float32)
+CONFIG = ModelConfig(image_size=32, grid=1, size=32, heads=2, embedding=16, dropout=0.1)
+OPTIONS = TrainOptions(
+    epochs=2,
+    finetune_epochs=1,
+    batch=8,
+    finetune_batch=8,
+    frames=2,
+    min_count=1,
+    select="loss",
+    workers=0,
+)
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    """Twenty-four plain pictures with two captions that name their colour."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(24):
+        name, colour = list(COLOURS.items())[i % 4]
+        noisy = np.clip(np.array(colour) + rng.integers(-40, 40, (32, 32, 3)), 0, 255).astype(np.uint8)
+        (folder / f"{i}.png").write_bytes(cv2.imencode(".png", noisy)[1].tobytes())
+        captions = [f"a plain {name} picture", f"everything is {name}"]
+        rows.append({"id": str(i), "image": f"{i}.png", "captions": captions})
+    path = folder / "data.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return with_splits(read_jsonl(path), seed=1)
+
+
+def trainer(folder, samples, options=OPTIONS):
+    return Trainer(folder, CONFIG, options, CPU, samples, Progress(disable=True))
+
+
+def history(folder):
+    """Rows of history.csv, without what differs from run to run."""
+    with (folder / "history.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_learns_to_name_colours_and_leaves_a_model(tmp_path, samples):
+    options = replace(OPTIONS, epochs=6, finetune_epochs=0, batch=2, lr=0.01)
+    trainer(tmp_path, samples, options).run()
+    rows = history(tmp_path)
+    assert [row["stage"] for row in rows] == ["frozen"] * 6
+    assert float(rows[-1]["dev_loss"]) < 0.5 * float(rows[0]["dev_loss"])
+    assert (tmp_path / "loss.png").stat().st_size > 1000
+    model = model_folder.load(tmp_path)
+    dev = [sample for sample in samples if sample.split == "dev"]
+    said = caption_samples(model.network, model.vocabulary, dev, 1, SearchOptions(), CPU)
+    right = sum(sample.captions[1].split()[-1] in said[sample.id] for sample in dev)
+    assert right >= len(dev) - 1, said
+    card = (tmp_path / "README.md").read_text()
+    assert '"epochs": 6' in card and "19 training and 5 dev samples" in card
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_an_interrupted_training_resumes_exactly(tmp_path, samples, monkeypatch, after):
+    whole = trainer(tmp_path / "whole", samples)
+    whole.run()
+
+    cut = trainer(tmp_path / "cut", samples)
+    save, saved = cut._save_checkpoint, []
+
+    def save_then_die(*state):
+        save(*state)
+        saved.append(1)
+        if len(saved) == after:
+            raise Killed
+
+    monkeypatch.setattr(cut, "_save_checkpoint", save_then_die)
+    with pytest.raises(Killed):
+        cut.run()
+    torch.manual_seed(99)  # resuming must not depend on what the process did before
+    resumed = trainer(tmp_path / "cut", samples)
+    resumed.run(resume=True)
+
+    expected, got = whole.network.state_dict(), resumed.network.state_dict()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    [full] = [history(tmp_path / "whole")]
+    assert history(tmp_path / "cut") == full
+    assert len(full) == 3
+
+
+def test_a_finished_training_resumes_to_nothing(tmp_path, samples):
+    options = replace(OPTIONS, epochs=1, finetune_epochs=0)
+    trainer(tmp_path, samples, options).run()
+    before = history(tmp_path)
+    trainer(tmp_path, samples, options).run(resume=True)
+    assert history(tmp_path) == before
+
+
+def test_resuming_asks_for_the_same_training(tmp_path, samples):
+    options = replace(OPTIONS, epochs=1, finetune_epochs=0)
+    with pytest.raises(UsageError, match="nothing to resume"):
+        trainer(tmp_path, samples, options).run(resume=True)
+    trainer(tmp_path, samples, options).run()
+    with pytest.raises(UsageError, match="other data or options"):
+        trainer(tmp_path, samples, replace(options, lr=0.1)).run(resume=True)
+
+
+def test_stops_when_the_dev_score_is_stale(tmp_path, samples):
+    # a rate at which nothing is learned: no epoch but the first can be the best by much
+    options = replace(OPTIONS, epochs=9, finetune_epochs=0, lr=0.5, optimizer="adam", patience=1)
+    trainer(tmp_path, samples, options).run()
+    assert len(history(tmp_path)) < 9
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+def test_other_optimizers_and_cider_work(tmp_path, samples, optimizer):
+    pytest.importorskip("pycocoevalcap")
+    options = replace(OPTIONS, epochs=1, finetune_epochs=0, optimizer=optimizer, select="cider")
+    trainer(tmp_path, samples, options).run()
+    assert float(history(tmp_path)[0]["dev_cider"]) >= 0
+
+
+def test_needs_both_splits(tmp_path, samples):
+    with pytest.raises(UsageError, match="no captioned sample has split 'dev'"):
+        trainer(tmp_path, [s for s in samples if s.split == "train"])
+
+
+def test_learning_rate_rises_then_falls():
+    rates = [learning_rate(step, 100, 0.1) for step in range(100)]
+    assert rates[:11] == sorted(rates[:11])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert max(rates) == pytest.approx(1)
+    assert rates[-1] < 0.01
