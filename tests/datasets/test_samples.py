@@ -9,7 +9,9 @@ from vidcaption.errors import InputError, UsageError
 
 
 def write(path, *rows):
-    path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
+    path.write_text(
+        "".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows)
+    )
     return path
 
 
@@ -83,7 +85,9 @@ def stills(tmp_path):
     return paths
 
 
-@pytest.mark.parametrize(("most", "levels"), [(1, [120]), (2, [40, 160]), (6, range(0, 201, 40)), (9, range(0, 201, 40))])
+@pytest.mark.parametrize(
+    ("most", "levels"), [(1, [120]), (2, [40, 160]), (6, range(0, 201, 40)), (9, range(0, 201, 40))]
+)
 def test_frames_are_spread_evenly(stills, most, levels):
     frames = load_frames(Sample("a", (), None, stills), most, size=16)
     assert [int(frame.mean()) for frame in frames] == list(levels)

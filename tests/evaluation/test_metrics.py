@@ -27,7 +27,7 @@ def test_cider_does_not_see_case_and_punctuation():
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="no java command")
 def test_coco_scores_of_a_worked_example():
-    """BLEU by hand: 6 of 6 words of "a dog runs on the grass" match; its length is the reference's."""
+    """BLEU by hand: all 6 words match, and the length is the reference's."""
     references = {"a": REFERENCES["a"]}
     scores = metrics.coco_scores({"a": "A dog runs on the grass"}, references)
     assert list(scores) == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr"]

@@ -40,7 +40,8 @@ def samples(tmp_path_factory):
     rows = []
     for i in range(24):
         name, colour = list(COLOURS.items())[i % 4]
-        noisy = np.clip(np.array(colour) + rng.integers(-40, 40, (32, 32, 3)), 0, 255).astype(np.uint8)
+        noise = rng.integers(-40, 40, (32, 32, 3))
+        noisy = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
         (folder / f"{i}.png").write_bytes(cv2.imencode(".png", noisy)[1].tobytes())
         captions = [f"a plain {name} picture", f"everything is {name}"]
         rows.append({"id": str(i), "image": f"{i}.png", "captions": captions})

@@ -22,8 +22,8 @@ def train(
         str,
         typer.Option(
             metavar="FILE|none",
-            help="ImageNet weights of the CNN (a torchvision state dict in safetensors); none starts "
-            "from random numbers.",
+            help="ImageNet weights of the CNN, a torchvision state dict in safetensors; none starts "
+            "it at random.",
         ),
     ],
     training: TrainOptions,
@@ -47,9 +47,7 @@ def train(
 
     imagenet = None if backbone_weights == "none" else Path(backbone_weights)
     if imagenet and not imagenet.is_file():
-        raise UsageError(
-            f"--backbone-weights is {backbone_weights}, no file; name one, or none"
-        )
+        raise UsageError(f"--backbone-weights is {backbone_weights}, no file; name one, or none")
     if not resume and (out / CHECKPOINT).exists():
         raise UsageError(f"{out} holds a training already; add --resume, or give another folder")
     samples = [s for path in datasets for s in with_splits(read_jsonl(path), training.seed)]

@@ -26,9 +26,8 @@ _BATCH = 16
 def fingerprint(encoder: Encoder, samples: Sequence[Sample], frames: int) -> str:
     """Changes with the CNN, its weights, its input, and the samples."""
     config = encoder.config
-    digest = hashlib.sha256(
-        f"{config.backbone} {config.image_size} {config.mean} {config.std} {config.grid} {frames}".encode()
-    )
+    looks = (config.backbone, config.image_size, config.mean, config.std, config.grid, frames)
+    digest = hashlib.sha256(repr(looks).encode())
     for name, tensor in encoder.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
     for sample in samples:
