@@ -22,8 +22,8 @@ def train(
         str,
         typer.Option(
             metavar="FILE|none",
-            help="ImageNet weights of the CNN, a torchvision state dict in safetensors; none starts "
-            "it at random.",
+            help="ImageNet weights of the CNN, a torchvision state dict in safetensors; none gives "
+            "it random ones.",
         ),
     ],
     training: TrainOptions,
