@@ -34,6 +34,7 @@ from vidcaption.store.progress import Tally, Watch
 from vidcaption.store.reference import Reference
 
 PATIENCE_S = 5.0  # until the Hub must have answered a question
+_HINT_PATIENCE_S = 2.0  # the same for a question that only makes an error message better
 _AGAIN = "run the same command again: files that have come are not fetched twice"
 
 # The library would tell the Hub which PyTorch and which agent it runs with, and ask for a list.
@@ -260,7 +261,7 @@ def _hint(names: Callable[[], Iterable[str]], wanted: str) -> str:
     """Names like the wanted one, if the Hub tells any in time."""
     near: list[str] = []
     with suppress(httpx2.HTTPError, OSError, ValueError, KeyError, TypeError):
-        near = difflib.get_close_matches(wanted, within(PATIENCE_S, lambda: list(names())))
+        near = difflib.get_close_matches(wanted, within(_HINT_PATIENCE_S, lambda: list(names())))
     return f" (there is {' and '.join(near)})" if near else ""
 
 
