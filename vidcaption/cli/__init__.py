@@ -34,7 +34,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return _fail(f"{error.format_message().rstrip('.')} (see {command_path} --help)", 2)
     except VidcaptionError as error:
         return _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         return 130
     except Exception as error:
         if os.environ.get("VIDCAPTION_DEBUG"):

@@ -7,13 +7,13 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import constants
 
-from vidcaption.errors import OutputError
+from vidcaption.errors import OutputError, UsageError
 from vidcaption.model.manifest import MANIFEST, REQUIRED, WORDS
 from vidcaption.store.reference import Reference
 
@@ -28,6 +28,11 @@ class Cached:
     commit: str
     folder: Path
     revisions: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all the files that a model needs are there."""
+        return all((self.folder / name).is_file() for name in REQUIRED)
 
 
 def find(reference: Reference) -> Path | None:
@@ -79,7 +84,27 @@ def models() -> Iterator[Cached]:
             yield Cached(_repo(home), folder.name, folder, tuple(_names(home, folder.name)))
 
 
-def remove(commits: Sequence[str]) -> int:
+def chosen(name: str) -> list[Cached]:
+    """The commits that ``owner/name[@revision]`` means: all of them without a revision.
+
+    Raises UsageError where the cache has no such model of vidcaption.
+    """
+    reference = Reference.parse(name)
+    found = [
+        each
+        for each in models()
+        if reference
+        and each.repo == reference.repo
+        and reference.revision in (None, each.commit, *each.revisions)
+    ]
+    if not found:
+        raise UsageError(
+            f"the cache has no model {name}; 'vidcaption models list' tells which it has"
+        )
+    return found
+
+
+def remove(commits: Collection[str]) -> int:
     """Take these commits off the cache, and return the bytes that this freed.
 
     Raises OutputError.
