@@ -119,7 +119,7 @@ class Hub:
             protocol_version = "HTTP/1.1"
 
             def handle_any(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = self.read_body()
                 url = urlsplit(self.path)  # absolute when this server is used as a proxy
                 path = url.path + (f"?{url.query}" if url.query else "")
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -138,6 +138,16 @@ class Hub:
                     self.connection.shutdown(socket.SHUT_RDWR)
                     return
                 self.wfile.write(answer.body)
+
+            def read_body(self) -> bytes:
+                if self.headers.get("Transfer-Encoding") != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                chunks = []
+                while size := int(self.rfile.readline(), 16):
+                    chunks.append(self.rfile.read(size))
+                    self.rfile.readline()
+                self.rfile.readline()
+                return b"".join(chunks)
 
             do_GET = do_HEAD = do_POST = do_PUT = handle_any
 

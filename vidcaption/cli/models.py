@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -167,6 +168,73 @@ def rm(
     if as_json:
         return _put_json({"removed": removed, "freed": freed})
     return _put_lines(removed)
+
+
+@models.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="A model folder.")],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A repo on the Hub.")],
+    create: Annotated[
+        bool, typer.Option("--create", help="Make the repo if there is none.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be uploaded, and the card.")
+    ] = False,
+    license: Annotated[
+        str | None, typer.Option(metavar="ID", help="The licence on the card, as mit or cc-by-4.0.")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="A dataset the model was trained on; may be repeated.")
+    ] = None,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="What evaluate --json printed, for the card; may be repeated."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Upload a model folder to the Hub with a card, and print its name with the commit.
+
+    HF_TOKEN must hold a token that may write to the repo.
+    """
+    from vidcaption.errors import UsageError
+    from vidcaption.output.text import printable
+    from vidcaption.store import push as store_push
+    from vidcaption.store.reference import Reference
+
+    reference = Reference.parse(repo)
+    if reference is None or reference.revision:
+        raise UsageError(f"{repo!r} is not the name of a repo; give it as owner/name")
+    about = store_push.About(license, dataset or [], [_read_report(file) for file in scores or []])
+    files = store_push.prepare(folder, repo, about)
+    sizes = {
+        name: content.stat().st_size if isinstance(content, Path) else len(content)
+        for name, content in files.items()
+    }
+    if not sys.stderr.isatty():
+        from huggingface_hub.utils import disable_progress_bars
+
+        disable_progress_bars()  # the library would draw them into files and pipes, too
+    commit = None if dry_run else store_push.push(files, repo, create=create)
+    if as_json:
+        return _put_json({"repo": repo, "commit": commit, "files": sizes})
+    if commit:
+        return _put_lines([f"{repo}@{commit}"])
+    card = files["README.md"]
+    assert isinstance(card, bytes)
+    _put_lines(f"{name}  {size}" for name, size in sizes.items())
+    return _put_lines(["", *map(printable, card.decode("utf-8").splitlines())])
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    from vidcaption.errors import UsageError
+
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--scores is {path}, which cannot be read as JSON ({error})") from error
+    return report  # type: ignore[no-any-return]
 
 
 def _put_json(value: Any) -> int:

@@ -40,6 +40,8 @@ _AGAIN = "run the same command again: files that have come are not fetched twice
 # The library would tell the Hub which PyTorch and which agent it runs with, and ask for a list.
 constants.HF_HUB_DISABLE_TELEMETRY = True
 
+_FAILURES = (httpx2.HTTPError, OSError, RuntimeError, ValueError, KeyError, TypeError)
+
 T = TypeVar("T")
 
 
@@ -160,9 +162,10 @@ def explained(reference: Reference) -> Iterator[None]:
         yield
     except VidcaptionError:
         raise
-    except (httpx2.HTTPError, OSError, ValueError, KeyError, TypeError) as error:
-        cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else None
-        raise _explanation(cause or error, reference) from error
+    except _FAILURES as error:
+        # what the library wraps says less than what is in it
+        wrapped = isinstance(error, LocalEntryNotFoundError | RuntimeError)
+        raise _explanation((wrapped and error.__cause__) or error, reference) from error
 
 
 def _explanation(error: BaseException, reference: Reference) -> VidcaptionError:
@@ -260,7 +263,7 @@ def _proxies() -> str:
 def _hint(names: Callable[[], Iterable[str]], wanted: str) -> str:
     """Names like the wanted one, if the Hub tells any in time."""
     near: list[str] = []
-    with suppress(httpx2.HTTPError, OSError, ValueError, KeyError, TypeError):
+    with suppress(*_FAILURES):
         near = difflib.get_close_matches(wanted, within(_HINT_PATIENCE_S, lambda: list(names())))
     return f" (there is {' and '.join(near)})" if near else ""
 
