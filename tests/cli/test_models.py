@@ -12,7 +12,8 @@ from vidcaption.cli import main
 from vidcaption.model.manifest import CONFIG, FILES, WEIGHTS
 
 NAME = "ann/captioner"
-EMBEDDED = Path(__file__).parent.parent.parent / "weights/default"
+ROOT = Path(__file__).parent.parent.parent
+EMBEDDED = ROOT / "weights/default"
 
 
 class Models:
@@ -172,3 +173,24 @@ def test_rm(
 def test_models_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     nothing = Models(capsys)
     assert nothing.code == 2 and "see vidcaption models --help" in nothing.err
+
+
+def test_a_model_from_the_hub_captions_offline(
+    hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.repos[NAME] = Repo()
+    commit = hub.repos[NAME].commit({path.name: path.read_bytes() for path in EMBEDDED.iterdir()})
+    run = ["run", str(ROOT / "examples/clip.mp4"), "--json", "-o", "-", "--end", "4", "--beam", "1"]
+    assert main([*run, "--model", NAME, "--offline"]) == 3
+    assert "not complete" in capsys.readouterr().err and hub.requests == []
+    assert main(["models", "pull", NAME]) == 0
+    capsys.readouterr()
+    hub.requests.clear()
+    assert main([*run, "--model", NAME, "--offline"]) == 0
+    model = json.loads(capsys.readouterr().out)["model"]
+    manifest = json.loads((EMBEDDED / "manifest.json").read_text(encoding="utf-8"))
+    assert model == {
+        "name": f"{NAME}@{commit}",
+        "sha256": manifest["model.safetensors"]["sha256"],
+    }
+    assert hub.requests == []
