@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -66,6 +67,13 @@ def as_json(value: Any, status: int = 200, **headers: str) -> Answer:
 def refusal(status: int, message: str, code: str = "", **headers: str) -> Answer:
     named = {"X-Error-Code": code} if code else {}
     return as_json({"error": message}, status, **named, **{"X-Error-Message": message}, **headers)
+
+
+class Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print what went wrong, but for a client that has gone away."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Hub:
@@ -154,7 +162,7 @@ class Hub:
             def log_message(self, *args: object) -> None:
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return server
 

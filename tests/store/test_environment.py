@@ -1,12 +1,14 @@
 """What the environment sets is read when a process starts: shown by processes of their own."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
-from hub import TOKEN, Hub, Repo
+from hub import TOKEN, Hub, Repo, Request
 
 from vidcaption.model.manifest import FILES
 
@@ -53,3 +55,26 @@ def test_the_environment_of_the_hub(
     code, out, err = vidcaption(offline, "models", "path", NAME)
     assert code == 0 and Path(out.strip()).parent.parent.parent == tmp_path / "home/hub"
     assert hub.requests == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_an_interrupt_does_not_wait_for_the_download(
+    repo: Repo, hub: Hub, environment: dict[str, str]
+) -> None:
+    asked, ended = threading.Event(), threading.Event()
+
+    def hang(request: Request) -> None:
+        if request.cdn:
+            asked.set()
+            ended.wait()
+
+    hub.fault = hang
+    command = [sys.executable, "-m", "vidcaption", "models", "pull", NAME]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        asked.wait()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate() == (b"", b"")
+    assert process.returncode == 130
+    ended.set()

@@ -16,8 +16,8 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            help="A model folder, owner/name[@revision] on the Hub, or 'default' for the embedded "
-            "one."
+            help="A model folder, owner/name or owner/name@revision on the Hub, or 'default' for "
+            "the embedded one."
         ),
     ],
     dataset: Annotated[Path, typer.Argument(help="A dataset in JSON lines.")],

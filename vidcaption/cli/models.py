@@ -10,7 +10,8 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="default, a folder, or owner/name[@revision].")
+    str,
+    typer.Argument(metavar="NAME", help="default, a folder, owner/name or owner/name@revision."),
 ]
 
 models = typer.Typer(help="List, fetch, check, remove and publish models.")
@@ -46,7 +47,8 @@ def list_models(as_json: Json = False) -> int:
 @models.command()
 def pull(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="owner/name[@revision] on the Hub.")
+        list[str],
+        typer.Argument(metavar="NAME", help="owner/name or owner/name@revision on the Hub."),
     ],
     update: Annotated[
         bool, typer.Option("--update", help="Ask the Hub again what a branch or tag means.")
@@ -101,7 +103,7 @@ def info(name: Name, as_json: Json = False) -> int:
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Models; all on this machine unless given."),
+        typer.Argument(metavar="NAME", help="Models; all on this machine unless given."),
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -213,7 +215,7 @@ def push(
         for name, content in files.items()
     }
     if not sys.stderr.isatty():
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils.tqdm import disable_progress_bars
 
         disable_progress_bars()  # the library would draw them into files and pipes, too
     commit = None if dry_run else store_push.push(files, repo, create=create)

@@ -25,8 +25,8 @@ def run(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A model folder, or owner/name[@revision] on the Hub; the embedded model unless "
-            "given."
+            help="A model folder, or owner/name or owner/name@revision on the Hub; the embedded "
+            "model unless given."
         ),
     ] = None,
     offline: Offline = False,

@@ -5,7 +5,6 @@
 """
 
 import contextlib
-import os
 import secrets
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -113,10 +112,10 @@ def remove(commits: Collection[str]) -> int:
 
     plan = scan_cache_dir(_root()).delete_revisions(*commits)
     plan.execute()
-    for snapshot in plan.snapshots:
+    for path in (*plan.repos, *plan.snapshots):
         # the library tells of what it could not delete in its log only
-        if os.path.lexists(snapshot):
-            raise OutputError(f"{snapshot} cannot be removed; check the permissions of the cache")
+        if path.exists():
+            raise OutputError(f"{path} cannot be removed; check the permissions of the cache")
     return plan.expected_freed_size
 
 

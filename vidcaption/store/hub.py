@@ -6,7 +6,7 @@ import itertools
 import shutil
 import ssl
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -93,16 +93,21 @@ def within(seconds: float, question: Callable[[], T]) -> T:
     The limits of the HTTP client hold for each address of a host and not for looking it up, so that
     a firewall that drops packets would make it wait many times as long.
     """
-    answer: Future[T] = Future()
+    return _begun(question).result(timeout=seconds)
 
-    def ask() -> None:
+
+def _begun(work: Callable[[], T]) -> Future[T]:
+    """The result to come of ``work``, in a thread that does not keep the process from ending."""
+    result: Future[T] = Future()
+
+    def run() -> None:
         try:
-            answer.set_result(question())
+            result.set_result(work())
         except BaseException as error:
-            answer.set_exception(error)
+            result.set_exception(error)
 
-    Thread(target=ask, daemon=True).start()
-    return answer.result(timeout=seconds)
+    Thread(target=run, daemon=True).start()
+    return result
 
 
 def _download(
@@ -129,14 +134,14 @@ def _download(
         library_name="vidcaption",
         library_version=__version__,
     )
-    with ThreadPoolExecutor(max_workers=len(FILES)) as pool:
-        downloads = [pool.submit(one, filename=name) for name in sizes]
-        try:
-            for download in downloads:
-                download.result()
-        except KeyboardInterrupt:
-            tally.stop()  # or else it would wait for all of them to end
-            raise
+    downloads = [_begun(partial(one, filename=name)) for name in sizes]
+    try:
+        wait(downloads)
+    except KeyboardInterrupt:
+        tally.stop()
+        raise
+    for download in downloads:
+        download.result()
 
 
 def _commit(info: ModelInfo) -> str:
