@@ -12,18 +12,11 @@ from vidcaption.errors import InputError, OutputError, UsageError
 from vidcaption.options import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.naming import natural_key
+from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vidcaption.types import Segment
 
 if TYPE_CHECKING:
     from vidcaption.pipeline import Captioner, Captioning
-
-# Files in a folder are told by their suffix; a file that is named is tried whatever its suffix.
-VIDEO_SUFFIXES = frozenset({
-    ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m2v", ".m4v",
-    ".mj2", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv",
-    ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
-})  # fmt: skip
-IMAGE_SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,70 +1,10 @@
-import json
-
+import av
 import cv2
 import numpy as np
 import pytest
 
-from vidcaption.datasets.samples import Sample, load_frames, read_jsonl, with_splits
+from vidcaption.datasets.samples import Sample, load_frames, of_split, with_splits
 from vidcaption.errors import InputError, UsageError
-
-
-def write(path, *rows):
-    path.write_text(
-        "".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows)
-    )
-    return path
-
-
-GOOD = {"id": "a", "image": "a.png", "captions": ["a dog"], "split": "train"}
-
-
-def test_reads_images_frames_and_videos_relative_to_the_file(tmp_path):
-    path = write(
-        tmp_path / "data.jsonl",
-        GOOD,
-        "",
-        {"id": "b", "frames": ["b/0.png", "b/1.png"], "captions": ["x", "y"], "extra": 1},
-        {"id": "c", "video": "c.mp4", "captions": []},
-    )
-    assert read_jsonl(path) == [
-        Sample("a", ("a dog",), "train", stills=(tmp_path / "a.png",)),
-        Sample("b", ("x", "y"), None, stills=(tmp_path / "b/0.png", tmp_path / "b/1.png")),
-        Sample("c", (), None, video=tmp_path / "c.mp4"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ("{", "line 2: "),
-        ("[]", "line 2: a row must be a JSON object"),
-        (GOOD, "line 2: id 'a' stands twice"),
-        ({"id": "b", "captions": ["x"]}, "exactly one of image, frames, video; got none"),
-        (GOOD | {"video": "x"}, "exactly one of"),
-        (GOOD | {"id": 1}, "needs an id"),
-        (GOOD | {"id": "b", "captions": "a dog"}, "captions must be a list"),
-        (GOOD | {"id": "b", "captions": [" "]}, "captions must be a list"),
-        (GOOD | {"id": "b", "split": 3}, "split must be a string"),
-        (GOOD | {"id": "b", "image": ["a"]}, "image must be a path"),
-        ({"id": "b", "frames": [], "captions": ["x"]}, "frames must be a list of paths"),
-        ({"id": "b", "frames": "x", "captions": ["x"]}, "frames must be a list of paths"),
-    ],
-)
-def test_a_bad_row_is_named(tmp_path, row, reason):
-    with pytest.raises(UsageError) as caught:
-        read_jsonl(write(tmp_path / "data.jsonl", GOOD, row))
-    assert reason in str(caught.value)
-    assert "data.jsonl" in str(caught.value)
-
-
-def test_unreadable_and_empty_files_are_usage_errors(tmp_path):
-    with pytest.raises(UsageError, match="cannot read"):
-        read_jsonl(tmp_path / "none.jsonl")
-    (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="cannot read"):
-        read_jsonl(tmp_path / "binary.jsonl")
-    with pytest.raises(UsageError, match="holds no rows"):
-        read_jsonl(write(tmp_path / "empty.jsonl"))
 
 
 def test_splits_by_chance_only_where_none_is_given():
@@ -74,6 +14,22 @@ def test_splits_by_chance_only_where_none_is_given():
     assert split == with_splits(bare, seed=3) != with_splits(bare, seed=4)
     given = [*bare, Sample("z", ("x",), "test")]
     assert with_splits(given, seed=3) == given
+
+
+def test_what_is_scored_is_a_split_or_all(tmp_path):
+    bare = [Sample("a", ("x",), None), Sample("b", (), None)]
+    split = [Sample("c", ("x",), "dev"), Sample("d", ("x",), "test"), Sample("e", (), "test")]
+    assert of_split(bare, None, tmp_path) == (bare[:1], "all")
+    assert of_split(bare + split, None, tmp_path) == (split[1:2], "test")
+    assert of_split(split, "dev", tmp_path) == (split[:1], "dev")
+    for samples, asked, reason in [
+        (split, "train", "'train'; choose one of dev, test with --split"),
+        (split[:1], None, "'test'; choose one of dev with"),
+        (bare, "dev", "leave --split out"),
+        (bare[1:], None, "no captions to score against"),
+    ]:
+        with pytest.raises(UsageError, match=reason):
+            of_split(samples, asked, tmp_path)
 
 
 @pytest.fixture
@@ -108,3 +64,33 @@ def test_unreadable_stills_are_input_errors(tmp_path):
         (tmp_path / "bad.png").write_bytes(data)
         with pytest.raises(InputError, match="not an image"):
             load_frames(Sample("a", (), None, (tmp_path / "bad.png",)), 1)
+
+
+@pytest.fixture
+def video(tmp_path):
+    """Four seconds at 5 frames a second; the picture grows lighter by 10 levels a frame."""
+    path = tmp_path / "clip.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        for i in range(20):
+            picture = np.full((24, 32, 3), 10 * i, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("part", "levels"),
+    [((0.0, None), [50, 150]), ((1.0, 3.0), [70, 120]), ((2.0, 99.0), [120, 170])],
+)
+def test_frames_come_from_the_part_of_a_video_that_the_captions_tell_of(video, part, levels):
+    sample = Sample("a", (), None, video=video, start_s=part[0], end_s=part[1])
+    frames = load_frames(sample, 2, size=16)
+    assert [frame.shape for frame in frames] == [(16, 16, 3)] * 2
+    assert [float(frame.mean()) for frame in frames] == pytest.approx(levels, abs=3)
+
+
+def test_a_part_behind_the_end_is_an_input_error(video):
+    with pytest.raises(InputError, match=r"ends at 4\.0 s, and its captions are of 5\.0 s"):
+        load_frames(Sample("a", (), None, video=video, start_s=5, end_s=6), 2)

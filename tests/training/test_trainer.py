@@ -8,7 +8,8 @@ import pytest
 import torch
 from rich.progress import Progress
 
-from vidcaption.datasets.samples import read_jsonl, with_splits
+from vidcaption.datasets.jsonl import read_jsonl
+from vidcaption.datasets.samples import with_splits
 from vidcaption.errors import UsageError
 from vidcaption.evaluation.captioning import caption_samples
 from vidcaption.model import folder as model_folder

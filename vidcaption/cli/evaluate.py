@@ -20,10 +20,15 @@ def evaluate(
             "the embedded one."
         ),
     ],
-    dataset: Annotated[Path, typer.Argument(help="A dataset in JSON lines.")],
+    dataset: Annotated[Path, typer.Argument(help="A dataset: a file of captions or a folder.")],
     search: SearchOptions,
     machine: DeviceOptions,
-    split: Annotated[str, typer.Option(help="The part of the dataset to score.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="The part of the dataset to score: test unless given, or all if it has no parts."
+        ),
+    ] = None,
     frames: Annotated[int, typer.Option(help="Frames looked at per sample.", min=1, max=64)] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     captions: Annotated[
@@ -36,16 +41,11 @@ def evaluate(
     Needs the extra "eval" and Java.
     """
     from vidcaption.cli.voice import Voice, put
-    from vidcaption.datasets.samples import read_jsonl
-    from vidcaption.errors import UsageError
+    from vidcaption.datasets.read import read_dataset
+    from vidcaption.datasets.samples import of_split
     from vidcaption.output.write import write_atomic
 
-    samples = [s for s in read_jsonl(dataset) if s.split == split and s.captions]
-    if not samples:
-        raise UsageError(
-            f"{dataset} has no captioned row with split {split!r}; choose one with --split"
-        )
-
+    samples, split = of_split(read_dataset(dataset), split, dataset)
     folder = resolve_with_bar(model, offline, Voice(VoiceOptions()))
 
     from vidcaption.evaluation.evaluate import score_model

@@ -13,7 +13,7 @@ from vidcaption.options import DeviceOptions, TrainOptions, VoiceOptions
 @with_options
 def train(
     datasets: Annotated[
-        list[Path], typer.Argument(metavar="DATASET", help="Datasets in JSON lines, used together.")
+        list[Path], typer.Argument(metavar="DATASET", help="Datasets, used together.")
     ],
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Folder for the model and its checkpoint.")
@@ -41,7 +41,8 @@ def train(
     from rich.console import Console
     from rich.progress import Progress
 
-    from vidcaption.datasets.samples import read_jsonl, with_splits
+    from vidcaption.datasets.read import read_dataset
+    from vidcaption.datasets.samples import with_splits
     from vidcaption.errors import UsageError
     from vidcaption.training.trainer import CHECKPOINT
 
@@ -50,7 +51,7 @@ def train(
         raise UsageError(f"--backbone-weights is {backbone_weights}, no file; name one, or none")
     if not resume and (out / CHECKPOINT).exists():
         raise UsageError(f"{out} holds a training already; add --resume, or give another folder")
-    samples = [s for path in datasets for s in with_splits(read_jsonl(path), training.seed)]
+    samples = [s for path in datasets for s in with_splits(read_dataset(path), training.seed)]
 
     from vidcaption.model.device import Machine
     from vidcaption.training.trainer import Trainer

@@ -1,16 +1,10 @@
-"""Captioned images and videos, and the frames that stand for them.
+"""Captioned images and videos, and the frames that stand for them."""
 
-A dataset is a JSON-lines file. Each row has ``id``, ``captions`` (a list of sentences), one of
-``image``, ``frames`` (stills of one video, in time order) or ``video``, and may have ``split``;
-paths are relative to the file.
-"""
-
-import json
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -25,64 +19,19 @@ Clip = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Sample:
-    """One captioned item: either stills in time order, or a video file."""
+    """One captioned item: either stills in time order, or a video file or a part of one.
+
+    ``start_s`` and ``end_s``: the part of the video that the captions tell of, in seconds of its
+    timestamps; without ``end_s`` it goes on to the video's end.
+    """
 
     id: str
     captions: tuple[str, ...]
     split: str | None
     stills: tuple[Path, ...] = ()
     video: Path | None = None
-
-
-def read_jsonl(path: Path) -> list[Sample]:
-    """The rows of a dataset. Raises UsageError that names file and line."""
-    samples, seen = [], set()
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the dataset {path}: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            sample = _parse(json.loads(line), path.parent)
-        except (ValueError, TypeError) as error:
-            raise UsageError(f"{path}, line {number}: {error}") from error
-        if sample.id in seen:
-            raise UsageError(f"{path}, line {number}: id {sample.id!r} stands twice")
-        seen.add(sample.id)
-        samples.append(sample)
-    if not samples:
-        raise UsageError(f"{path} holds no rows")
-    return samples
-
-
-def _parse(row: Any, folder: Path) -> Sample:
-    """Raises ValueError that says what is wrong with ``row``."""
-    if not isinstance(row, dict):
-        raise ValueError("a row must be a JSON object")
-    kinds = [kind for kind in ("image", "frames", "video") if kind in row]
-    if len(kinds) != 1:
-        raise ValueError(f"a row needs exactly one of image, frames, video; got {kinds or 'none'}")
-    if not isinstance(row.get("id"), str):
-        raise ValueError("a row needs an id, a string")
-    captions, split = row.get("captions"), row.get("split")
-    if not isinstance(captions, list) or not all(
-        isinstance(c, str) and c.strip() for c in captions
-    ):
-        raise ValueError("captions must be a list of sentences")
-    if split is not None and not isinstance(split, str):
-        raise ValueError("split must be a string")
-    source = row[kinds[0]]
-    paths = source if kinds[0] == "frames" else [source]
-    if not isinstance(paths, list) or not paths or not all(isinstance(p, str) and p for p in paths):
-        raise ValueError(
-            f"{kinds[0]} must be {'a list of paths' if kinds[0] == 'frames' else 'a path'}"
-        )
-    files = tuple(folder / p for p in paths)
-    if kinds[0] == "video":
-        return Sample(row["id"], tuple(captions), split, video=files[0])
-    return Sample(row["id"], tuple(captions), split, stills=files)
+    start_s: float = 0.0
+    end_s: float | None = None
 
 
 def with_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
@@ -95,21 +44,56 @@ def with_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
     return [replace(s, split="dev" if i in dev else "train") for i, s in enumerate(samples)]
 
 
+def of_split(
+    samples: Sequence[Sample], split: str | None, dataset: Path
+) -> tuple[list[Sample], str]:
+    """The captioned samples to score, and what to call them: a split, or ``all``.
+
+    Without ``split``: ``test``, or all samples if none of them has a split. Raises UsageError if
+    there are none, with the splits that ``dataset`` has.
+    """
+    captioned = [sample for sample in samples if sample.captions]
+    there = sorted({sample.split for sample in captioned if sample.split})
+    if not captioned:
+        raise UsageError(f"{dataset} has no captions to score against")
+    if split is None and not there:
+        return captioned, "all"
+    split = split or "test"
+    chosen = [sample for sample in captioned if sample.split == split]
+    if not chosen:
+        raise UsageError(
+            f"{dataset} has no captioned sample with split {split!r}; "
+            + (f"choose one of {', '.join(there)} with --split" if there else "leave --split out")
+        )
+    return chosen, split
+
+
 def load_frames(sample: Sample, most: int, size: int | None = None) -> list[Clip]:
     """At most ``most`` frames of a sample, evenly spread over it: (H, W, 3) uint8 RGB each.
 
     Squashed to ``size`` x ``size`` pixels if given. Raises InputError.
     """
     if sample.video is not None:
-        with VideoReader(sample.video, (size, size) if size else None) as reader:
-            duration_s = reader.info.duration_s
-            times_s = centres(0, duration_s, most) if duration_s else (0.0,)
-            frames = [frame.image for frame in reader.frames(times_s)]
-        if not frames:
-            raise InputError(f"{sample.video} has no frame that can be decoded")
-        return frames
+        return _read_video(sample.video, sample.start_s, sample.end_s, most, size)
     picks = centres(0, len(sample.stills), min(most, len(sample.stills)))
     return [_read_still(sample.stills[int(pick)], size) for pick in picks]
+
+
+def _read_video(
+    path: Path, start_s: float, end_s: float | None, most: int, size: int | None
+) -> list[Clip]:
+    with VideoReader(path, (size, size) if size else None) as reader:
+        # A still image among the videos has no duration: any time shows its one frame.
+        duration_s = reader.info.duration_s or start_s
+        until_s = min(duration_s, math.inf if end_s is None else end_s)
+        times_s = centres(start_s, until_s, most) if until_s > start_s else (start_s,)
+        frames = [frame.image for frame in reader.frames(times_s)]
+    if not frames:
+        raise InputError(
+            f"{path} ends at {reader.end_s:.1f} s, and its captions are of {times_s[0]:.1f} s and "
+            "later"
+        )
+    return frames
 
 
 def _read_still(path: Path, size: int | None) -> Clip:

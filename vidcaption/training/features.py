@@ -31,7 +31,8 @@ def fingerprint(encoder: Encoder, samples: Sequence[Sample], frames: int) -> str
     for name, tensor in encoder.state_dict().items():
         digest.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
     for sample in samples:
-        digest.update(f"{sample.id}\0{sample.stills}\0{sample.video}\n".encode())
+        source = (sample.stills, sample.video, sample.start_s, sample.end_s)
+        digest.update(f"{sample.id}\0{source}\n".encode())
     return digest.hexdigest()[:16]
 
 

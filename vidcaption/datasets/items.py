@@ -1,0 +1,170 @@
+"""What the readers of other people's formats share.
+
+Such a file names an image or video by a bare name, often once per caption, and leaves it to the
+reader to find the file and, in lists beside it, the split.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vidcaption.datasets.samples import Sample
+from vidcaption.errors import UsageError
+from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+# What the parts of a dataset are called, and what they are called here.
+SPLITS = {"val": "dev", "valid": "dev", "validate": "dev", "validation": "dev"}
+_SPLIT_IN_NAME = re.compile(
+    "(?<![A-Za-z])((?i:train|dev|validation|validate|valid|val|test))"
+    "(?i:list|images|videos|ids|set)?(?![a-z])"
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image or video as a file names it; ``where``: the place in the file that does so first.
+
+    Both are for finding the file, and for saying which could not be found.
+    """
+
+    name: str
+    where: str
+    captions: tuple[str, ...]
+    split: str | None = None
+
+
+def read_text(path: Path) -> str:
+    """A file as text in UTF-8, with or without a byte order mark. Raises UsageError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise UsageError(
+            f"cannot read {path}, line {line}: it is not UTF-8; convert the file to UTF-8"
+        ) from error
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, as an editor counts them. Raises UsageError."""
+    return read_text(path).split("\n")  # not splitlines, which breaks at U+2028 and others too
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """What is in a folder, sorted by name. Raises UsageError."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"cannot read the folder {folder}: {error.strerror}") from error
+
+
+def gather(path: Path, rows: Iterable[tuple[str, str, str]]) -> list[Item]:
+    """The items of rows of (where, name, caption), in the order of their first captions.
+
+    Raises UsageError for an empty caption, and if there are no rows.
+    """
+    captions: dict[str, list[str]] = {}
+    places: dict[str, str] = {}
+    for where, name, caption in rows:
+        if not caption.strip():
+            raise UsageError(f"{path}, {where}: the caption of {name} is empty")
+        places.setdefault(name, where)
+        captions.setdefault(name, []).append(" ".join(caption.split()))
+    if not captions:
+        raise UsageError(f"{path} holds no captions")
+    return [Item(name, places[name], tuple(said)) for name, said in captions.items()]
+
+
+def split_in_name(stem: str) -> str | None:
+    """The split that the name of a file tells, if it tells one.
+
+    >>> split_in_name("Flickr_8k.devImages"), split_in_name("captions_val2017")
+    ('dev', 'dev')
+    """
+    found = _SPLIT_IN_NAME.search(stem)
+    return canonical_split(found[1].lower()) if found else None
+
+
+def canonical_split(name: str) -> str:
+    """``dev`` for all the ways to write validation; other names as they are."""
+    return SPLITS.get(name.lower(), name)
+
+
+def with_lists(path: Path, items: Sequence[Item]) -> list[Item]:
+    """The items with the splits of the lists beside ``path``; those in no list are left out.
+
+    Such a list is a text file whose name tells a split, with an item's name on each line. Without
+    lists the items are returned as they are. Raises UsageError for a line that names no item, and
+    for one that puts an item into a second split.
+    """
+    names = {_bare(item.name) for item in items}
+    splits: dict[str, str] = {}
+    lists = [
+        (file, split)
+        for file in sorted(path.parent.glob("*.txt"))
+        if file != path and (split := split_in_name(file.stem))
+    ]
+    for file, split in lists:
+        for number, line in enumerate(read_lines(file), 1):
+            name = _bare(line.strip())
+            if not name:
+                continue
+            if name not in names:
+                raise UsageError(
+                    f"{file}, line {number}: {line.strip()} has no caption in {path.name}; "
+                    f"take it out, or rename the file if it is no list of the {split} split"
+                )
+            if splits.setdefault(name, split) != split:
+                raise UsageError(
+                    f"{file}, line {number}: {line.strip()} is in the {splits[name]} split already"
+                )
+    if not lists:
+        return list(items)
+    return [
+        replace(item, split=splits[name]) for item in items if (name := _bare(item.name)) in splits
+    ]
+
+
+def find_files(path: Path, items: Sequence[Item], *, above: bool = False) -> list[Sample]:
+    """Samples of the items: their files are looked for beside ``path`` and in the folders there.
+
+    ``above`` adds the folders beside the one that ``path`` is in. An item is named with the suffix
+    or without. Raises UsageError for items whose file is missing, or stands in two places.
+    """
+    here = path.parent
+    beside = list_folder(here) + (list_folder(here.resolve().parent) if above else [])
+    folders = [here, *(each for each in beside if each.is_dir())]
+    files: dict[str, set[Path]] = {}
+    for folder in {each.resolve(): each for each in folders}.values():
+        for file in list_folder(folder):
+            if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+                for name in (file.name, file.stem):
+                    files.setdefault(name, set()).add(file)
+    for item in items:
+        if len(found := files.get(item.name, ())) > 1:
+            raise UsageError(
+                f"{path}, {item.where}: {item.name} is more than one file, "
+                f"{' and '.join(sorted(map(str, found)))}; keep one"
+            )
+    if missing := [item for item in items if item.name not in files]:
+        others = f" ({len(missing)} are missing in all)" if len(missing) > 1 else ""
+        raise UsageError(
+            f"{path}, {missing[0].where}: {missing[0].name} is not in {here} or a folder beside "
+            f"the file{others}; bring the files there, or take their captions out"
+        )
+    return [sample(item, *files[item.name]) for item in items]
+
+
+def sample(item: Item, file: Path) -> Sample:
+    """An item whose file is known; its suffix tells an image from a video."""
+    if file.suffix.lower() in IMAGE_SUFFIXES:
+        return Sample(item.name, item.captions, item.split, stills=(file,))
+    return Sample(item.name, item.captions, item.split, video=file)
+
+
+def _bare(name: str) -> str:
+    """A name without the suffix of an image or video, if it has one: lists often lack it."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot + suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES else name

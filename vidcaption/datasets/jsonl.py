@@ -1,0 +1,77 @@
+"""JSON lines, the format of our own: one sample per row.
+
+A row has ``id``, ``captions`` (a list of sentences) and one of ``image``, ``frames`` (stills of one
+video, in time order) or ``video``; paths are relative to the file. It may have ``split`` and, with
+``video``, ``start`` and ``end`` in seconds.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from vidcaption.datasets.items import read_lines
+from vidcaption.datasets.samples import Sample
+from vidcaption.errors import UsageError
+
+
+def read_jsonl(path: Path) -> list[Sample]:
+    """The rows of a file. Raises UsageError that names file and line."""
+    samples, seen = [], set()
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            sample = _parse(json.loads(line), path.parent)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{path}, line {number}: {error}") from error
+        if sample.id in seen:
+            raise UsageError(f"{path}, line {number}: id {sample.id!r} stands twice")
+        seen.add(sample.id)
+        samples.append(sample)
+    if not samples:
+        raise UsageError(f"{path} holds no rows")
+    return samples
+
+
+def _parse(row: Any, folder: Path) -> Sample:
+    """Raises ValueError that says what is wrong with ``row``."""
+    if not isinstance(row, dict):
+        raise ValueError("a row must be a JSON object")
+    kinds = [kind for kind in ("image", "frames", "video") if kind in row]
+    if len(kinds) != 1:
+        raise ValueError(f"a row needs exactly one of image, frames, video; got {kinds or 'none'}")
+    if not isinstance(row.get("id"), str):
+        raise ValueError("a row needs an id, a string")
+    captions, split = row.get("captions"), row.get("split")
+    if not isinstance(captions, list) or not all(
+        isinstance(c, str) and c.strip() for c in captions
+    ):
+        raise ValueError("captions must be a list of sentences")
+    if split is not None and not isinstance(split, str):
+        raise ValueError("split must be a string")
+    source = row[kinds[0]]
+    paths = source if kinds[0] == "frames" else [source]
+    if not isinstance(paths, list) or not paths or not all(isinstance(p, str) and p for p in paths):
+        raise ValueError(
+            f"{kinds[0]} must be {'a list of paths' if kinds[0] == 'frames' else 'a path'}"
+        )
+    files = tuple(folder / p for p in paths)
+    if kinds[0] == "video":
+        start_s, end_s = _part(row)
+        return Sample(
+            row["id"], tuple(captions), split, video=files[0], start_s=start_s, end_s=end_s
+        )
+    return Sample(row["id"], tuple(captions), split, stills=files)
+
+
+def _part(row: dict[str, Any]) -> tuple[float, float | None]:
+    """``start`` and ``end``. Raises ValueError."""
+    start_s, end_s = row.get("start", 0.0), row.get("end")
+    for time_s in (start_s, end_s):
+        number = isinstance(time_s, int | float) and not isinstance(time_s, bool)
+        if time_s is not None and not (number and math.isfinite(time_s)):
+            raise ValueError(f"start and end must be seconds; got {time_s!r}")
+    if start_s is None or start_s < 0 or (end_s is not None and end_s <= start_s):
+        raise ValueError(f"start must be at least 0 and below end; got {start_s} and {end_s}")
+    return start_s, end_s
