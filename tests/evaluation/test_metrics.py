@@ -1,4 +1,6 @@
 import shutil
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 
@@ -25,24 +27,95 @@ def test_cider_does_not_see_case_and_punctuation():
     assert metrics.cider(loud, REFERENCES) == metrics.cider(PERFECT, REFERENCES)
 
 
+def test_without_java_meteor_is_left_out():
+    """BLEU by hand: all six words of one caption are right, three of the other's six."""
+    references = {"a": REFERENCES["a"], "b": REFERENCES["a"]}
+    candidates = {"a": "A dog runs on the grass", "b": "a dog sleeps inside the house"}
+    figures = metrics.coco_figures(candidates, references, java=False)
+    assert list(figures) == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr"]
+    assert float(figures["BLEU-1"]) == pytest.approx(100 * 9 / 12)
+    assert "no METEOR" in metrics.describe_scoring(java=False)
+    assert "METEOR 1.5" in metrics.describe_scoring(java=True)
+
+
+def test_figures_are_those_of_the_scorers(capsys):
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    candidates = {
+        "a": "a dog is on grass",
+        "b": "men play guitars",
+        "c": "a boat on the blue water",
+    }
+    said = {key: [text] for key, text in candidates.items()}
+    wanted = {
+        "a": ["a dog runs on the grass", "a brown dog is running in a field"],
+        "b": ["two men playing guitars on a stage", "a band plays music"],
+        "c": ["a boat on the water"],
+    }
+    figures = metrics.coco_figures(candidates, wanted, java=False)
+    bleu = Bleu(4).compute_score(wanted, said)[0]
+    others = [scorer().compute_score(wanted, said)[0] for scorer in (Rouge, Cider)]
+    expected = [100 * value for value in (*bleu, *others)]
+    assert list(map(float, figures.values())) == pytest.approx(expected)
+
+
+# What METEOR 1.5 says of five captions with -norm, and the scores that it makes of that.
+METEOR = {
+    "6 6 3 3 3 3 3 3 0 0 0 0 0 0 0 0 0 0 0 0 1 6 6": 1.0,  # the same words
+    "7 7 3 4 1 1 1 1 2 2 0 0 0 0 0 0 1 0 1 2 2 6 6": 0.3500786303841889,
+    "8 3 5 1 0 0 1 1 0 0 0 0 0 0 0 0 1 1 0 0 1 2 2": 0.16614596939906975,
+    "1 4 0 2 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0": 0.0,  # no word
+    "9 8 4 3 2 2 3 3 0 0 0 0 1 1 0 0 2 2 0 0 2 8 8": 0.45064878516271123,
+}
+METEOR_OF_ALL = 0.3656783155451915
+
+
+def test_meteor_is_that_of_the_original_program(monkeypatch):
+    class Recorded:
+        meteor_p = nullcontext()
+
+        def _stat(self, caption, references):
+            return caption
+
+    monkeypatch.setattr("pycocoevalcap.meteor.meteor.Meteor", Recorded)
+    rows = metrics._meteor_rows({k: [k] for k in METEOR}, {k: [] for k in METEOR})
+    assert metrics._meteor(rows).tolist() == pytest.approx([100 * m for m in METEOR.values()])
+    assert float(metrics._meteor(rows.sum(0))) == pytest.approx(100 * METEOR_OF_ALL)
+
+
 @pytest.mark.skipif(shutil.which("java") is None, reason="no java command")
-def test_coco_scores_of_a_worked_example():
-    """BLEU by hand: all 6 words match, and the length is the reference's."""
-    references = {"a": REFERENCES["a"]}
-    scores = metrics.coco_scores({"a": "A dog runs on the grass"}, references)
-    assert list(scores) == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr"]
-    assert {scores[f"BLEU-{n}"] for n in range(1, 5)} == {100.0}
-    assert scores["ROUGE-L"] == 100.0
-    half = metrics.coco_scores({"a": "a dog sleeps inside the house"}, references)
-    assert half["BLEU-1"] == 50.0  # a, dog and the, of six words
-    assert half["METEOR"] < scores["METEOR"]
+def test_standard_scores():
+    """METEOR as the original program gives it for these captions, all together."""
+    references = [
+        ["A dog runs on the grass.", "a brown dog is running in a field"],
+        ["a band plays music", "two people play guitar on the stage"],
+        ["A ship sails!", "a boat on water"],
+        ["the man rides bicycles on a dirt road", "a person riding a bicycle down the road"],
+        ["a horse"],
+    ]
+    captions = [
+        "a dog runs on the grass",
+        "two men playing guitars on a stage",
+        "a boat is on the water near people",
+        "a man is riding a bike down the street",
+        "zebra",
+    ]
+    figures = metrics.coco_figures(
+        dict(enumerate(captions)), dict(enumerate(references)), java=True
+    )
+    names = ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr"]
+    assert list(figures) == names
+    first = {name: float(replace(f, rows=f.rows[:1])) for name, f in figures.items()}
+    assert first["BLEU-4"] == pytest.approx(100)
+    assert first["METEOR"] == first["ROUGE-L"] == pytest.approx(100)
+    assert float(figures["METEOR"]) == pytest.approx(41.574126)
 
 
 def test_missing_tools_are_named(monkeypatch):
     monkeypatch.setattr(metrics.shutil, "which", lambda name: None)
-    metrics.check_scoring(java=False)
-    with pytest.raises(SetupError, match="java"):
-        metrics.check_scoring()
+    assert not metrics.has_java()
     monkeypatch.setattr(metrics, "find_spec", lambda name: None)
     with pytest.raises(SetupError, match=r"vidcaption\[eval\]"):
         metrics.check_scoring()

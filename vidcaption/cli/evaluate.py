@@ -38,9 +38,10 @@ def evaluate(
 ) -> int:
     """Score a model's captions against human ones: BLEU, METEOR, ROUGE-L, CIDEr.
 
-    Needs the extra "eval" and Java.
+    Needs the extra "eval". Without Java there is no METEOR, and the others are approximate.
     """
-    from vidcaption.cli.voice import Voice, put
+    from vidcaption.cli.scores import score_table
+    from vidcaption.cli.voice import Voice, put, say
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import of_split
     from vidcaption.output.write import write_atomic
@@ -49,19 +50,21 @@ def evaluate(
     folder = resolve_with_bar(model, offline, Voice(VoiceOptions()))
 
     from vidcaption.evaluation.evaluate import score_model
+    from vidcaption.evaluation.metrics import has_java
     from vidcaption.model.device import Machine
 
-    report, said = score_model(folder, samples, frames, search, Machine.find(machine))
-    facts = {"dataset": dataset.name, "split": split, **report}
+    if not has_java():
+        say(
+            "there is no java command: METEOR is left out, and BLEU, ROUGE-L and CIDEr are "
+            "approximate, of this package's own tokens; install a Java runtime for standard scores"
+        )
+    evaluation = score_model(folder, samples, frames, search, Machine.find(machine))
+    facts = {"dataset": dataset.name, "split": split, **evaluation.report}
     if captions:
         rows = (
-            json.dumps({"id": key, "caption": text}, ensure_ascii=False)
-            for key, text in said.items()
+            json.dumps({"id": key, "caption": said.text, "score": said.score}, ensure_ascii=False)
+            for key, said in evaluation.said.items()
         )
         write_atomic(captions, "".join(row + "\n" for row in rows))
-    if as_json:
-        put(json.dumps(facts, indent=2) + "\n")
-    else:
-        width = max(map(len, facts))
-        put("".join(f"{name:{width}}  {value}\n" for name, value in facts.items()))
+    put(json.dumps(facts, indent=2) + "\n" if as_json else score_table(facts))
     return 0

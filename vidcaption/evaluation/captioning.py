@@ -1,6 +1,7 @@
 """Captions of a dataset's samples, in batches."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,13 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions
+
+
+class Said(NamedTuple):
+    """A caption and its score, the mean log-probability of its words and of its end."""
+
+    text: str
+    score: float
 
 
 def load_clip(sample: Sample, frames: int, size: int) -> Tensor:
@@ -42,10 +50,10 @@ def _stack(group: Sequence[tuple[int, Tensor]], machine: Machine) -> tuple[list[
 @torch.inference_mode()
 def caption_features(
     network: CaptionNetwork, vocabulary: Vocabulary, features: Tensor, options: SearchOptions
-) -> list[str]:
+) -> list[Said]:
     """One caption per clip. ``features``: (B, T, R, C)."""
     captions = search(network.decoder, network.remember(features), options)
-    return [" ".join(vocabulary.decode(caption.ids)) for caption in captions]
+    return [Said(" ".join(vocabulary.decode(c.ids)), c.log_probs.mean().item()) for c in captions]
 
 
 @torch.inference_mode()
@@ -56,13 +64,13 @@ def caption_samples(
     frames: int,
     options: SearchOptions,
     machine: Machine,
-) -> Mapping[str, str]:
-    """The caption of each sample, by its id. Raises InputError."""
+) -> Mapping[str, Said]:
+    """The caption of each sample, by its id and in their order. Raises InputError."""
     size = network.config.image_size
     said = {}
     clips = in_batches(lambda i: load_clip(samples[i], frames, size), len(samples), 16, machine)
     for indices, batch in clips:
         with machine.autocast():
-            texts = caption_features(network, vocabulary, network.encode(batch), options)
-        said.update({samples[i].id: text for i, text in zip(indices, texts, strict=True)})
-    return said
+            captions = caption_features(network, vocabulary, network.encode(batch), options)
+        said.update({samples[i].id: each for i, each in zip(indices, captions, strict=True)})
+    return {sample.id: said[sample.id] for sample in samples}

@@ -1,41 +1,111 @@
-"""A model's scores on one split of a dataset."""
+"""A model's scores on one split of a dataset, and those of two models side by side."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from importlib.metadata import version
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vidcaption.datasets.samples import Sample
-from vidcaption.evaluation.captioning import caption_samples
-from vidcaption.evaluation.metrics import check_scoring, coco_scores
+from vidcaption.evaluation import statistics
+from vidcaption.evaluation.captioning import Said, caption_samples
+from vidcaption.evaluation.metrics import check_scoring, coco_figures, describe_scoring, has_java
+from vidcaption.evaluation.statistics import Figure, f1, mean, pearson, ranks, ratio
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.vocabulary import tokenize
 from vidcaption.options import SearchOptions
 
 
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """``report``: scores with all that they depend on, for JSON. ``said``: captions by sample id.
+
+    ``figures``: what the report's values and intervals come from, by the names they have there.
+    """
+
+    report: dict[str, Any]
+    said: Mapping[str, Said]
+    figures: Mapping[str, Figure]
+
+
 def score_model(
     folder: Path, samples: Sequence[Sample], frames: int, options: SearchOptions, machine: Machine
-) -> tuple[dict[str, Any], Mapping[str, str]]:
-    """Scores with all that they depend on, and each sample's caption by id.
+) -> Evaluation:
+    """Caption the samples and score the captions, approximately where Java is missing.
 
-    Raises ModelError, InputError, and SetupError where pycocoevalcap or Java is missing.
+    Raises ModelError, InputError, and SetupError where pycocoevalcap is missing.
     """
     check_scoring()
     model = model_folder.load(folder, machine.device)
     said = caption_samples(model.network, model.vocabulary, samples, frames, options, machine)
-    words = [tokenize(text) for text in said.values()]
+    java = has_java()
+    texts = {key: each.text for key, each in said.items()}
+    scores = coco_figures(texts, {sample.id: sample.captions for sample in samples}, java)
+    figures = scores | text_figures(said, samples, scores["CIDEr"])
     report = {
         "samples": len(samples),
         "model_sha256": model.sha256,
         "search": asdict(options),
         "frames": frames,
         "precision": str(machine.dtype).removeprefix("torch."),
-        "metrics": f"pycocoevalcap {version('pycocoevalcap')}, PTB tokenizer, METEOR 1.5",
-        "scores": coco_scores(said, {sample.id: sample.captions for sample in samples}),
-        "distinct_captions": round(len(set(said.values())) / len(said), 3),
-        "vocabulary_used": len({word for caption in words for word in caption}),
-        "words_per_caption": round(sum(map(len, words)) / len(words), 2),
+        "metrics": describe_scoring(java),
+        "scores": {name: _round(float(figure), 2) for name, figure in scores.items()},
+        "distinct_captions": round(len(set(texts.values())) / len(texts), 3),
+        "vocabulary_used": len({word for text in texts.values() for word in tokenize(text)}),
+        **{name: _round(float(figures[name]), 3) for name in figures if name not in scores},
+        "bootstrap": {"resamples": statistics.RESAMPLES, "seed": statistics.SEED, "level": 0.95},
+        "intervals": {
+            name: _round_both(statistics.interval(values))
+            for name, values in statistics.resample(figures).items()
+        },
     }
-    return report, said
+    return Evaluation(report, said, figures)
+
+
+def text_figures(
+    said: Mapping[str, Said], samples: Sequence[Sample], cider: Figure
+) -> dict[str, Figure]:
+    """What the standard metrics do not tell.
+
+    - words_per_caption
+    - generic_captions: share of captions that are said of another sample too.
+    - word_precision: share of a caption's different words that a reference of the sample has;
+      word_recall: share of a reference's different words that the caption has, the mean over the
+      sample's references; word_f1: their harmonic mean.
+    - score_pearson, score_spearman: correlation of a caption's score, its mean log-probability,
+      with its CIDEr. 0 where the score tells nothing of how good a caption is.
+    """
+    times = Counter(each.text for each in said.values())
+    words = [set(tokenize(said[sample.id].text)) for sample in samples]
+    wanted = [[set(tokenize(text)) for text in sample.captions] for sample in samples]
+    precision = ratio(
+        [len(w & set().union(*refs)) for w, refs in zip(words, wanted, strict=True)],
+        [len(w) for w in words],
+    )
+    recall = ratio(
+        [np.mean([len(w & ref) for ref in refs]) for w, refs in zip(words, wanted, strict=True)],
+        [np.mean([len(ref) for ref in refs]) for refs in wanted],
+    )
+    scores = [said[sample.id].score for sample in samples]
+    merits = cider.rows[:, 0]
+    return {
+        "words_per_caption": mean([len(tokenize(said[sample.id].text)) for sample in samples]),
+        "generic_captions": mean([times[said[sample.id].text] > 1 for sample in samples]),
+        "word_precision": precision,
+        "word_recall": recall,
+        "word_f1": f1(precision, recall),
+        "score_pearson": pearson(scores, merits),
+        "score_spearman": pearson(ranks(scores), ranks(merits)),
+    }
+
+
+def _round(value: float, digits: int) -> float | None:
+    """None for a figure that is not defined, such as a correlation with a constant."""
+    return round(value, digits) if np.isfinite(value) else None
+
+
+def _round_both(interval: tuple[float, float] | None) -> list[float] | None:
+    return [round(value, 3) for value in interval] if interval else None

@@ -2,22 +2,42 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
-from io import StringIO
+
+import numpy as np
 
 from vidcaption.errors import SetupError
+from vidcaption.evaluation.statistics import Array, Figure, mean
 from vidcaption.model.vocabulary import tokenize
 
+# METEOR 1.5's parameters for English (Denkowski and Lavie 2014): weight of recall, shape and size
+# of the penalty, weight of content words, weights of exact, stem, synonym and paraphrase matches.
+_ALPHA, _BETA, _GAMMA, _CONTENT = 0.85, 0.2, 0.6, 0.75
+_KINDS = np.array([1.0, 0.6, 0.8, 0.6])
+
 References = Mapping[str, Sequence[str]]
+_Tokens = Mapping[str, list[str]]  # the captions of a sample, their words parted by spaces
 
 
-def check_scoring(*, java: bool = True) -> None:
-    """Raises SetupError where pycocoevalcap, or the Java that most of it runs on, is missing."""
+def check_scoring() -> None:
+    """Raises SetupError where pycocoevalcap is missing."""
     if find_spec("pycocoevalcap") is None:
         raise SetupError("scoring needs pycocoevalcap; install vidcaption[eval]")
-    if java and shutil.which("java") is None:
-        raise SetupError("the PTB tokenizer and METEOR need a java command; install a Java runtime")
+
+
+def has_java() -> bool:
+    """Whether the standard scoring can run: its tokenizer and METEOR are Java programs."""
+    return shutil.which("java") is not None
+
+
+def describe_scoring(java: bool) -> str:
+    """What the figures were computed with."""
+    tools = f"pycocoevalcap {version('pycocoevalcap')}"
+    if java:
+        return f"{tools}, PTB tokenizer, METEOR 1.5"
+    return f"{tools}, approximate: vidcaption's tokenizer, no METEOR"
 
 
 def cider(candidates: Mapping[str, str], references: References) -> float:
@@ -25,33 +45,106 @@ def cider(candidates: Mapping[str, str], references: References) -> float:
 
     Vedantam et al. 2015, as pycocoevalcap computes it. See ``check_scoring``.
     """
-    from pycocoevalcap.cider.cider import Cider
-
-    said = {key: [" ".join(tokenize(text))] for key, text in candidates.items()}
-    wanted = {key: [" ".join(tokenize(text)) for text in references[key]] for key in said}
-    score, _ = Cider().compute_score(wanted, said)
-    return 100 * float(score)
+    return float(_cider(*_own_tokens(candidates, references)))
 
 
-def coco_scores(candidates: Mapping[str, str], references: References) -> dict[str, float]:
+def coco_figures(
+    candidates: Mapping[str, str], references: References, java: bool
+) -> dict[str, Figure]:
     """BLEU-1 to BLEU-4 (with brevity penalty), METEOR, ROUGE-L and CIDEr, each x 100.
 
-    The standard scoring, with the PTB tokenizer and METEOR 1.5. See ``check_scoring``.
+    CIDEr weighs words by how many of the samples they occur in; a resample keeps these weights.
+    With ``java`` it is the standard scoring, with the PTB tokenizer and METEOR 1.5. Without,
+    METEOR is left out, and the others are of this package's own tokens, which differ in inner
+    apostrophes and hyphens: near the standard ones. See ``check_scoring``.
     """
-    from pycocoevalcap.bleu.bleu import Bleu
-    from pycocoevalcap.cider.cider import Cider
-    from pycocoevalcap.meteor.meteor import Meteor
     from pycocoevalcap.rouge.rouge import Rouge
+
+    said, wanted = (_ptb_tokens if java else _own_tokens)(candidates, references)
+    bleu = _bleu_rows(said, wanted)
+    figures = {f"BLEU-{n}": Figure(bleu, partial(_bleu, n=n)) for n in range(1, 5)}
+    if java:
+        figures["METEOR"] = Figure(_meteor_rows(said, wanted), _meteor)
+    _, rouge = Rouge().compute_score(wanted, said)
+    figures["ROUGE-L"] = mean(100 * rouge)
+    figures["CIDEr"] = _cider(said, wanted)
+    return figures
+
+
+def _own_tokens(candidates: Mapping[str, str], references: References) -> tuple[_Tokens, _Tokens]:
+    said = {key: [" ".join(tokenize(text))] for key, text in candidates.items()}
+    return said, {key: [" ".join(tokenize(text)) for text in references[key]] for key in said}
+
+
+def _ptb_tokens(candidates: Mapping[str, str], references: References) -> tuple[_Tokens, _Tokens]:
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-    tokenizer = PTBTokenizer()
-    wanted = tokenizer.tokenize({k: [{"caption": c} for c in references[k]] for k in candidates})
-    said = tokenizer.tokenize({k: [{"caption": text}] for k, text in candidates.items()})
-    with redirect_stdout(StringIO()):  # Bleu prints its lengths
-        bleu, _ = Bleu(4).compute_score(wanted, said)
-        meteor, _ = Meteor().compute_score(wanted, said)
-        rouge, _ = Rouge().compute_score(wanted, said)
-        consensus, _ = Cider().compute_score(wanted, said)
-    values = {f"BLEU-{n}": score for n, score in enumerate(bleu, 1)}
-    values |= {"METEOR": meteor, "ROUGE-L": rouge, "CIDEr": consensus}
-    return {name: round(100 * float(score), 2) for name, score in values.items()}
+    # Once for both, as starting Java takes most of the time; a sample's caption is its last.
+    texts = {k: [{"caption": c} for c in (*references[k], candidates[k])] for k in candidates}
+    tokens = PTBTokenizer().tokenize(texts)
+    return {k: t[-1:] for k, t in tokens.items()}, {k: t[:-1] for k, t in tokens.items()}
+
+
+def _cider(said: _Tokens, wanted: _Tokens) -> Figure:
+    from pycocoevalcap.cider.cider import Cider
+
+    _, scores = Cider().compute_score(wanted, said)
+    return mean(100 * scores)
+
+
+def _bleu_rows(said: _Tokens, wanted: _Tokens) -> Array:
+    """Of each sample: right and all n-grams for n from 1 to 4, length, closest reference length."""
+    from pycocoevalcap.bleu.bleu_scorer import BleuScorer
+
+    scorer = BleuScorer(n=4)
+    for key, [caption] in said.items():
+        scorer += (caption, wanted[key])
+    rows = []
+    for each in scorer.ctest:
+        length = each["testlen"]
+        closest = min(each["reflen"], key=lambda other: (abs(other - length), other))
+        rows.append([*each["correct"], *each["guess"], length, closest])
+    return np.array(rows, float)
+
+
+def _bleu(sums: Array, n: int) -> Array:
+    """Papineni et al. 2002, x 100; the small terms are those of pycocoevalcap."""
+    small, tiny = 1e-9, 1e-15
+    right, all_ngrams = sums[..., :n] + tiny, sums[..., 4 : 4 + n] + small
+    relative_length = (sums[..., 8] + tiny) / (sums[..., 9] + small)
+    brevity = np.exp(np.minimum(0, 1 - 1 / relative_length))
+    score: Array = 100 * brevity * np.prod(right / all_ngrams, -1) ** (1 / n)
+    return score
+
+
+def _meteor_rows(said: _Tokens, wanted: _Tokens) -> Array:
+    """Of each sample, as its best reference aligns: six sums of what ``_meteor`` needs."""
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    scorer = Meteor()
+    with scorer.meteor_p:  # it never closes the pipes to its Java process itself
+        # METEOR's 23 statistics: its public methods give scores only, which cannot be resampled.
+        stats = np.array(
+            [scorer._stat(caption, wanted[key]).split() for key, [caption] in said.items()], float
+        )
+    lengths, function_words = stats[:, :2], stats[:, 2:4]
+    weighed_lengths = _CONTENT * (lengths - function_words) + (1 - _CONTENT) * function_words
+    # Of each of the four kinds of match: content and function words, in caption and reference.
+    kinds = stats[:, 4:20].reshape(-1, 4, 2, 2)
+    matches = _KINDS @ (_CONTENT * kinds[:, :, 0] + (1 - _CONTENT) * kinds[:, :, 1])
+    chunks, matched = stats[:, 20], stats[:, 21:23]
+    perfect = (matched == lengths).all(-1) & (chunks == 1)
+    # METEOR counts no chunk where all is one: no penalty for a perfect caption.
+    rest = np.stack([np.where(perfect, 0, chunks), matched.mean(-1)], -1)
+    return np.concatenate([matches, weighed_lengths, rest], -1)
+
+
+def _meteor(sums: Array) -> Array:
+    """Denkowski and Lavie 2014, x 100, with the parameters for English."""
+    matches, lengths, chunks, matched = np.split(sums, [2, 4, 5], -1)
+    with np.errstate(all="ignore"):
+        precision, recall = np.moveaxis(matches / lengths, -1, 0)
+        agreement = precision * recall / ((1 - _ALPHA) * recall + _ALPHA * precision)
+        fragmentation = (chunks / matched)[..., 0]
+        score: Array = 100 * agreement * (1 - _GAMMA * fragmentation**_BETA)
+    return np.where(np.isfinite(score), score, 0)  # 0 where nothing matches

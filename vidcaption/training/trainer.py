@@ -85,7 +85,7 @@ class Trainer:
         Raises UsageError where a split is empty, ModelError where ``imagenet`` does not fit.
         """
         if options.select == "cider":
-            check_scoring(java=False)
+            check_scoring()
         self.folder, self.config, self.options, self.machine = folder, config, options, machine
         self.progress = progress
         self.train, self.dev = (
@@ -296,10 +296,10 @@ class Trainer:
             total, words = total + loss.item() * count, words + count
             if self.options.select == "cider":
                 with self.machine.autocast():
-                    texts = caption_features(
+                    captions = caption_features(
                         self.network, self.vocabulary, features, SearchOptions()
                     )
-                said.update({str(i): text for i, text in zip(indices, texts, strict=True)})
+                said.update({str(i): c.text for i, c in zip(indices, captions, strict=True)})
         references = {str(i): sample.captions for i, sample in enumerate(self.dev)}
         return total / words, cider(said, references) if said else None
 

@@ -1,0 +1,111 @@
+"""Figures over samples, and how far they would vary with other samples.
+
+Every figure is a function of sums of per-sample statistics, so that a bootstrap (Efron 1979; of
+BLEU: Koehn 2004) re-weights statistics that are computed once, and never runs a scorer again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+RESAMPLES = 1000
+SEED = 1
+_PART = 50  # resamples at a time: bounds the memory
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """``rows``: (N, K), K statistics of each of N samples. ``value``: of their sums.
+
+    It maps (..., K) to (...), and gives NaN where the figure is not defined.
+    """
+
+    rows: Array
+    value: Callable[[Array], Array]
+
+    def __float__(self) -> float:
+        with np.errstate(all="ignore"):
+            return float(self.value(self.rows.sum(0)))
+
+
+def ratio(above: ArrayLike, below: ArrayLike) -> Figure:
+    """The sum of one statistic by the sum of another."""
+    return Figure(np.stack([above, below], -1).astype(float), lambda s: s[..., 0] / s[..., 1])
+
+
+def mean(values: ArrayLike) -> Figure:
+    return ratio(values, np.ones_like(values))
+
+
+def f1(precision: Figure, recall: Figure) -> Figure:
+    """The harmonic mean of two ratios."""
+
+    def value(sums: Array) -> Array:
+        p, r = precision.value(sums[..., :2]), recall.value(sums[..., 2:])
+        return 2 * p * r / (p + r)
+
+    return Figure(np.concatenate([precision.rows, recall.rows], -1), value)
+
+
+def pearson(x: ArrayLike, y: ArrayLike) -> Figure:
+    """The linear correlation of two statistics. Of their ``ranks`` it is Spearman's."""
+    # Around their means, as differences of large sums would lose digits.
+    a, b = (_centred(np.asarray(values, float)) for values in (x, y))
+    rows = np.stack([np.ones_like(a), a, b, a * a, b * b, a * b], -1)
+
+    def value(sums: Array) -> Array:
+        n, sx, sy, sxx, syy, sxy = np.moveaxis(sums, -1, 0)
+        both: Array = n * sxy - sx * sy
+        spread: Array = np.sqrt((n * sxx - sx * sx) * (n * syy - sy * sy))
+        return both / spread
+
+    return Figure(rows, value)
+
+
+def _centred(values: Array) -> Array:
+    centred: Array = values - values.mean()
+    return centred
+
+
+def ranks(values: ArrayLike) -> Array:
+    """From 1; equal values share the mean of their ranks. A resample keeps the whole's ranks."""
+    _, group, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    shared: Array = (last - (counts - 1) / 2)[group]
+    return shared
+
+
+def resample(figures: Mapping[str, Figure], seed: int = SEED) -> dict[str, Array]:
+    """RESAMPLES values of each figure, each of N samples drawn with replacement.
+
+    With one seed, figures of another model on the same samples, in the same order, are drawn
+    alike: their differences are those of a paired bootstrap.
+    """
+    rows = np.concatenate([figure.rows for figure in figures.values()], -1)
+    rng = np.random.default_rng(seed)
+    sums = np.concatenate(
+        [_draw(len(rows), rng) @ rows for _ in range(RESAMPLES // _PART)]
+    )  # (RESAMPLES, K of all)
+    ends = np.cumsum([figure.rows.shape[1] for figure in figures.values()])
+    parts = np.split(sums, ends[:-1], -1)
+    with np.errstate(all="ignore"):
+        return {
+            name: figure.value(part)
+            for (name, figure), part in zip(figures.items(), parts, strict=True)
+        }
+
+
+def _draw(count: int, rng: np.random.Generator) -> Array:
+    """(_PART, count): how often each sample is drawn."""
+    drawn = [np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(_PART)]
+    return np.stack(drawn).astype(float)
+
+
+def interval(values: Array) -> tuple[float, float] | None:
+    """The 95% percentile interval, or None if a value is not defined."""
+    low, high = np.percentile(values, [2.5, 97.5])
+    return (float(low), float(high)) if np.isfinite([low, high]).all() else None
