@@ -1,4 +1,4 @@
-from vidcaption.cli.scores import score_table
+from vidcaption.cli.scores import comparison_table, score_table
 
 REPORT = {
     "dataset": "d\x1b[31m.csv",
@@ -39,4 +39,21 @@ def test_every_figure_stands_in_the_table_with_its_interval() -> None:
         "pycocoevalcap 1.2; 1000 bootstrap resamples",
         "beam 3, max_words 20; 8 frames, float32",
         "model f00",
+    ]
+
+
+def test_two_models_stand_side_by_side() -> None:
+    other = REPORT | {"model_sha256": "bad", "scores": {"BLEU-4": 19.0}, "score_pearson": 0.25}
+    rows = {
+        "BLEU-4": {"difference": 1.5, "interval": [0.25, 3.0]},
+        "score_pearson": {"difference": None, "interval": None},
+    }
+    table = comparison_table(REPORT | {"against": other, "differences": rows}, "mine", "a/b")
+    assert table.splitlines() == [
+        "                mine    a/b  difference   95% interval",
+        "BLEU-4         20.50  19.00       1.500  0.250 to 3.00",
+        "score_pearson   none  0.250        none",
+        "",
+        "a/b is model bad; where the interval has no 0, the models differ on such samples with 95% "
+        "confidence",
     ]

@@ -2,7 +2,7 @@ import pytest
 
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.captioning import Said
-from vidcaption.evaluation.evaluate import text_figures
+from vidcaption.evaluation.evaluate import Evaluation, differences, text_figures
 from vidcaption.evaluation.statistics import mean
 
 SAMPLES = [
@@ -27,3 +27,10 @@ def test_what_the_standard_metrics_do_not_tell():
         },
         abs=1e-3,
     )
+
+
+def test_differences_are_paired():
+    """A model that is worse by 1 everywhere is so with certainty, however the samples vary."""
+    first = Evaluation({}, {}, {"CIDEr": mean([1.0, 90.0, 30.0])})
+    second = Evaluation({}, {}, {"CIDEr": mean([0.0, 89.0, 29.0])})
+    assert differences(first, second) == {"CIDEr": {"difference": 1.0, "interval": [1.0, 1.0]}}

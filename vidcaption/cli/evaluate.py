@@ -31,6 +31,13 @@ def evaluate(
     ] = None,
     frames: Annotated[int, typer.Option(help="Frames looked at per sample.", min=1, max=64)] = 8,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Also score this model on the same samples, and print the differences.",
+        ),
+    ] = None,
     captions: Annotated[
         Path | None, typer.Option(help="Also write each sample's caption to this file, JSON lines.")
     ] = None,
@@ -40,16 +47,18 @@ def evaluate(
 
     Needs the extra "eval". Without Java there is no METEOR, and the others are approximate.
     """
-    from vidcaption.cli.scores import score_table
+    from vidcaption.cli.scores import comparison_table, score_table
     from vidcaption.cli.voice import Voice, put, say
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import of_split
     from vidcaption.output.write import write_atomic
 
     samples, split = of_split(read_dataset(dataset), split, dataset)
-    folder = resolve_with_bar(model, offline, Voice(VoiceOptions()))
+    voice = Voice(VoiceOptions())
+    folder = resolve_with_bar(model, offline, voice)
+    other_folder = resolve_with_bar(against, offline, voice) if against else None
 
-    from vidcaption.evaluation.evaluate import score_model
+    from vidcaption.evaluation.evaluate import differences, score_model
     from vidcaption.evaluation.metrics import has_java
     from vidcaption.model.device import Machine
 
@@ -58,13 +67,19 @@ def evaluate(
             "there is no java command: METEOR is left out, and BLEU, ROUGE-L and CIDEr are "
             "approximate, of this package's own tokens; install a Java runtime for standard scores"
         )
-    evaluation = score_model(folder, samples, frames, search, Machine.find(machine))
+    place = Machine.find(machine)
+    evaluation = score_model(folder, samples, frames, search, place)
     facts = {"dataset": dataset.name, "split": split, **evaluation.report}
+    table = score_table(facts)
+    if against and other_folder:
+        other = score_model(other_folder, samples, frames, search, place)
+        facts |= {"against": other.report, "differences": differences(evaluation, other)}
+        table += "\n" + comparison_table(facts, model, against)
     if captions:
         rows = (
             json.dumps({"id": key, "caption": said.text, "score": said.score}, ensure_ascii=False)
             for key, said in evaluation.said.items()
         )
         write_atomic(captions, "".join(row + "\n" for row in rows))
-    put(json.dumps(facts, indent=2) + "\n" if as_json else score_table(facts))
+    put(json.dumps(facts, indent=2) + "\n" if as_json else table)
     return 0

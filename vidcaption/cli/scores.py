@@ -30,6 +30,30 @@ def score_table(report: Mapping[str, Any]) -> str:
     return "".join(printable(line) + "\n" for line in lines)
 
 
+def comparison_table(report: Mapping[str, Any], model: str, against: str) -> str:
+    """What ``evaluate --against --json`` prints, as lines: both models' figures side by side."""
+    first, second = ({**part, **part["scores"]} for part in (report, report["against"]))
+    rows = [
+        (
+            name,
+            _number(first[name]),
+            _number(second[name]),
+            _number(row["difference"]),
+            _range(row["interval"]),
+        )
+        for name, row in report["differences"].items()
+    ]
+    level = f"{report['bootstrap']['level']:.0%}"
+    head = ("", model, against, "difference", f"{level} interval")
+    lines = [
+        *aligned([tuple(map(printable, row)) for row in (head, *rows)]),
+        "",
+        f"{against} is model {report['against']['model_sha256']}; where the interval has no 0, the "
+        f"models differ on such samples with {level} confidence",
+    ]
+    return "".join(printable(line) + "\n" for line in lines)
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns: the first flush left, the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
