@@ -39,7 +39,7 @@ class Captioner:
     ) -> None:
         self.model = ModelInfo(name, model.sha256)
         self._network, self._vocabulary = model.network, model.vocabulary
-        self._machine = machine
+        self.machine = machine
         self._batch_size = batch_size
 
     @classmethod
@@ -160,7 +160,7 @@ class Captioning:
 
     @torch.inference_mode()
     def _caption(self, windows: Sequence[Window]) -> list[Caption]:
-        network, machine = self._captioner._network, self._captioner._machine
+        network, machine = self._captioner._network, self._captioner.machine
         began = time.monotonic()
         with machine.autocast():
             features = self._encode(windows)
@@ -172,7 +172,7 @@ class Captioning:
 
     def _encode(self, windows: Sequence[Window]) -> Tensor:
         """Features (B, T, R, C); a frame that stands in several places is encoded once."""
-        encoder, device = self._captioner._network.encoder, self._captioner._machine.device
+        encoder, device = self._captioner._network.encoder, self._captioner.machine.device
         unique: dict[int, Frame] = {id(frame): frame for w in windows for frame in w.frames}
         rows = {key: row for row, key in enumerate(unique)}
         frames = iter(unique.values())

@@ -31,7 +31,7 @@ def score_model(
         "model_sha256": model.sha256,
         "search": asdict(options),
         "frames": frames,
-        "precision": str(machine.dtype).removeprefix("torch."),
+        "precision": machine.precision,
         "metrics": f"pycocoevalcap {version('pycocoevalcap')}, PTB tokenizer, METEOR 1.5",
         "scores": coco_scores(said, {sample.id: sample.captions for sample in samples}),
         "distinct_captions": round(len(set(said.values())) / len(said), 3),

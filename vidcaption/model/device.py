@@ -36,6 +36,11 @@ class Machine:
             )
         return cls(found, _DTYPES[options.precision])
 
+    @property
+    def precision(self) -> str:
+        """The number format as ``--precision`` spells it."""
+        return next(name for name, dtype in _DTYPES.items() if dtype == self.dtype)
+
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which a network runs with this machine's number format."""
         if self.dtype == torch.float32:
