@@ -98,6 +98,7 @@ class Captioning:
         side = captioner._network.config.image_size
         self._reader = VideoReader(path, (side, side))
         self._segments: list[Segment] = []
+        self._ready = self._collect()  # one pass, however often it is iterated over
 
     def __enter__(self) -> "Captioning":
         self._reader.__enter__()
@@ -120,7 +121,18 @@ class Captioning:
         """Broken packets skipped so far."""
         return self._reader.corrupt
 
+    @property
+    def missing_s(self) -> float:
+        """Seconds that the container promises and the stream lacks, once all of it was read."""
+        promised_s = self.info.duration_s
+        if promised_s is None or self.options.end_s is not None:
+            return 0.0
+        return max(0.0, promised_s - self._reader.end_s)
+
     def __iter__(self) -> Iterator[Segment]:
+        return self._ready
+
+    def _collect(self) -> Iterator[Segment]:
         segments = self._caption_windows()
         for segment in merge_equal(segments) if self.options.merge else segments:
             self._segments.append(segment)

@@ -49,7 +49,9 @@ def coco_scores(candidates: Mapping[str, str], references: References) -> dict[s
     said = tokenizer.tokenize({k: [{"caption": text}] for k, text in candidates.items()})
     with redirect_stdout(StringIO()):  # Bleu prints its lengths
         bleu, _ = Bleu(4).compute_score(wanted, said)
-        meteor, _ = Meteor().compute_score(wanted, said)
+        scorer = Meteor()
+        with scorer.meteor_p:  # it never closes the pipes to its Java process itself
+            meteor, _ = scorer.compute_score(wanted, said)
         rouge, _ = Rouge().compute_score(wanted, said)
         consensus, _ = Cider().compute_score(wanted, said)
     values = {f"BLEU-{n}": score for n, score in enumerate(bleu, 1)}
