@@ -224,3 +224,14 @@ def test_progress(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b[" in drawn.err and "clip.mp4" in drawn.err
     for how in ("auto", "off"):  # standard error is no terminal here
         assert "\x1b[" not in Run(capsys, "clip.mp4", "--srt", "--progress", how).err
+
+
+def test_a_video_that_is_cut_off(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is there is captioned, with a warning."""
+    data = (here / "clip.mp4").read_bytes()
+    (here / "half.mp4").write_bytes(data[: len(data) // 2])
+    assert main(["run", "half.mp4", "--srt", "--beam", "1", "--frames", "1", "--no-merge"]) == 0
+    errors = capsys.readouterr().err
+    [missing_s] = re.findall(r"the last (\S+) s are missing; it may be cut off", errors)
+    cues = list(srt.parse((here / "half.srt").read_text(encoding="utf-8")))
+    assert cues[-1].end.total_seconds() == pytest.approx(16 - float(missing_s), abs=0.1)

@@ -1,5 +1,7 @@
 """Which device and number format a network runs with."""
 
+import ctypes
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -8,6 +10,7 @@ import torch
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.options import DeviceOptions
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -26,6 +29,8 @@ class Machine:
         """
         options = options or DeviceOptions()
         found = _device(options.device)
+        if found.type == "cpu":
+            _keep_freed_memory()
         if options.threads:
             torch.set_num_threads(options.threads)
         if options.precision == "auto":
@@ -65,6 +70,18 @@ def _device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("--device is 'mps', but PyTorch sees no Apple GPU here")
     return device
+
+
+def _keep_freed_memory() -> None:
+    """Make glibc reuse the memory of large tensors instead of giving it back after each layer.
+
+    Otherwise every activation is mapped anew, and a third and more of a CNN's time on the CPU goes
+    to the kernel's page faults: see benchmarks/allocator.py.
+    """
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(libc, "mallopt"):  # musl has none
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def _fastest(device: torch.device) -> torch.dtype:
