@@ -78,8 +78,7 @@ def _keep_freed_memory() -> None:
     Otherwise every activation is mapped anew, and a third and more of a CNN's time on the CPU goes
     to the kernel's page faults: see benchmarks/allocator.py.
     """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(libc, "mallopt"):  # musl has none
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):  # musl lacks it
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, -1)
 
