@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -47,3 +48,11 @@ def test_speed_prints_json(
     assert all(seconds >= 0 for seconds in report["seconds"].values())
     assert report["times_real_time"] == pytest.approx(16 / report["seconds"]["all"], rel=0.02)
     assert report["peak_memory_mib"]["main"] > 100
+
+
+def test_startup_prints_json() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/startup.py"), "--runs", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    report = json.loads(result.stdout)
+    for kind in ("import", "embedded", "cached", "pinned"):
+        assert 0 < report[kind]["median_ms"] <= report[kind]["max_ms"]

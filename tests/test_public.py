@@ -49,5 +49,7 @@ def test_one_version() -> None:
 def test_build_includes_the_model() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert included == {"weights/default": "vidcaption/_weights/default"}
+    assert included == {
+        f"weights/{name}": f"vidcaption/_weights/{name}" for name in ("catalog.json", "default")
+    }
     assert (ROOT / "weights/default/manifest.json").is_file()

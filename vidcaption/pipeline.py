@@ -18,7 +18,7 @@ from vidcaption.model.search import Caption, search
 from vidcaption.options import CaptionOptions, MachineOptions
 from vidcaption.output.captions import Captions, ModelInfo
 from vidcaption.output.merge import merge_equal
-from vidcaption.store import DEFAULT, resolve
+from vidcaption.store import name_of, resolve
 from vidcaption.types import Frame, Segment, VideoInfo, Window, Word
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.scenes import scene_windows
@@ -51,18 +51,22 @@ class Captioner:
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
         batch_size: int = 8,
         threads: int | None = None,
+        offline: bool = False,
     ) -> "Captioner":
-        """Load the embedded model, or that of a folder.
+        """Load the embedded model, that of a folder, or ``owner/name[@revision]`` on the Hub.
 
         ``batch_size``: windows per batch. ``threads``: CPU threads of PyTorch, for the whole
-        process. Raises ModelError, DeviceError, UsageError.
+        process. ``offline``: never use the network; a model from the Hub is then one that was
+        fetched before. Raises ModelError, DeviceError, UsageError, and OutputError where the Hub's
+        cache cannot be written.
         """
         options = MachineOptions(
             device=device, precision=precision, batch_size=batch_size, threads=threads
         )
         machine = Machine.find(options)
-        model = model_folder.load(resolve(name_or_folder), machine.device)
-        return cls(model, str(name_or_folder or DEFAULT), machine, options.batch_size)
+        folder = resolve(name_or_folder, offline=offline)
+        model = model_folder.load(folder, machine.device)
+        return cls(model, name_of(folder), machine, options.batch_size)
 
     def open(self, path: str | Path, options: CaptionOptions | None = None) -> "Captioning":
         """Start to caption a video; for progress and for segments as they come.

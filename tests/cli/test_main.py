@@ -8,12 +8,17 @@ import pytest
 import vidcaption
 from vidcaption.cli import main
 from vidcaption.cli.app import app
+from vidcaption.cli.models import models
 
-HEAVY = ("torch", "torchvision", "cv2", "av")
-COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
+HEAVY = ("torch", "torchvision", "cv2", "av", "huggingface_hub")
+COMMANDS = [
+    [*group, command.name or command.callback.__name__]
+    for group, typer_app in (([], app), (["models"], models))
+    for command in typer_app.registered_commands
+]
 
 
-@pytest.mark.parametrize("args", [[], ["--help"], *([name, "--help"] for name in COMMANDS)])
+@pytest.mark.parametrize("args", [[], ["--help"], *([*words, "--help"] for words in COMMANDS)])
 def test_help_loads_no_heavy_library(args: list[str]) -> None:
     script = (
         "import sys; from vidcaption.cli import main; code = main(sys.argv[1:]);"

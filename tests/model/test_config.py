@@ -11,6 +11,10 @@ def test_json_round_trip():
     assert ModelConfig.from_json(config.to_json()) == config
 
 
+def test_a_config_without_the_version_that_reads_it_is_read():
+    assert ModelConfig.from_json(changed(since="DROP")) == ModelConfig()
+
+
 def changed(**values):
     row = json.loads(ModelConfig().to_json())
     row.update(values)
@@ -22,7 +26,10 @@ def changed(**values):
     [
         ("nonsense", "not JSON"),
         ("[]", "must hold an object"),
-        (changed(schema=99), "schema 99"),
+        (changed(schema=99, since="7.2.0"), r"needs vidcaption 7\.2\.0 .* reads 1\); upgrade"),
+        (changed(schema=99, since="DROP", odd=1), "needs a newer vidcaption .* schema 99"),
+        (changed(schema=0), "schema 0"),
+        (changed(schema="2"), "schema '2'"),
         (changed(extra=1), "unknown fields: extra"),
         (changed(grid="DROP"), "lacks fields: grid"),
         (changed(backbone="alexnet"), "'alexnet'; allowed are mobilenet_v2"),

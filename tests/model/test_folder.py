@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from vidcaption.errors import ModelError, OutputError
 from vidcaption.model import folder as model_folder
+from vidcaption.model.manifest import MANIFEST, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,7 @@ def test_an_altered_file_is_refused(folder, name):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(
-        ModelError, match=f"{name} is not the file that {model_folder.MANIFEST} describes"
-    ):
+    with pytest.raises(ModelError, match=f"{name} is not the file that {MANIFEST} describes"):
         model_folder.load(folder)
 
 
@@ -70,7 +69,7 @@ def test_a_broken_manifest_is_refused(folder, text):
 
 def replace_weights(folder, tensors):
     save_file(tensors, folder / "model.safetensors")
-    model_folder.write_manifest(folder)
+    write_manifest(folder)
 
 
 def test_weights_of_the_wrong_shape_are_refused(folder):
@@ -101,7 +100,7 @@ def test_a_pickle_in_place_of_safetensors_is_never_opened(folder):
     for write in (lambda f: pickle.dump(Evil(), f), lambda f: torch.save({"evil": Evil()}, f)):
         with (folder / "model.safetensors").open("wb") as file:
             write(file)
-        model_folder.write_manifest(folder)
+        write_manifest(folder)
         with pytest.raises(ModelError, match="pickle, which is never opened"):
             model_folder.load(folder)
 

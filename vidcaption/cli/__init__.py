@@ -22,6 +22,8 @@ def main(args: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The same bytes on every system, whatever its locale and line ends.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
+    # What goes wrong with the Hub is said by us; the library that talks to it would log it as well.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     args = list(sys.argv[1:] if args is None else args) or ["--help"]
     try:
         command = typer.main.get_command(app)

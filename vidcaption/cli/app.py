@@ -10,6 +10,7 @@ import typer
 
 from vidcaption import __version__
 from vidcaption.cli.evaluate import evaluate
+from vidcaption.cli.models import models
 from vidcaption.cli.run import run
 from vidcaption.cli.train import train
 
@@ -41,3 +42,4 @@ def vidcaption(
 app.command()(run)
 app.command()(train)
 app.command()(evaluate)
+app.add_typer(models, name="models")

@@ -7,13 +7,18 @@ from typing import Annotated
 import typer
 
 from vidcaption.cli.flags import with_options
-from vidcaption.options import DeviceOptions, SearchOptions
+from vidcaption.cli.weights import Offline, resolve_with_bar
+from vidcaption.options import DeviceOptions, SearchOptions, VoiceOptions
 
 
 @with_options
 def evaluate(
     model: Annotated[
-        str, typer.Argument(help="A model folder, or 'default' for the embedded one.")
+        str,
+        typer.Argument(
+            help="A model folder, owner/name or owner/name@revision on the Hub, or 'default' for "
+            "the embedded one."
+        ),
     ],
     dataset: Annotated[Path, typer.Argument(help="A dataset in JSON lines.")],
     search: SearchOptions,
@@ -24,12 +29,13 @@ def evaluate(
     captions: Annotated[
         Path | None, typer.Option(help="Also write each sample's caption to this file, JSON lines.")
     ] = None,
+    offline: Offline = False,
 ) -> int:
     """Score a model's captions against human ones: BLEU, METEOR, ROUGE-L, CIDEr.
 
     Needs the extra "eval" and Java.
     """
-    from vidcaption.cli.voice import put
+    from vidcaption.cli.voice import Voice, put
     from vidcaption.datasets.samples import read_jsonl
     from vidcaption.errors import UsageError
     from vidcaption.output.write import write_atomic
@@ -40,11 +46,12 @@ def evaluate(
             f"{dataset} has no captioned row with split {split!r}; choose one with --split"
         )
 
+    folder = resolve_with_bar(model, offline, Voice(VoiceOptions()))
+
     from vidcaption.evaluation.evaluate import score_model
     from vidcaption.model.device import Machine
-    from vidcaption.store import resolve
 
-    report, said = score_model(resolve(model), samples, frames, search, Machine.find(machine))
+    report, said = score_model(folder, samples, frames, search, Machine.find(machine))
     facts = {"dataset": dataset.name, "split": split, **report}
     if captions:
         rows = (

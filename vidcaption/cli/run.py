@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.weights import Offline, resolve_with_bar
 from vidcaption.options import CaptionOptions, MachineOptions, OutputOptions, VoiceOptions
 
 
@@ -22,8 +23,13 @@ def run(
         bool, typer.Option("-r", "--recursive", help="Look into the folders within a folder, too.")
     ] = False,
     model: Annotated[
-        str | None, typer.Option(help="A model folder; the embedded model unless given.")
+        str | None,
+        typer.Option(
+            help="A model folder, or owner/name or owner/name@revision on the Hub; the embedded "
+            "model unless given."
+        ),
     ] = None,
+    offline: Offline = False,
 ) -> int:
     """Caption videos: files next to them in each format asked for, or else lines on stdout.
 
@@ -33,16 +39,19 @@ def run(
     from vidcaption.batch import caption_all, discover
     from vidcaption.cli.delivery import Delivery
     from vidcaption.cli.reporter import Reporter
+    from vidcaption.cli.voice import Voice
 
     found = discover(inputs, recursive=recursive)
     several = len(found) > 1 or any(Path(name).is_dir() for name in inputs)
     delivery = Delivery(output, found, several=several)
 
+    folder = resolve_with_bar(model, offline, Voice(voice))
+
     # Only now, as it takes seconds: whatever can be wrong with the command was said before.
     from vidcaption.pipeline import Captioner
 
     captioner = Captioner.from_pretrained(
-        model,
+        folder,
         device=machine.device,
         precision=machine.precision,
         batch_size=machine.batch_size,

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from vidcaption.errors import ModelError, UsageError
 from vidcaption.options import Options, option
 
-SCHEMA = 1
+# The form of config.json, and the first version of vidcaption that reads it. They change together.
+SCHEMA, SINCE = 1, "0.1.0"
 Backbone = Literal[
     "mobilenet_v2", "mobilenet_v3_large", "resnet50", "inception_v3", "googlenet", "vgg16"
 ]
@@ -58,7 +59,7 @@ class ModelConfig(Options):
             raise UsageError(f"--std is {self.std}; each number must be above 0")
 
     def to_json(self) -> str:
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n"
+        return json.dumps({"schema": SCHEMA, "since": SINCE, **asdict(self)}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "ModelConfig":
@@ -69,7 +70,13 @@ class ModelConfig(Options):
             raise ModelError(f"config.json is not JSON ({error})") from error
         if not isinstance(values, dict):
             raise ModelError(f"config.json holds a {type(values).__name__}; it must hold an object")
-        schema = values.pop("schema", None)
+        schema, since = values.pop("schema", None), values.pop("since", None)
+        if isinstance(schema, int) and schema > SCHEMA:
+            newer = f"vidcaption {since}" if isinstance(since, str) else "a newer vidcaption"
+            raise ModelError(
+                f"this model needs {newer} (config.json has schema {schema}, and this version "
+                f"reads {SCHEMA}); upgrade with 'pip install --upgrade vidcaption'"
+            )
         if schema != SCHEMA:
             raise ModelError(
                 f"config.json has schema {schema!r}; this version of vidcaption reads {SCHEMA}"

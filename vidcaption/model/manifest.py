@@ -1,0 +1,90 @@
+"""The files of a model folder, and the manifest that says how they must be. Loads no PyTorch."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from vidcaption.errors import ModelError
+from vidcaption.model.config import ModelConfig
+
+CONFIG, WEIGHTS, WORDS, CARD, MANIFEST = (
+    "config.json",
+    "model.safetensors",
+    "vocab.json",
+    "README.md",
+    "manifest.json",
+)
+# a model runs without its card, which may be edited at any time
+REQUIRED = (CONFIG, WEIGHTS, WORDS, MANIFEST)
+FILES = (*REQUIRED, CARD)
+
+Rows = dict[str, dict[str, Any]]
+_AGAIN = "fetch it again with 'vidcaption models pull', or save it again"
+
+
+def write_manifest(folder: Path) -> None:
+    """Record size and sha256 of each file, after an edit of the model card say."""
+    rows = {}
+    for name in (CONFIG, WEIGHTS, WORDS, CARD):
+        path = folder / name
+        rows[name] = {"sha256": _sha256(path), "size": path.stat().st_size}
+    (folder / MANIFEST).write_text(to_json(rows), encoding="utf-8")
+
+
+def to_json(rows: Rows) -> str:
+    """The text of ``manifest.json``."""
+    return json.dumps(rows, indent=2) + "\n"
+
+
+def verify(folder: Path) -> Rows:
+    """The manifest, once every file that a model needs has been found to match it.
+
+    Raises ModelError.
+    """
+    if not folder.is_dir():
+        raise ModelError(
+            f"{folder} is not a model folder; give a folder with {CONFIG} and {WEIGHTS}"
+        )
+    try:
+        rows = json.loads(read_text(folder / MANIFEST))
+        expected = {
+            name: (rows[name]["size"], rows[name]["sha256"]) for name in (CONFIG, WEIGHTS, WORDS)
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / MANIFEST} is broken; {_AGAIN}") from error
+    for name, (size, sha256) in expected.items():
+        path = folder / name
+        if not path.is_file():
+            raise ModelError(f"model folder {folder} lacks {name}; {_AGAIN}")
+        if path.stat().st_size != size or _sha256(path) != sha256:
+            raise ModelError(
+                f"{path} is not the file that {MANIFEST} describes (size or sha256 differs); "
+                f"it was altered or only half copied: {_AGAIN}"
+            )
+    return rows  # type: ignore[no-any-return]
+
+
+def check(folder: Path) -> Rows:
+    """The manifest of a model folder that is whole and made for this version. Raises ModelError."""
+    rows = verify(folder)
+    ModelConfig.from_json(read_text(folder / CONFIG))
+    return rows
+
+
+def read_text(path: Path) -> str:
+    """A file of a model folder. Raises ModelError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ModelError(f"model folder {path.parent} lacks {path.name}; {_AGAIN}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"cannot read {path}: {error}") from error
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,101 @@
+"""Where weights come from: embedded in the package, a folder, the Hub's cache, or the Hub.
+
+The network is touched only for a model on the Hub that is not complete in the cache, and then only
+if that is allowed. What needs no network does not import the libraries for it.
+"""
+
+from pathlib import Path
+
+from huggingface_hub import constants
+
+from vidcaption.errors import ModelError
+from vidcaption.model.manifest import check, verify
+from vidcaption.store import cache
+from vidcaption.store.progress import Watch
+from vidcaption.store.reference import Reference
+
+DEFAULT = "default"
+_PACKAGE = Path(__file__).parent.parent
+
+
+def embedded(name: str) -> Path | None:
+    """A file or folder of the weights that come with the package, if it is there."""
+    # inside a wheel the weights lie in the package, in a checkout beside it
+    places = (_PACKAGE / "_weights" / name, _PACKAGE.parent / "weights" / name)
+    return next((place for place in places if place.exists()), None)
+
+
+def resolve(
+    name: str | Path | None = None, *, offline: bool = False, watch: Watch | None = None
+) -> Path:
+    """The folder of a model: the embedded one's for None or ``default``, else that of ``name``.
+
+    ``name``: a folder, or ``owner/name[@revision]`` on the Hub. A branch or tag is looked up once,
+    its commit is recorded in the cache, and from then on it means that commit: see ``pull``.
+    ``offline``: never use the network. Raises ModelError where there is no such model, and
+    OutputError where the cache cannot be written.
+    """
+    place = _place(name)
+    if isinstance(place, Path):
+        return place
+    if cached := cache.find(place):
+        return cached
+    if offline or constants.is_offline_mode():
+        raise ModelError(
+            f"{place} is not complete in {constants.HF_HUB_CACHE}, and the network is not to be "
+            f"used; fetch it once with 'vidcaption models pull {place}'"
+        )
+    from vidcaption.store.hub import fetch
+
+    return fetch(place, watch)
+
+
+def pull(name: str, *, update: bool = False, watch: Watch | None = None) -> Path:
+    """The folder of a model, checked, and fetched from the Hub where it is absent or altered.
+
+    ``update``: ask the Hub again what a branch or tag means. Raises ModelError, OutputError.
+    """
+    place = _place(name)
+    if isinstance(place, Path):
+        check(place)
+        return place
+    cached = cache.find(place)
+    altered = cached is not None and not _intact(cached)
+    if cached and not altered and not update:
+        check(cached)
+        return cached
+    from vidcaption.store.hub import fetch
+
+    return fetch(place, watch, again=altered)
+
+
+def name_of(folder: Path) -> str:
+    """What to call the model in ``folder``, so that others find the same one."""
+    if folder == embedded(DEFAULT):
+        return DEFAULT
+    return cache.name_of(folder) or str(folder)
+
+
+def _place(name: str | Path | None) -> Path | Reference:
+    """The folder of a model, or its name on the Hub. Raises ModelError if it can be neither."""
+    if name is None or name == DEFAULT:
+        if folder := embedded(DEFAULT):
+            return folder
+        raise ModelError("this installation has no embedded model; install vidcaption again")
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if reference := Reference.parse(str(name)):
+        return reference
+    raise ModelError(
+        f"there is no model {str(name)!r}; give a model folder, owner/name[@revision] on the Hub, "
+        "or leave it out for the embedded one"
+    )
+
+
+def _intact(folder: Path) -> bool:
+    try:
+        verify(folder)
+    except ModelError:
+        return False
+    return True

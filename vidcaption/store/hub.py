@@ -1,0 +1,295 @@
+"""A model's files from the Hub into its cache, and in plain words what can go wrong."""
+
+import difflib
+import errno
+import itertools
+import shutil
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from typing import TypeVar
+from urllib.request import getproxies
+
+import httpx2
+from huggingface_hub import HfApi, ModelInfo, constants, hf_hub_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
+
+from vidcaption import __version__
+from vidcaption.errors import ModelError, OutputError, VidcaptionError
+from vidcaption.model.manifest import FILES, REQUIRED, check
+from vidcaption.store import cache
+from vidcaption.store.progress import Tally, Watch
+from vidcaption.store.reference import Reference
+
+PATIENCE_S = 5.0  # until the Hub must have answered a question
+_HINT_PATIENCE_S = 2.0  # the same for a question that only makes an error message better
+_AGAIN = "run the same command again: files that have come are not fetched twice"
+
+# The library would tell the Hub which PyTorch and which agent it runs with, and ask for a list.
+constants.HF_HUB_DISABLE_TELEMETRY = True
+
+_FAILURES = (httpx2.HTTPError, OSError, RuntimeError, ValueError, KeyError, TypeError)
+
+T = TypeVar("T")
+
+
+def api() -> HfApi:
+    """The Hub's questions, asked in this program's name."""
+    return HfApi(library_name="vidcaption", library_version=__version__)
+
+
+def fetch(reference: Reference, watch: Watch | None = None, *, again: bool = False) -> Path:
+    """Download what is missing of a model, check it, and record what its revision means.
+
+    ``again``: download also what is there. Raises ModelError, OutputError.
+    """
+    with explained(reference):
+        info = within(
+            PATIENCE_S,
+            partial(
+                api().model_info,
+                reference.repo,
+                revision=reference.revision,
+                files_metadata=True,
+                timeout=PATIENCE_S,
+            ),
+        )
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+        commit = _commit(info)
+        if missing := [name for name in REQUIRED if name not in sizes]:
+            raise ModelError(
+                f"{reference} is not a vidcaption model, as it lacks {', '.join(missing)}; choose "
+                "one that was made with 'vidcaption train' and 'vidcaption models push'"
+            )
+        folder = cache.snapshot(reference.repo, commit)
+        absent = {
+            name: sizes[name]
+            for name in FILES
+            if name in sizes and (again or not (folder / name).is_file())
+        }
+        _check_space(reference, sum(absent.values()))
+        _download(reference, commit, absent, watch, again)
+    # only now: what a revision means is not forgotten for a model that does not arrive
+    check(folder)
+    cache.record(reference, commit)
+    return folder
+
+
+def within(seconds: float, question: Callable[[], T]) -> T:
+    """The answer to ``question``, or TimeoutError after so many seconds.
+
+    The limits of the HTTP client hold for each address of a host and not for looking it up, so that
+    a firewall that drops packets would make it wait many times as long.
+    """
+    return _begun(question).result(timeout=seconds)
+
+
+def _begun(work: Callable[[], T]) -> Future[T]:
+    """The result to come of ``work``, in a thread that does not keep the process from ending."""
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return result
+
+
+def _download(
+    reference: Reference,
+    commit: str,
+    sizes: dict[str, int],
+    watch: Watch | None,
+    again: bool,
+) -> None:
+    """Fetch files side by side into the cache: these and no others.
+
+    Not by snapshot_download, whose listing of the repo has no time limit.
+    """
+    tally = Tally()
+    if watch and sizes:
+        watch(str(reference), sum(sizes.values()), tally.done)
+    one = partial(
+        hf_hub_download,
+        reference.repo,
+        revision=commit,
+        etag_timeout=PATIENCE_S,
+        force_download=again,
+        tqdm_class=tally,
+        library_name="vidcaption",
+        library_version=__version__,
+    )
+    downloads = [_begun(partial(one, filename=name)) for name in sizes]
+    try:
+        wait(downloads)
+    except KeyboardInterrupt:
+        tally.stop()
+        raise
+    for download in downloads:
+        download.result()
+
+
+def _commit(info: ModelInfo) -> str:
+    if commit := Reference(info.id, info.sha).commit:
+        return commit
+    raise ValueError(f"{info.sha!r} is not a commit")
+
+
+def _check_space(reference: Reference, needed: int) -> None:
+    place = Path(constants.HF_HUB_CACHE).expanduser().absolute()
+    place = next(folder for folder in (place, *place.parents) if folder.is_dir())
+    if (free := shutil.disk_usage(place).free) < needed:
+        raise OutputError(
+            f"{reference} needs {needed / 1e6:.1f} MB and {place} has {free / 1e6:.1f} MB free; "
+            "free some, or set HF_HOME to a folder on another disk"
+        )
+
+
+@contextmanager
+def explained(reference: Reference) -> Iterator[None]:
+    """Raise ModelError or OutputError for whatever goes wrong between here and the Hub."""
+    try:
+        yield
+    except VidcaptionError:
+        raise
+    except _FAILURES as error:
+        # what the library wraps says less than what is in it
+        wrapped = isinstance(error, LocalEntryNotFoundError | RuntimeError)
+        raise _explanation((wrapped and error.__cause__) or error, reference) from error
+
+
+def _explanation(error: BaseException, reference: Reference) -> VidcaptionError:
+    where = constants.ENDPOINT
+    match error:
+        case GatedRepoError():
+            return ModelError(
+                f"{reference.repo} is gated; accept its terms at {where}/{reference.repo}, and set "
+                "HF_TOKEN to a token of that account"
+            )
+        case RepositoryNotFoundError():
+            return ModelError(
+                f"there is no model {reference.repo} on {where}, or it is private"
+                f"{_hint(_repos(reference), reference.repo)}; "
+                "for a private one set HF_TOKEN to a token that may read it"
+            )
+        case RevisionNotFoundError():
+            return ModelError(
+                f"{reference.repo} has no revision {reference.revision}"
+                f"{_hint(_revisions(reference), reference.revision or cache.MAIN)}; give a branch, "
+                "a tag or a full commit hash"
+            )
+        case HfHubHTTPError():
+            return _refusal(error, reference)
+        case OfflineModeIsEnabled():
+            return ModelError(
+                f"{reference} is on the Hub, and HF_HUB_OFFLINE forbids the network; unset it"
+            )
+        case TimeoutError() | httpx2.TimeoutException():
+            return ModelError(f"{where} did not answer in time{_proxies()}; {_AGAIN}")
+        case httpx2.ProxyError():
+            return ModelError(
+                f"the proxy refuses the way to {where} ({error}){_proxies()}; correct HTTPS_PROXY, "
+                "or list the host in NO_PROXY"
+            )
+        case httpx2.HTTPError() if certificate := _certificate_error(error):
+            return ModelError(
+                f"the certificate of {where} is not trusted ({certificate.verify_message}); if a "
+                "proxy re-signs connections, set SSL_CERT_FILE to its certificate"
+            )
+        case httpx2.ConnectError():
+            return ModelError(
+                f"{where} cannot be reached ({error}){_proxies()}; check the connection, or use a "
+                "model that is on this machine"
+            )
+        case httpx2.HTTPError():
+            return ModelError(f"the connection to {where} broke ({error}); {_AGAIN}")
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return OutputError(
+                f"the disk of {constants.HF_HUB_CACHE} is full; free some space, or set HF_HOME to "
+                "a folder on another disk"
+            )
+        case OSError(errno=int()):
+            return OutputError(
+                f"{error.filename or constants.HF_HUB_CACHE} cannot be written ({error.strerror}); "
+                "set HF_HOME to a folder that can"
+            )
+    told = " ".join(str(error).split())
+    return ModelError(f"{where} does not answer as the Hub does ({told}); check HF_ENDPOINT")
+
+
+def _refusal(error: HfHubHTTPError, reference: Reference) -> ModelError:
+    status, where = error.response.status_code, constants.ENDPOINT
+    told = f" ({error.server_message})" if error.server_message else ""
+    if status in (401, 403):
+        return ModelError(
+            f"{where} refuses access to {reference.repo} with {status}{told}; set HF_TOKEN to a "
+            "valid token that may read it, and to push, write it"
+        )
+    if status == 429:
+        limit = parse_ratelimit_headers(error.response.headers)
+        wait = f"in {limit.reset_in_seconds} s" if limit else "in some minutes"
+        return ModelError(
+            f"{where} answers no more requests for now (429); try again {wait}, and set HF_TOKEN "
+            "for a higher limit"
+        )
+    if status >= 500:
+        return ModelError(f"{where} is in trouble ({status}){told}; try again later")
+    return ModelError(f"{where} refuses the request with {status}{told}; check HF_ENDPOINT")
+
+
+def _certificate_error(error: BaseException | None) -> ssl.SSLCertVerificationError | None:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _proxies() -> str:
+    proxies = {url for scheme, url in getproxies().items() if scheme in ("http", "https", "all")}
+    return f", through the proxy {' or '.join(sorted(proxies))}" if proxies else ""
+
+
+def _hint(names: Callable[[], Iterable[str]], wanted: str) -> str:
+    """Names like the wanted one, if the Hub tells any in time."""
+    near: list[str] = []
+    with suppress(*_FAILURES):
+        near = difflib.get_close_matches(wanted, within(_HINT_PATIENCE_S, lambda: list(names())))
+    return f" (there is {' and '.join(near)})" if near else ""
+
+
+def _repos(reference: Reference) -> Callable[[], Iterator[str]]:
+    """Those of the same owner and those of the same name, as the mistake may lie in either."""
+    owner, name = reference.repo.split("/")
+
+    def ids() -> Iterator[str]:
+        for model in itertools.chain(
+            api().list_models(author=owner, limit=200), api().list_models(search=name, limit=50)
+        ):
+            yield model.id
+
+    return ids
+
+
+def _revisions(reference: Reference) -> Callable[[], Iterator[str]]:
+    def names() -> Iterator[str]:
+        refs = api().list_repo_refs(reference.repo)
+        for ref in (*refs.branches, *refs.tags):
+            yield ref.name
+
+    return names
