@@ -53,7 +53,7 @@ def test_a_training_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("--backbone-weights gone.safetensors", "gone.safetensors, no file"),
+        ("--backbone-weights gone.safetensors", "there is no such file"),
         ("--dropout 1", "--dropout is 1; it must be at least 0 and at most 0.9"),
         ("--backbone alexnet", "'alexnet' is not one of 'mobilenet_v2'"),
         ("--heads 3", "must be a multiple of twice --heads"),

@@ -18,18 +18,18 @@ def train(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Folder for the model and its checkpoint.")
     ],
-    backbone_weights: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE|none",
-            help="ImageNet weights of the CNN, a torchvision state dict in safetensors; none gives "
-            "it random ones.",
-        ),
-    ],
     training: TrainOptions,
     config: ModelConfig,
     machine: DeviceOptions,
     voice: VoiceOptions,
+    backbone_weights: Annotated[
+        str,
+        typer.Option(
+            metavar="imagenet|none|FILE",
+            help="What the CNN starts from: torchvision's weights, random ones, or a torchvision "
+            "state dict (.pth or .safetensors).",
+        ),
+    ] = "imagenet",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
     ] = False,
@@ -42,22 +42,18 @@ def train(
     from rich.progress import Progress
 
     from vidcaption.datasets.samples import read_jsonl, with_splits
-    from vidcaption.errors import UsageError
-    from vidcaption.training.trainer import CHECKPOINT
 
-    imagenet = None if backbone_weights == "none" else Path(backbone_weights)
-    if imagenet and not imagenet.is_file():
-        raise UsageError(f"--backbone-weights is {backbone_weights}, no file; name one, or none")
-    if not resume and (out / CHECKPOINT).exists():
-        raise UsageError(f"{out} holds a training already; add --resume, or give another folder")
     samples = [s for path in datasets for s in with_splits(read_jsonl(path), training.seed)]
 
     from vidcaption.model.device import Machine
+    from vidcaption.training.backbone import find_weights
     from vidcaption.training.trainer import Trainer
 
+    # a checkpoint has the CNN already
+    weights = None if resume else find_weights(config.backbone, backbone_weights)
     console = Console(stderr=True, quiet=voice.quiet)
     wanted = voice.progress == "on" or (voice.progress == "auto" and console.is_terminal)
     with Progress(console=console, disable=not wanted) as progress:
-        trainer = Trainer(out, config, training, Machine.find(machine), samples, progress, imagenet)
+        trainer = Trainer(out, config, training, Machine.find(machine), samples, progress, weights)
         trainer.run(resume)
     return 0

@@ -111,11 +111,15 @@ class Trainer:
         )
 
     def run(self, resume: bool = False) -> Position:
-        """Train to the end.
+        """Train to the end. Without ``resume`` the folder must not hold a training yet.
 
         Raises InputError for a sample that cannot be read, OutputError, and with ``resume``
         ModelError where the checkpoint is of another training.
         """
+        if not resume and (self.folder / CHECKPOINT).exists():
+            raise UsageError(
+                f"{self.folder} holds a training already; add --resume, or give another folder"
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             checkpoint = self._load_checkpoint() if resume else None
