@@ -46,7 +46,7 @@ def test_speed_prints_json(
     assert report["video"]["frames"] == 384 and report["video"]["duration_s"] == 16
     assert list(report["seconds"]) == ["decode", "encode", "search", "write", "all"]
     assert all(seconds >= 0 for seconds in report["seconds"].values())
-    assert report["times_real_time"] == pytest.approx(16 / report["seconds"]["all"], rel=0.02)
+    assert report["times_real_time"] == pytest.approx(16 / report["seconds"]["all"], abs=0.06)
     assert report["peak_memory_mib"]["main"] > 100
 
 

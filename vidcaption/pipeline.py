@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidcaption.errors import InputError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.search import Caption, search
@@ -56,9 +57,8 @@ class Captioner:
         """Load the embedded model, that of a folder, or ``owner/name[@revision]`` on the Hub.
 
         ``batch_size``: windows per batch. ``threads``: CPU threads of PyTorch, for the whole
-        process. ``offline``: never use the network; a model from the Hub is then one that was
-        fetched before. Raises ModelError, DeviceError, UsageError, and OutputError where the Hub's
-        cache cannot be written.
+        process; on the CPU, freed memory is kept for the whole process as well, which is faster.
+        ``offline``: never use the network. Raises ModelError, DeviceError, UsageError.
         """
         options = MachineOptions(
             device=device, precision=precision, batch_size=batch_size, threads=threads
@@ -161,12 +161,19 @@ class Captioning:
     def _caption_windows(self) -> Iterator[Segment]:
         cut = scene_windows if self.options.segment == "scenes" else fixed_windows
         windows = cut(self._reader, self.options)
+        empty = True
         while batch := self._read(windows):
+            empty = False
             captions = self._caption(batch)
             for window, caption in zip(batch, captions, strict=True):
                 self.progress_s = window.end_s
                 if caption.ids:
                     yield self._segment(window, caption)
+        if empty:
+            raise InputError(
+                f"{self.info.path} has nothing to caption: it lasts {self._reader.end_s:.1f} s, "
+                f"and --start is {self.options.start_s:g}"
+            )
 
     def _read(self, windows: Iterator[Window]) -> list[Window]:
         began = time.monotonic()
@@ -180,6 +187,8 @@ class Captioning:
         began = time.monotonic()
         with machine.autocast():
             features = self._encode(windows)
+            if machine.device.type == "cuda":  # the CNN is still at work: only then is it timed
+                torch.cuda.synchronize(machine.device)
             self.seconds["encode"] += time.monotonic() - began
             began = time.monotonic()
             captions = search(network.decoder, network.remember(features), self.options)

@@ -1,5 +1,6 @@
 import csv
 import json
+import pickle
 from dataclasses import replace
 
 import cv2
@@ -9,12 +10,14 @@ import torch
 from rich.progress import Progress
 
 from vidcaption.datasets.samples import read_jsonl, with_splits
-from vidcaption.errors import UsageError
+from vidcaption.errors import InputError, UsageError
 from vidcaption.evaluation.captioning import caption_samples
 from vidcaption.model import folder as model_folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.device import Machine
+from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions, TrainOptions
+from vidcaption.training.clips import ClipDataset, Draw, PixelClips
 from vidcaption.training.trainer import Trainer, learning_rate
 
 COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "white": (255, 255, 255)}
@@ -125,7 +128,7 @@ def test_resuming_asks_for_the_same_training(tmp_path, samples):
     with pytest.raises(UsageError, match="nothing to resume"):
         trainer(tmp_path, samples, options).run(resume=True)
     trainer(tmp_path, samples, options).run()
-    with pytest.raises(UsageError, match="other data or options"):
+    with pytest.raises(UsageError, match="other data, options or precision"):
         trainer(tmp_path, samples, replace(options, lr=0.1)).run(resume=True)
 
 
@@ -142,6 +145,48 @@ def test_other_optimizers_and_cider_work(tmp_path, samples, optimizer):
     options = replace(OPTIONS, epochs=1, finetune_epochs=0, optimizer=optimizer, select="cider")
     trainer(tmp_path, samples, options).run()
     assert float(history(tmp_path)[0]["dev_cider"]) >= 0
+
+
+def test_workers_change_nothing(tmp_path, samples, whole):
+    parallel = trainer(tmp_path, samples, replace(OPTIONS, workers=1))
+    parallel.run()
+    assert history(tmp_path) == history(whole.folder)
+
+
+def test_batches_can_go_to_a_worker_that_was_not_forked(tmp_path, samples):
+    dataset = ClipDataset(samples, PixelClips(samples, 32), Vocabulary(["a"]), 1, seed=0)
+    again = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(again[Draw(0, 0, 2)][0], dataset[Draw(0, 0, 2)][0])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_vanished_is_named(tmp_path, samples, workers):
+    gone = replace(samples[0], split="train", stills=(tmp_path / "gone.png",))
+    options = replace(OPTIONS, epochs=0, workers=workers)
+    with pytest.raises(InputError, match=r"^cannot read \S+gone.png: No such file or directory$"):
+        trainer(tmp_path, [gone, *samples[1:]], options).run()
+
+
+@pytest.mark.skipif(
+    "AVX512" not in torch.backends.cpu.get_cpu_capability(), reason="no bf16 on this processor"
+)
+def test_trains_and_captions_in_bf16(tmp_path, samples):
+    machine = Machine(torch.device("cpu"), torch.bfloat16)
+    options = replace(OPTIONS, epochs=1, finetune_epochs=1)
+    Trainer(tmp_path, CONFIG, options, machine, samples, Progress(disable=True)).run()
+    model = model_folder.load(tmp_path)
+    dev = [sample for sample in samples if sample.split == "dev"]
+    said = caption_samples(model.network, model.vocabulary, dev, 1, SearchOptions(), machine)
+    assert all(said.values())
+
+
+def test_a_broken_checkpoint_is_not_resumed(tmp_path, samples):
+    options = replace(OPTIONS, epochs=1, finetune_epochs=0)
+    trainer(tmp_path, samples, options).run()
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UsageError, match="is broken and cannot be resumed"):
+        trainer(tmp_path, samples, options).run(resume=True)
 
 
 def test_needs_both_splits(tmp_path, samples):

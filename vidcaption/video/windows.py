@@ -57,9 +57,9 @@ def fixed_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Wind
 
 
 def still_window(reader: VideoReader, options: CaptionOptions) -> Window:
-    """The one window of a still image: it lasts ``window_s`` seconds, so that it can be a cue."""
+    """The one window of a still image, of one frame: it lasts ``window_s``, so as to be a cue."""
     (frame,) = reader.frames([0.0])
-    return Window(0.0, options.window_s, (frame,) * options.frames)
+    return Window(0.0, options.window_s, (frame,))
 
 
 def centres(start_s: float, end_s: float, number: int) -> tuple[float, ...]:
