@@ -30,6 +30,14 @@ def train(
             "state dict (.pth or .safetensors).",
         ),
     ] = "imagenet",
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A model to start from, such as default: its network and vocabulary are kept, and "
+            "the options of the network have no effect.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
     ] = False,
@@ -46,14 +54,20 @@ def train(
     samples = [s for path in datasets for s in with_splits(read_jsonl(path), training.seed)]
 
     from vidcaption.model.device import Machine
+    from vidcaption.model.folder import load
+    from vidcaption.store import resolve
     from vidcaption.training.backbone import find_weights
     from vidcaption.training.trainer import Trainer
 
-    # a checkpoint has the CNN already
-    weights = None if resume else find_weights(config.backbone, backbone_weights)
+    start = load(resolve(init)) if init else None
+    # a checkpoint has the CNN already, and so has a model
+    weights = None if resume or start else find_weights(config.backbone, backbone_weights)
     console = Console(stderr=True, quiet=voice.quiet)
     wanted = voice.progress == "on" or (voice.progress == "auto" and console.is_terminal)
     with Progress(console=console, disable=not wanted) as progress:
-        trainer = Trainer(out, config, training, Machine.find(machine), samples, progress, weights)
+        found = Machine.find(machine)
+        trainer = Trainer(
+            out, config, training, found, samples, progress, imagenet=weights, init=start
+        )
         trainer.run(resume)
     return 0

@@ -33,9 +33,10 @@ class Batch(NamedTuple):
 
     clips: Tensor
     words: Tensor
+    samples: list[int]
 
 
-Item = tuple[Tensor, list[list[int]]] | InputError
+Item = tuple[Tensor, list[list[int]], int] | InputError
 ClipSource = Callable[[int, int, np.random.Generator], Tensor]  # (sample, frames, randomness)
 
 
@@ -90,9 +91,10 @@ class ClipDataset(Dataset[Item]):
         words = self._words[draw.sample]
         picks = rng.choice(len(words), self._captions, replace=len(words) < self._captions)
         try:
-            return self._source(draw.sample, draw.frames, rng), [words[i] for i in picks]
+            clip = self._source(draw.sample, draw.frames, rng)
         except InputError as error:  # raised in a worker process it would lose its message
             return error
+        return clip, [words[i] for i in picks], draw.sample
 
 
 class BatchSampler(Sampler[list[Draw]]):
@@ -116,13 +118,13 @@ class BatchSampler(Sampler[list[Draw]]):
 
 def collate(items: list[Item]) -> Batch | InputError:
     """Stack clips; put ``<bos>`` before captions, and pad them to the longest."""
-    clips, captions = [], []
+    read = []
     for item in items:
         if isinstance(item, InputError):
             return item
-        clips.append(item[0])
-        captions.append(item[1])
-    return Batch(torch.stack(clips), pad(captions))
+        read.append(item)
+    clips, captions, samples = zip(*read, strict=True)
+    return Batch(torch.stack(clips), pad(captions), list(samples))
 
 
 def pad(captions: Sequence[Sequence[list[int]]]) -> Tensor:

@@ -30,6 +30,7 @@ from vidcaption.options import SearchOptions, TrainOptions
 from vidcaption.training.card import write_card
 from vidcaption.training.checkpoint import read_checkpoint, write_checkpoint
 from vidcaption.training.clips import (
+    MOST_WORDS,
     Batch,
     BatchSampler,
     ClipDataset,
@@ -39,15 +40,20 @@ from vidcaption.training.clips import (
     pad,
     target,
 )
+from vidcaption.training.consensus import Consensus
 from vidcaption.training.features import FeatureCache
 from vidcaption.training.history import Epoch, check_plotting, write_history
-from vidcaption.training.losses import cross_entropy
+from vidcaption.training.losses import cross_entropy, self_critical
 
 CHECKPOINT = "checkpoint.pt"
 CACHED_FRAMES = 8
 DEV_FRAMES = 4
 DEV_CAPTIONS = 5
+SCST_CAPTIONS = 5
 _OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "adam": Adam, "adagrad": Adagrad}
+
+
+Loss = Callable[[Tensor, Batch], Tensor]  # of features (B, T, R, C) and their batch
 
 
 @dataclass
@@ -81,16 +87,20 @@ class Trainer:
         machine: Machine,
         samples: Sequence[Sample],
         progress: Progress,
+        *,
         imagenet: Path | None = None,
+        init: model_folder.Model | None = None,
     ) -> None:
         """``imagenet``: weights of the whole torchvision classifier to start the CNN from.
+        ``init``: a model to start from, whose network and vocabulary are kept.
 
         Raises UsageError where a split is empty, ModelError where ``imagenet`` does not fit.
         """
         if options.select == "cider":
             check_scoring(java=False)
         check_plotting()
-        self.folder, self.config, self.options, self.machine = folder, config, options, machine
+        self.folder, self.options, self.machine = folder, options, machine
+        self.config = init.network.config if init else config
         self.progress = progress
         self.train, self.dev = (
             [s for s in samples if s.split == split and s.captions] for split in ("train", "dev")
@@ -100,12 +110,13 @@ class Trainer:
                 raise UsageError(
                     f"no captioned sample has split {split!r}; training needs train and dev"
                 )
-        self.vocabulary = Vocabulary.build(
-            (caption for sample in self.train for caption in sample.captions), options.min_count
-        )
+        captions = (caption for sample in self.train for caption in sample.captions)
+        self.vocabulary = init.vocabulary if init else Vocabulary.build(captions, options.min_count)
         torch.manual_seed(options.seed)
-        self.network = CaptionNetwork(config, len(self.vocabulary))
-        if imagenet:
+        self.network = CaptionNetwork(self.config, len(self.vocabulary))
+        if init:
+            self.network.load_state_dict(init.network.state_dict())
+        elif imagenet:
             self.network.encoder.load_imagenet(imagenet)
         self.network.to(machine.device)
         self.position = Position()
@@ -129,7 +140,7 @@ class Trainer:
         except OSError as error:
             raise OutputError(f"cannot write to {self.folder}: {error.strerror}") from error
         checkpoint = self._load_checkpoint() if resume else None
-        for number, stage in enumerate((self._frozen, self._finetune)):
+        for number, stage in enumerate((self._frozen, self._finetune, self._scst)):
             if number >= self.position.stage:
                 if number > self.position.stage:
                     self.position.stage, self.position.epoch, self.position.stale = number, 0, 0
@@ -138,26 +149,30 @@ class Trainer:
         return self.position
 
     def _frozen(self, checkpoint: dict[str, Any] | None) -> None:
-        """Train all but the CNN, on features of still frames computed once."""
-        options, encoder = self.options, self.network.encoder.eval().requires_grad_(False)
-        if not options.epochs:
+        """Train all but the CNN, by cross entropy."""
+        options = self.options
+        if options.epochs:
+            self._on_features("frozen", options.epochs, options.lr, self._imitate, checkpoint)
+
+    def _scst(self, checkpoint: dict[str, Any] | None) -> None:
+        """Train all but the CNN, by what sampled captions are worth."""
+        options = self.options
+        if not options.scst_epochs:
             return
-        cached = [
-            FeatureCache(self.folder / "features", encoder, samples, frames)
-            for samples, frames in ((self.train, CACHED_FRAMES), (self.dev, DEV_FRAMES))
-        ]
-        for cache in cached:
-            cache.fill(encoder, self.progress)
-        groups = [
-            {"params": [p for p in self.network.parameters() if p.requires_grad], "lr": options.lr}
-        ]
-        dataset = ClipDataset(
-            self.train, FeatureClips(cached[0]), self.vocabulary, options.captions, options.seed
-        )
-        sampler = BatchSampler(len(self.train), options.batch, options.frames, options.seed)
-        self._stage(
-            "frozen", options.epochs, groups, dataset, sampler, cached[1].__getitem__, checkpoint
-        )
+        references = [[target(self.vocabulary, c) for c in s.captions] for s in self.train]
+        consensus = Consensus(references)
+
+        def loss(features: Tensor, batch: Batch) -> Tensor:
+            self.network.eval()  # captions are drawn from the network that is then judged
+
+            def reward(row: int, words: Sequence[int]) -> float:
+                return consensus.score(batch.samples[row], words)
+
+            return self_critical(self.network, features, reward, SCST_CAPTIONS, MOST_WORDS)
+
+        if checkpoint is None and self.position.history:
+            self._take_best()
+        self._on_features("scst", options.scst_epochs, options.scst_lr, loss, checkpoint)
 
     def _finetune(self, checkpoint: dict[str, Any] | None) -> None:
         """Train everything, on pixels, from the best epoch so far."""
@@ -165,8 +180,7 @@ class Trainer:
         if not options.finetune_epochs:
             return
         if checkpoint is None and self.position.history:
-            best = model_folder.load(self.folder, self.machine.device)
-            self.network.load_state_dict(best.network.state_dict())
+            self._take_best()
         self.network.requires_grad_(True)
         cnn = list(self.network.encoder.parameters())
         rest = [p for name, p in self.network.named_parameters() if not name.startswith("encoder.")]
@@ -181,15 +195,38 @@ class Trainer:
         sampler = BatchSampler(
             len(self.train), options.finetune_batch, options.finetune_frames, options.seed + 1
         )
+        epochs = options.finetune_epochs
         self._stage(
-            "finetune",
-            options.finetune_epochs,
-            groups,
-            dataset,
-            sampler,
-            self._dev_clip,
-            checkpoint,
+            "finetune", epochs, groups, dataset, sampler, self._imitate, self._dev_clip, checkpoint
         )
+
+    def _on_features(
+        self, name: str, epochs: int, lr: float, loss: Loss, checkpoint: dict[str, Any] | None
+    ) -> None:
+        """A stage on the features of still frames, which the CNN computes once."""
+        options, encoder = self.options, self.network.encoder.eval().requires_grad_(False)
+        cached = [
+            FeatureCache(self.folder / "features", encoder, samples, frames)
+            for samples, frames in ((self.train, CACHED_FRAMES), (self.dev, DEV_FRAMES))
+        ]
+        for cache in cached:
+            cache.fill(encoder, self.progress)
+        groups = [{"params": [p for p in self.network.parameters() if p.requires_grad], "lr": lr}]
+        dataset = ClipDataset(
+            self.train, FeatureClips(cached[0]), self.vocabulary, options.captions, options.seed
+        )
+        sampler = BatchSampler(len(self.train), options.batch, options.frames, options.seed)
+        dev = cached[1].__getitem__
+        self._stage(name, epochs, groups, dataset, sampler, loss, dev, checkpoint)
+
+    def _take_best(self) -> None:
+        best = model_folder.load(self.folder, self.machine.device)
+        self.network.load_state_dict(best.network.state_dict())
+
+    def _imitate(self, features: Tensor, batch: Batch) -> Tensor:
+        self.network.train()
+        words = batch.words.to(self.machine.device, non_blocking=True)
+        return cross_entropy(self.network, features, words, self.options.label_smoothing)
 
     def _stage(
         self,
@@ -198,6 +235,7 @@ class Trainer:
         groups: list[dict[str, Any]],
         dataset: ClipDataset,
         sampler: BatchSampler,
+        loss: Loss,
         dev: Callable[[int], Tensor],
         checkpoint: dict[str, Any] | None,
     ) -> None:
@@ -230,13 +268,15 @@ class Trainer:
             task = self.progress.add_task(
                 f"{name} {position.epoch + 1}/{epochs}", total=len(sampler)
             )
-            loss = self._epoch(loader, optimizer, schedule, partial(self.progress.advance, task))
+            mean_loss = self._epoch(
+                loader, loss, optimizer, schedule, partial(self.progress.advance, task)
+            )
             dev_loss, dev_cider = self._score(dev)
             self.progress.remove_task(task)
             epoch = Epoch(
                 epoch=len(position.history) + 1,
                 stage=name,
-                loss=round(loss, 4),
+                loss=round(mean_loss, 4),
                 dev_loss=round(dev_loss, 4),
                 dev_cider=None if dev_cider is None else round(dev_cider, 2),
                 lr=float(schedule.get_last_lr()[0]),
@@ -261,21 +301,21 @@ class Trainer:
     def _epoch(
         self,
         loader: "DataLoader[Any]",
+        loss_of: Loss,
         optimizer: Optimizer,
         schedule: LambdaLR,
         advance: Callable[[], None],
     ) -> float:
         """One pass over the training samples; the mean loss of its steps."""
         total, steps = 0.0, 0
-        self.network.train()
         batch: Batch | InputError
         for batch in loader:
             if isinstance(batch, InputError):
                 raise batch
-            clips, words = (x.to(self.machine.device, non_blocking=True) for x in batch)
+            clips = batch.clips.to(self.machine.device, non_blocking=True)
             with self.machine.autocast():
                 features = self.network.encode(clips) if clips.dtype == torch.uint8 else clips
-                loss = cross_entropy(self.network, features, words, self.options.label_smoothing)
+                loss = loss_of(features, batch)
             optimizer.zero_grad(set_to_none=True)
             self._scaler.scale(loss).backward()
             self._scaler.unscale_(optimizer)
