@@ -25,7 +25,8 @@ CPU = Machine(torch.device("cpu"), torch.float32)
 CONFIG = ModelConfig(image_size=32, grid=1, size=32, heads=2, embedding=16, dropout=0.1)
 OPTIONS = TrainOptions(
     epochs=2,
-    finetune_epochs=2,
+    finetune_epochs=1,
+    scst_epochs=2,
     batch=8,
     finetune_batch=8,
     frames=2,
@@ -64,7 +65,7 @@ def history(folder):
 
 
 def test_learns_to_name_colours_and_leaves_a_model(tmp_path, samples):
-    options = replace(OPTIONS, epochs=6, finetune_epochs=0, batch=2, lr=0.01)
+    options = replace(OPTIONS, epochs=6, finetune_epochs=0, scst_epochs=0, batch=2, lr=0.01)
     trainer(tmp_path, samples, options).run()
     rows = history(tmp_path)
     assert [row["stage"] for row in rows] == ["frozen"] * 6
@@ -84,7 +85,9 @@ def whole(tmp_path_factory, samples):
     """A training that nothing interrupted."""
     whole = trainer(tmp_path_factory.mktemp("whole"), samples)
     whole.run()
-    assert [row["stage"] for row in history(whole.folder)] == ["frozen"] * 2 + ["finetune"] * 2
+    assert [row["stage"] for row in history(whole.folder)] == ["frozen"] * 2 + ["finetune"] + [
+        "scst"
+    ] * 2
     return whole
 
 
@@ -92,7 +95,7 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("after", [1, 2, 3])
+@pytest.mark.parametrize("after", [1, 2, 3, 4])
 def test_an_interrupted_training_resumes_exactly(tmp_path, samples, monkeypatch, whole, after):
     cut = trainer(tmp_path / "cut", samples)
     save, saved = cut._save_checkpoint, []
@@ -116,7 +119,7 @@ def test_an_interrupted_training_resumes_exactly(tmp_path, samples, monkeypatch,
 
 
 def test_a_finished_training_resumes_to_nothing(tmp_path, samples):
-    options = replace(OPTIONS, epochs=1, finetune_epochs=0)
+    options = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
     trainer(tmp_path, samples, options).run()
     before = history(tmp_path)
     trainer(tmp_path, samples, options).run(resume=True)
@@ -124,7 +127,7 @@ def test_a_finished_training_resumes_to_nothing(tmp_path, samples):
 
 
 def test_resuming_asks_for_the_same_training(tmp_path, samples):
-    options = replace(OPTIONS, epochs=1, finetune_epochs=0)
+    options = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
     with pytest.raises(UsageError, match="nothing to resume"):
         trainer(tmp_path, samples, options).run(resume=True)
     trainer(tmp_path, samples, options).run()
@@ -134,7 +137,9 @@ def test_resuming_asks_for_the_same_training(tmp_path, samples):
 
 def test_stops_when_the_dev_score_is_stale(tmp_path, samples):
     # a rate at which nothing is learned: no epoch but the first can be the best by much
-    options = replace(OPTIONS, epochs=9, finetune_epochs=0, lr=0.5, optimizer="adam", patience=1)
+    options = replace(
+        OPTIONS, epochs=9, finetune_epochs=0, scst_epochs=0, lr=0.5, optimizer="adam", patience=1
+    )
     trainer(tmp_path, samples, options).run()
     assert len(history(tmp_path)) < 9
 
@@ -142,7 +147,9 @@ def test_stops_when_the_dev_score_is_stale(tmp_path, samples):
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
 def test_other_optimizers_and_cider_work(tmp_path, samples, optimizer):
     pytest.importorskip("pycocoevalcap")
-    options = replace(OPTIONS, epochs=1, finetune_epochs=0, optimizer=optimizer, select="cider")
+    options = replace(
+        OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0, optimizer=optimizer, select="cider"
+    )
     trainer(tmp_path, samples, options).run()
     assert float(history(tmp_path)[0]["dev_cider"]) >= 0
 
@@ -181,12 +188,23 @@ def test_trains_and_captions_in_bf16(tmp_path, samples):
 
 
 def test_a_broken_checkpoint_is_not_resumed(tmp_path, samples):
-    options = replace(OPTIONS, epochs=1, finetune_epochs=0)
+    options = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
     trainer(tmp_path, samples, options).run()
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UsageError, match="is broken and cannot be resumed"):
         trainer(tmp_path, samples, options).run(resume=True)
+
+
+def test_starts_from_a_model(tmp_path, samples, whole):
+    init = model_folder.load(whole.folder)
+    options = replace(OPTIONS, epochs=0, finetune_epochs=0, scst_epochs=1)
+    other = ModelConfig(size=64, heads=2)  # has no effect
+    started = Trainer(tmp_path, other, options, CPU, samples, Progress(disable=True), init=init)
+    assert started.config == CONFIG and started.vocabulary is init.vocabulary
+    started.run()
+    assert [row["stage"] for row in history(tmp_path)] == ["scst"]
+    assert model_folder.load(tmp_path).network.config == CONFIG
 
 
 def test_needs_both_splits(tmp_path, samples):
