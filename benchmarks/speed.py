@@ -118,7 +118,7 @@ def main() -> None:
         },
         "runs": asked.runs,
         "batch_size": asked.batch_size,
-        "precision": asked.precision,
+        "precision": captioner.machine.precision,
         "seconds": {name: round(value, 4) for name, value in medians.items()},
         "seconds_of_each_run": [round(run["all"], 4) for run in stages[1:]],
         "frames_per_second": round(frames / medians["all"], 1),

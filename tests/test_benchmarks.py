@@ -3,28 +3,50 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from vidcaption import Captioner
 
 pytest.importorskip("resource", reason="peak memory is read with a POSIX module")
 
 ROOT = Path(__file__).parent.parent
 
 
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_are_those_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["tables.py", "--check"])
+    load("tables").main()
+
+
+def test_the_scores_are_those_of_the_embedded_model() -> None:
+    sha256 = Captioner.from_pretrained().model.sha256
+    results = [
+        json.loads(path.read_text()) for path in (ROOT / "benchmarks/results").glob("*.json")
+    ]
+    assert results
+    assert {result["model_sha256"] for result in results} == {sha256}
+
+
 def test_speed_prints_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spec = importlib.util.spec_from_file_location("speed", ROOT / "benchmarks/speed.py")
-    assert spec is not None and spec.loader is not None
-    speed = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(speed)
+    speed = load("speed")
     monkeypatch.setattr(sys, "argv", ["speed.py", str(ROOT / "examples/clip.mp4"), "--runs", "1"])
     speed.main()
     report = json.loads(capsys.readouterr().out)
     assert report["video"]["frames"] == 384 and report["video"]["duration_s"] == 16
     assert list(report["seconds"]) == ["decode", "encode", "search", "write", "all"]
     assert all(seconds >= 0 for seconds in report["seconds"].values())
-    assert report["times_real_time"] == pytest.approx(16 / report["seconds"]["all"], rel=0.02)
+    assert report["times_real_time"] == pytest.approx(16 / report["seconds"]["all"], abs=0.06)
     assert report["peak_memory_mib"]["main"] > 100
 
 

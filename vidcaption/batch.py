@@ -52,7 +52,7 @@ def discover(inputs: Iterable[str | Path], *, recursive: bool = False) -> dict[P
     found: dict[Path, Path] = {}
     seen: set[Path] = set()
     paths = [Path(name) for name in inputs]
-    if missing := [path for path in paths if not path.exists()]:
+    if missing := [path for path in paths if not os.path.exists(path)]:
         raise UsageError(f"no such file or folder: {', '.join(map(str, missing))}")
     for path in paths:
         files = _files_in(path, recursive) if path.is_dir() else [path]
@@ -76,7 +76,7 @@ def check_writable(targets: Iterable[Path]) -> None:
             if target.exists() and not target.is_file():
                 continue  # a device, such as /dev/null
             folder = Path(os.path.realpath(target)).parent
-            while not folder.exists():
+            while not folder.exists() and folder != folder.parent:
                 folder = folder.parent
             if folder not in folders:
                 tempfile.TemporaryFile(dir=folder).close()

@@ -43,7 +43,7 @@ class SetupError(VidcaptionError):
 
 
 class ModelError(SetupError):
-    """A model folder is missing, broken, altered, or made for another version."""
+    """A model is missing, broken, altered, made for another version, or cannot be fetched."""
 
 
 class DeviceError(SetupError):

@@ -242,6 +242,10 @@ class TrainOptions(Options):
     finetune_epochs: int = option(
         4, "Epochs after those that train the CNN too.", at_least=0, at_most=1000
     )
+    scst_epochs: int = option(
+        0, "Epochs after those that reward sampled captions by CIDEr, the CNN frozen.",
+        at_least=0, at_most=1000,
+    )  # fmt: skip
     batch: int = option(32, "Samples per step.", flag="--batch-size", at_least=1, at_most=4096)
     finetune_batch: int = option(
         32,
@@ -262,6 +266,7 @@ class TrainOptions(Options):
     lr: float = option(8e-4, "Highest learning rate.", above=0, at_most=1)
     finetune_lr: float = option(3e-4, "The same when the CNN trains too.", above=0, at_most=1)
     backbone_lr: float = option(1e-4, "The CNN's own highest learning rate.", above=0, at_most=1)
+    scst_lr: float = option(5e-5, "The same when captions are rewarded.", above=0, at_most=1)
     warmup: float = option(0.05, "Share of steps in which the rate rises; after them it falls.",
                            at_least=0, at_most=1)  # fmt: skip
     weight_decay: float = option(0.01, "AdamW's weight decay.", at_least=0, at_most=1)

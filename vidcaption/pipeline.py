@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidcaption.errors import InputError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.search import Caption, search
@@ -39,7 +40,7 @@ class Captioner:
     ) -> None:
         self.model = ModelInfo(name, model.sha256)
         self._network, self._vocabulary = model.network, model.vocabulary
-        self._machine = machine
+        self.machine = machine
         self._batch_size = batch_size
 
     @classmethod
@@ -56,9 +57,8 @@ class Captioner:
         """Load the embedded model, that of a folder, or ``owner/name[@revision]`` on the Hub.
 
         ``batch_size``: windows per batch. ``threads``: CPU threads of PyTorch, for the whole
-        process. ``offline``: never use the network; a model from the Hub is then one that was
-        fetched before. Raises ModelError, DeviceError, UsageError, and OutputError where the Hub's
-        cache cannot be written.
+        process; on the CPU, freed memory is kept for the whole process as well, which is faster.
+        ``offline``: never use the network. Raises ModelError, DeviceError, UsageError.
         """
         options = MachineOptions(
             device=device, precision=precision, batch_size=batch_size, threads=threads
@@ -102,6 +102,7 @@ class Captioning:
         side = captioner._network.config.image_size
         self._reader = VideoReader(path, (side, side))
         self._segments: list[Segment] = []
+        self._ready = self._collect()  # one pass, however often it is iterated over
 
     def __enter__(self) -> "Captioning":
         self._reader.__enter__()
@@ -124,7 +125,18 @@ class Captioning:
         """Broken packets skipped so far."""
         return self._reader.corrupt
 
+    @property
+    def missing_s(self) -> float:
+        """Seconds that the container promises and the stream lacks, once all of it was read."""
+        promised_s = self.info.duration_s
+        if promised_s is None or self.options.end_s is not None:
+            return 0.0
+        return max(0.0, promised_s - self._reader.end_s)
+
     def __iter__(self) -> Iterator[Segment]:
+        return self._ready
+
+    def _collect(self) -> Iterator[Segment]:
         segments = self._caption_windows()
         for segment in merge_equal(segments) if self.options.merge else segments:
             self._segments.append(segment)
@@ -149,12 +161,19 @@ class Captioning:
     def _caption_windows(self) -> Iterator[Segment]:
         cut = scene_windows if self.options.segment == "scenes" else fixed_windows
         windows = cut(self._reader, self.options)
+        empty = True
         while batch := self._read(windows):
+            empty = False
             captions = self._caption(batch)
             for window, caption in zip(batch, captions, strict=True):
                 self.progress_s = window.end_s
                 if caption.ids:
                     yield self._segment(window, caption)
+        if empty:
+            raise InputError(
+                f"{self.info.path} has nothing to caption: it lasts {self._reader.end_s:.1f} s, "
+                f"and --start is {self.options.start_s:g}"
+            )
 
     def _read(self, windows: Iterator[Window]) -> list[Window]:
         began = time.monotonic()
@@ -164,10 +183,12 @@ class Captioning:
 
     @torch.inference_mode()
     def _caption(self, windows: Sequence[Window]) -> list[Caption]:
-        network, machine = self._captioner._network, self._captioner._machine
+        network, machine = self._captioner._network, self._captioner.machine
         began = time.monotonic()
         with machine.autocast():
             features = self._encode(windows)
+            if machine.device.type == "cuda":  # the CNN is still at work: only then is it timed
+                torch.cuda.synchronize(machine.device)
             self.seconds["encode"] += time.monotonic() - began
             began = time.monotonic()
             captions = search(network.decoder, network.remember(features), self.options)
@@ -176,7 +197,7 @@ class Captioning:
 
     def _encode(self, windows: Sequence[Window]) -> Tensor:
         """Features (B, T, R, C); a frame that stands in several places is encoded once."""
-        encoder, device = self._captioner._network.encoder, self._captioner._machine.device
+        encoder, device = self._captioner._network.encoder, self._captioner.machine.device
         unique: dict[int, Frame] = {id(frame): frame for w in windows for frame in w.frames}
         rows = {key: row for row, key in enumerate(unique)}
         frames = iter(unique.values())

@@ -10,6 +10,7 @@ import pytest
 import srt
 
 import vidcaption.output
+from vidcaption import batch
 from vidcaption.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -224,3 +225,53 @@ def test_progress(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b[" in drawn.err and "clip.mp4" in drawn.err
     for how in ("auto", "off"):  # standard error is no terminal here
         assert "\x1b[" not in Run(capsys, "clip.mp4", "--srt", "--progress", how).err
+
+
+def test_a_video_that_is_cut_off(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is there is captioned, with a warning."""
+    data = (here / "clip.mp4").read_bytes()
+    (here / "half.mp4").write_bytes(data[: len(data) // 2])
+    assert main(["run", "half.mp4", "--srt", "--beam", "1", "--frames", "1", "--no-merge"]) == 0
+    errors = capsys.readouterr().err
+    [missing_s] = re.findall(r"the last (\S+) s are missing; it may be cut off", errors)
+    cues = list(srt.parse((here / "half.srt").read_text(encoding="utf-8")))
+    assert cues[-1].end.total_seconds() == pytest.approx(16 - float(missing_s), abs=0.1)
+
+
+def test_nothing_to_caption(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "clip.mp4", "--srt", "--start", "100"]) == 1
+    assert "it lasts 16.0 s, and --start is 100" in capsys.readouterr().err
+    assert names(here) == ["bad.mp4", "clip.mp4"]
+
+
+def test_an_interrupt_keeps_what_shares_a_file(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy("clip.mp4", "second.mp4")
+    caption, calls = batch._caption, []
+
+    def interrupted(*args: object) -> object:
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return caption(*args)
+
+    monkeypatch.setattr(batch, "_caption", interrupted)
+    run = Run(capsys, "clip.mp4", "second.mp4", "-o", "all.json")
+    assert run.code == 130
+    [document] = json.loads((here / "all.json").read_text())
+    assert document["video"]["path"] == "clip.mp4"
+
+
+def test_failures_do_not_replace_a_shared_file(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "all.json").write_text("old")
+    shutil.copy("bad.mp4", "worse.mp4")
+    assert Run(capsys, "bad.mp4", "worse.mp4", "-o", "all.json").code == 1
+    assert (here / "all.json").read_text() == "old"
+
+
+def test_a_name_that_is_too_long(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "a" * 300 + ".mp4", "--srt")
+    assert run.code == 2 and "no such file" in run.err

@@ -3,7 +3,8 @@ import torch
 
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.model.device import Machine
-from vidcaption.options import DeviceOptions
+from vidcaption.model.search import search
+from vidcaption.options import DeviceOptions, SearchOptions
 
 
 def test_auto_finds_a_device_that_computes():
@@ -31,21 +32,34 @@ def test_a_device_that_is_not_here_is_a_device_error():
         Machine.find(DeviceOptions(device="cuda:99"))
 
 
+def test_bf16_without_avx512_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    with pytest.raises(DeviceError, match="needs AVX-512"):
+        Machine.find(DeviceOptions(device="cpu", precision="bf16"))
+
+
 def test_fp16_on_the_cpu_is_refused():
     with pytest.raises(DeviceError, match="use fp32 or bf16"):
         Machine.find(DeviceOptions(device="cpu", precision="fp16"))
 
 
 @pytest.mark.gpu
-def test_cuda_gives_the_captions_of_the_cpu(network, features):
-    from vidcaption.model.search import search
-    from vidcaption.options import SearchOptions
-
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "auto"])
+@pytest.mark.parametrize("beam", [1, 3])
+def test_cuda_captions_whole_windows(make_network, precision, beam):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
+    machine = Machine.find(DeviceOptions(device="cuda", precision=precision))
+    images = torch.randint(0, 256, (3, 2, 3, 64, 64), dtype=torch.uint8)
+    network = make_network(seed=7)  # of this test alone, as it is moved
+    options = SearchOptions(beam=beam)
     with torch.inference_mode():
-        expected = search(network.decoder, network.remember(features), SearchOptions())
-        network.cuda()
-        got = search(network.decoder, network.remember(features.cuda()), SearchOptions())
-    network.cpu()
-    assert [c.ids for c in got] == [c.ids for c in expected]
+        expected = search(network.decoder, network.remember(network.encode(images)), options)
+        network.to(machine.device)
+        with machine.autocast():
+            features = network.encode(images.to(machine.device))
+            got = search(network.decoder, network.remember(features), options)
+    if precision == "fp32":
+        assert [c.ids for c in got] == [c.ids for c in expected]
+    assert all(c.ids for c in got)

@@ -41,6 +41,15 @@ def test_gives_the_classifiers_own_feature_maps(mobilenet, weights):
     torch.testing.assert_close(got, expected.flatten(2).transpose(1, 2), rtol=1e-3, atol=1e-3)
 
 
+def test_takes_torchvisions_own_files(mobilenet, weights, tmp_path):
+    torch.save(mobilenet.state_dict(), tmp_path / "weights.pth")
+    one, other = (Encoder(ModelConfig(image_size=64)) for _ in range(2))
+    one.load_imagenet(weights)
+    other.load_imagenet(tmp_path / "weights.pth")
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name])
+
+
 def test_a_grid_of_one_is_the_mean_of_the_map(weights):
     images = torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8)
     pooled, grid = (Encoder(ModelConfig(image_size=96, grid=n)).eval() for n in (1, 3))
@@ -65,5 +74,8 @@ def test_weights_of_another_network_are_refused(tmp_path, weights):
     with pytest.raises(ModelError, match="does not fit torchvision's resnet50"):
         Encoder(ModelConfig(backbone="resnet50", image_size=64)).load_imagenet(weights)
     (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(ModelError, match="does not fit"):
-        Encoder(ModelConfig(image_size=64)).load_imagenet(tmp_path / "bad.safetensors")
+    (tmp_path / "bad.pth").write_bytes(b"nonsense")
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "code.pth")
+    for name in ("bad.safetensors", "bad.pth", "code.pth"):
+        with pytest.raises(ModelError, match="does not fit"):
+            Encoder(ModelConfig(image_size=64)).load_imagenet(tmp_path / name)

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import pickle
 import shutil
 
@@ -108,6 +110,18 @@ def test_a_pickle_in_place_of_safetensors_is_never_opened(folder):
 def test_a_folder_that_is_none_is_refused(tmp_path):
     with pytest.raises(ModelError, match="is not a model folder"):
         model_folder.load(tmp_path / "nowhere")
+
+
+def test_a_failed_save_spares_the_model_that_is_there(folder, network, vocabulary, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(model_folder, "write_manifest", full)
+    with pytest.raises(OutputError, match="No space left"):
+        model_folder.save(folder, network, vocabulary, "# another\n")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_saving_where_nothing_can_be_written_is_an_output_error(tmp_path, network, vocabulary):

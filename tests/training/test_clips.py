@@ -39,9 +39,10 @@ def test_a_draw_decides_clip_and_captions():
     dataset = ClipDataset(
         samples, lambda i, t, rng: torch.tensor(rng.random(t)), VOCABULARY, 2, seed=5
     )
-    clip, captions = dataset[Draw(0, 0, 3)]
-    again, same = dataset[Draw(0, 0, 3)]
-    other, _ = dataset[Draw(1, 0, 3)]
+    clip, captions, number = dataset[Draw(0, 0, 3)]
+    again, same, _ = dataset[Draw(0, 0, 3)]
+    other, _, _ = dataset[Draw(1, 0, 3)]
+    assert number == 0
     assert torch.equal(clip, again) and captions == same
     assert not torch.equal(clip, other)
     assert len(captions) == 2 and captions[0] != captions[1]
@@ -55,9 +56,10 @@ def test_few_captions_are_drawn_again():
 
 
 def test_captions_are_framed_and_padded():
-    batch = collate(
-        [(torch.zeros(2), [[4, 5, EOS], [4, EOS]]), (torch.ones(2), [[6, 7, EOS], [7, 6, 5, EOS]])]
-    )
+    first = (torch.zeros(2), [[4, 5, EOS], [4, EOS]], 8)
+    second = (torch.ones(2), [[6, 7, EOS], [7, 6, 5, EOS]], 3)
+    batch = collate([first, second])
+    assert batch.samples == [8, 3]
     assert batch.words.tolist() == [
         [[BOS, 4, 5, EOS, PAD], [BOS, 4, EOS, PAD, PAD]],
         [[BOS, 6, 7, EOS, PAD], [BOS, 7, 6, 5, EOS]],

@@ -1,5 +1,6 @@
 import csv
 import json
+import pickle
 from dataclasses import replace
 
 import cv2
@@ -10,12 +11,14 @@ from rich.progress import Progress
 
 from vidcaption.datasets.jsonl import read_jsonl
 from vidcaption.datasets.samples import with_splits
-from vidcaption.errors import UsageError
+from vidcaption.errors import InputError, UsageError
 from vidcaption.evaluation.captioning import caption_samples
 from vidcaption.model import folder as model_folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.device import Machine
+from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions, TrainOptions
+from vidcaption.training.clips import ClipDataset, Draw, PixelClips
 from vidcaption.training.trainer import Trainer, learning_rate
 
 COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "white": (255, 255, 255)}
@@ -24,6 +27,7 @@ CONFIG = ModelConfig(image_size=32, grid=1, size=32, heads=2, embedding=16, drop
 OPTIONS = TrainOptions(
     epochs=2,
     finetune_epochs=1,
+    scst_epochs=2,
     batch=8,
     finetune_batch=8,
     frames=2,
@@ -62,7 +66,7 @@ def history(folder):
 
 
 def test_learns_to_name_colours_and_leaves_a_model(tmp_path, samples):
-    options = replace(OPTIONS, epochs=6, finetune_epochs=0, batch=2, lr=0.01)
+    options = replace(OPTIONS, epochs=6, finetune_epochs=0, scst_epochs=0, batch=2, lr=0.01)
     trainer(tmp_path, samples, options).run()
     rows = history(tmp_path)
     assert [row["stage"] for row in rows] == ["frozen"] * 6
@@ -77,15 +81,23 @@ def test_learns_to_name_colours_and_leaves_a_model(tmp_path, samples):
     assert '"epochs": 6' in card and "19 training and 5 dev samples" in card
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, samples):
+    """A training that nothing interrupted."""
+    whole = trainer(tmp_path_factory.mktemp("whole"), samples)
+    whole.run()
+    assert [row["stage"] for row in history(whole.folder)] == ["frozen"] * 2 + ["finetune"] + [
+        "scst"
+    ] * 2
+    return whole
+
+
 class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("after", [1, 2])
-def test_an_interrupted_training_resumes_exactly(tmp_path, samples, monkeypatch, after):
-    whole = trainer(tmp_path / "whole", samples)
-    whole.run()
-
+@pytest.mark.parametrize("after", [1, 2, 3, 4])
+def test_an_interrupted_training_resumes_exactly(tmp_path, samples, monkeypatch, whole, after):
     cut = trainer(tmp_path / "cut", samples)
     save, saved = cut._save_checkpoint, []
 
@@ -104,13 +116,11 @@ def test_an_interrupted_training_resumes_exactly(tmp_path, samples, monkeypatch,
 
     expected, got = whole.network.state_dict(), resumed.network.state_dict()
     assert all(torch.equal(expected[name], got[name]) for name in expected)
-    [full] = [history(tmp_path / "whole")]
-    assert history(tmp_path / "cut") == full
-    assert len(full) == 3
+    assert history(tmp_path / "cut") == history(whole.folder)
 
 
 def test_a_finished_training_resumes_to_nothing(tmp_path, samples):
-    options = replace(OPTIONS, epochs=1, finetune_epochs=0)
+    options = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
     trainer(tmp_path, samples, options).run()
     before = history(tmp_path)
     trainer(tmp_path, samples, options).run(resume=True)
@@ -118,17 +128,19 @@ def test_a_finished_training_resumes_to_nothing(tmp_path, samples):
 
 
 def test_resuming_asks_for_the_same_training(tmp_path, samples):
-    options = replace(OPTIONS, epochs=1, finetune_epochs=0)
+    options = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
     with pytest.raises(UsageError, match="nothing to resume"):
         trainer(tmp_path, samples, options).run(resume=True)
     trainer(tmp_path, samples, options).run()
-    with pytest.raises(UsageError, match="other data or options"):
+    with pytest.raises(UsageError, match="other data, options or precision"):
         trainer(tmp_path, samples, replace(options, lr=0.1)).run(resume=True)
 
 
 def test_stops_when_the_dev_score_is_stale(tmp_path, samples):
     # a rate at which nothing is learned: no epoch but the first can be the best by much
-    options = replace(OPTIONS, epochs=9, finetune_epochs=0, lr=0.5, optimizer="adam", patience=1)
+    options = replace(
+        OPTIONS, epochs=9, finetune_epochs=0, scst_epochs=0, lr=0.5, optimizer="adam", patience=1
+    )
     trainer(tmp_path, samples, options).run()
     assert len(history(tmp_path)) < 9
 
@@ -136,9 +148,64 @@ def test_stops_when_the_dev_score_is_stale(tmp_path, samples):
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
 def test_other_optimizers_and_cider_work(tmp_path, samples, optimizer):
     pytest.importorskip("pycocoevalcap")
-    options = replace(OPTIONS, epochs=1, finetune_epochs=0, optimizer=optimizer, select="cider")
+    options = replace(
+        OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0, optimizer=optimizer, select="cider"
+    )
     trainer(tmp_path, samples, options).run()
     assert float(history(tmp_path)[0]["dev_cider"]) >= 0
+
+
+def test_workers_change_nothing(tmp_path, samples, whole):
+    parallel = trainer(tmp_path, samples, replace(OPTIONS, workers=1))
+    parallel.run()
+    assert history(tmp_path) == history(whole.folder)
+
+
+def test_batches_can_go_to_a_worker_that_was_not_forked(tmp_path, samples):
+    dataset = ClipDataset(samples, PixelClips(samples, 32), Vocabulary(["a"]), 1, seed=0)
+    again = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(again[Draw(0, 0, 2)][0], dataset[Draw(0, 0, 2)][0])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_vanished_is_named(tmp_path, samples, workers):
+    gone = replace(samples[0], split="train", stills=(tmp_path / "gone.png",))
+    options = replace(OPTIONS, epochs=0, workers=workers)
+    with pytest.raises(InputError, match=r"^cannot read \S+gone.png: No such file or directory$"):
+        trainer(tmp_path, [gone, *samples[1:]], options).run()
+
+
+@pytest.mark.skipif(
+    "AVX512" not in torch.backends.cpu.get_cpu_capability(), reason="no bf16 on this processor"
+)
+def test_trains_and_captions_in_bf16(tmp_path, samples):
+    machine = Machine(torch.device("cpu"), torch.bfloat16)
+    options = replace(OPTIONS, epochs=1, finetune_epochs=1)
+    Trainer(tmp_path, CONFIG, options, machine, samples, Progress(disable=True)).run()
+    model = model_folder.load(tmp_path)
+    dev = [sample for sample in samples if sample.split == "dev"]
+    said = caption_samples(model.network, model.vocabulary, dev, 1, SearchOptions(), machine)
+    assert all(each.text for each in said.values())
+
+
+def test_a_broken_checkpoint_is_not_resumed(tmp_path, samples):
+    options = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
+    trainer(tmp_path, samples, options).run()
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UsageError, match="is broken and cannot be resumed"):
+        trainer(tmp_path, samples, options).run(resume=True)
+
+
+def test_starts_from_a_model(tmp_path, samples, whole):
+    init = model_folder.load(whole.folder)
+    options = replace(OPTIONS, epochs=0, finetune_epochs=0, scst_epochs=1)
+    other = ModelConfig(size=64, heads=2)  # has no effect
+    started = Trainer(tmp_path, other, options, CPU, samples, Progress(disable=True), init=init)
+    assert started.config == CONFIG and started.vocabulary is init.vocabulary
+    started.run()
+    assert [row["stage"] for row in history(tmp_path)] == ["scst"]
+    assert model_folder.load(tmp_path).network.config == CONFIG
 
 
 def test_needs_both_splits(tmp_path, samples):

@@ -50,12 +50,18 @@ class Delivery:
         if self._shared is None or self.lines:
             deque(outcomes, maxlen=0)
             return
-        pieces = self._pieces(each.captions for each in outcomes if each.captions is not None)
+        captioned = (each.captions for each in outcomes if each.captions is not None)
         if self._shared == "-":
-            for piece in pieces:
+            for piece in self._pieces(captioned):
                 put(piece)
-        elif text := "".join(pieces):
-            write_atomic(Path(self._shared), text)
+            return
+        finished: list[Captions] = []
+        try:
+            for captions in captioned:
+                finished.append(captions)
+        finally:  # also when interrupted
+            if finished:
+                write_atomic(Path(self._shared), "".join(self._pieces(finished)))
 
     def _pieces(self, captions: Iterable[Captions]) -> Iterator[str]:
         if self.several:

@@ -17,6 +17,8 @@ from vidcaption.types import Segment
 if TYPE_CHECKING:
     from vidcaption.pipeline import Captioning
 
+MISSING_S = 1.0  # containers are often wrong by less
+
 
 class Reporter(Voice):
     """A ``batch.Watcher``: the progress bar, the readable lines, one sentence on each input.
@@ -31,6 +33,7 @@ class Reporter(Voice):
         self._count = count
         self._bar = self.make_bar(lines_on_stdout=delivery.lines)
         self._opened = 0
+        self._captioning: Captioning
         self._began_s = time.monotonic()
         self.failed = 0
 
@@ -40,6 +43,7 @@ class Reporter(Voice):
 
     def opened(self, path: Path, captioning: "Captioning") -> None:
         info = captioning.info
+        self._captioning = captioning
         self._opened += 1
         if self._bar is not None:
             place = f" ({self._opened} of {self._count})" if self._count > 1 else ""
@@ -81,6 +85,8 @@ class Reporter(Voice):
             return
         if outcome.captions.corrupt:
             self.tell(f"{outcome.path}: {outcome.captions.corrupt} broken packets were left out")
+        if (missing_s := self._captioning.missing_s) > MISSING_S:
+            self.tell(f"{outcome.path}: the last {missing_s:.1f} s are missing; it may be cut off")
         if outcome.error is None and (targets := self._delivery.targets.get(outcome.path)):
             written = ", ".join(map(str, targets.values()))
             self.tell(f"{outcome.path} -> {written} ({outcome.elapsed_s:.1f} s)")

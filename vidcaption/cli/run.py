@@ -59,6 +59,7 @@ def run(
     )
     reporter = Reporter(voice, delivery, count=len(found))
     reporter.detail(f"model {captioner.model.name}, sha256 {captioner.model.sha256}")
+    reporter.detail(f"on {captioner.machine.device}, {captioner.machine.precision}")
     with reporter.bar():
         outcomes = caption_all(captioner, found, options, delivery.targets, reporter)
         delivery.deliver(reporter.followed(outcomes))

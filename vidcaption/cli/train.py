@@ -18,18 +18,26 @@ def train(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Folder for the model and its checkpoint.")
     ],
-    backbone_weights: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE|none",
-            help="ImageNet weights of the CNN, a torchvision state dict in safetensors; none gives "
-            "it random ones.",
-        ),
-    ],
     training: TrainOptions,
     config: ModelConfig,
     machine: DeviceOptions,
     voice: VoiceOptions,
+    backbone_weights: Annotated[
+        str,
+        typer.Option(
+            metavar="imagenet|none|FILE",
+            help="What the CNN starts from: torchvision's weights, random ones, or a torchvision "
+            "state dict (.pth or .safetensors).",
+        ),
+    ] = "imagenet",
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A model to start from, such as default: its network and vocabulary are kept, and "
+            "the options of the network have no effect.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
     ] = False,
@@ -43,22 +51,24 @@ def train(
 
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import with_splits
-    from vidcaption.errors import UsageError
-    from vidcaption.training.trainer import CHECKPOINT
 
-    imagenet = None if backbone_weights == "none" else Path(backbone_weights)
-    if imagenet and not imagenet.is_file():
-        raise UsageError(f"--backbone-weights is {backbone_weights}, no file; name one, or none")
-    if not resume and (out / CHECKPOINT).exists():
-        raise UsageError(f"{out} holds a training already; add --resume, or give another folder")
     samples = [s for path in datasets for s in with_splits(read_dataset(path), training.seed)]
 
     from vidcaption.model.device import Machine
+    from vidcaption.model.folder import load
+    from vidcaption.store import resolve
+    from vidcaption.training.backbone import find_weights
     from vidcaption.training.trainer import Trainer
 
+    start = load(resolve(init)) if init else None
+    # a checkpoint has the CNN already, and so has a model
+    weights = None if resume or start else find_weights(config.backbone, backbone_weights)
     console = Console(stderr=True, quiet=voice.quiet)
     wanted = voice.progress == "on" or (voice.progress == "auto" and console.is_terminal)
     with Progress(console=console, disable=not wanted) as progress:
-        trainer = Trainer(out, config, training, Machine.find(machine), samples, progress, imagenet)
+        found = Machine.find(machine)
+        trainer = Trainer(
+            out, config, training, found, samples, progress, imagenet=weights, init=start
+        )
         trainer.run(resume)
     return 0

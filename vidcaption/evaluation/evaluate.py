@@ -50,7 +50,7 @@ def score_model(
         "model_sha256": model.sha256,
         "search": asdict(options),
         "frames": frames,
-        "precision": str(machine.dtype).removeprefix("torch."),
+        "precision": machine.precision,
         "metrics": describe_scoring(java),
         "scores": {name: _round(float(figure), 2) for name, figure in scores.items()},
         "distinct_captions": round(len(set(texts.values())) / len(texts), 3),

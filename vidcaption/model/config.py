@@ -16,7 +16,7 @@ Backbone = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Options):
-    """Fields of one network; every value that changes its shape or its input stands here.
+    """What the network is made of: all that changes its shape or its input.
 
     ``mean`` and ``std`` normalise RGB scaled to [0, 1].
     """

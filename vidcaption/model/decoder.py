@@ -56,15 +56,18 @@ class Decoder(nn.Module):
         weights (B, K, L, M); and the state after the last word.
         """
         batch, captions, length = words.shape
-        h1, c1, h2, c2 = (x.reshape(1, batch * captions, -1) for x in state)
+        # cuDNN takes contiguous states only
+        h1, c1, h2, c2 = (x.reshape(1, batch * captions, -1).contiguous() for x in state)
         embedded = self.dropout(self.embedding(words.flatten(0, 1)))  # (B*K, L, E)
         below, (h1, c1) = self.lower(embedded, (h1, c1))
         # attention sees the K captions of a window as one long one, so memory is never repeated
         queries = below.reshape(batch, captions * length, -1)
         context, weights = self.attention(queries, memory)
         context = context.reshape(batch * captions, length, -1)
-        above, (h2, c2) = self.upper(self.dropout(torch.cat([below, context], -1)), (h2, c2))
-        out = self.project(self.dropout(torch.cat([above, context], -1)))
+        # fp32, as under CUDA's bf16 autocast an LSTM gives fp16, which torch.cat then refuses
+        seen = torch.cat([below.float(), context.float()], -1)
+        above, (h2, c2) = self.upper(self.dropout(seen), (h2, c2))
+        out = self.project(self.dropout(torch.cat([above.float(), context.float()], -1)))
         after = State(*(x.reshape(batch, captions, -1) for x in (h1, c1, h2, c2)))
         return (
             self.dropout(out).reshape(batch, captions, length, -1),

@@ -1,5 +1,8 @@
 """Which device and number format a network runs with."""
 
+import ctypes
+import platform
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -8,6 +11,7 @@ import torch
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.options import DeviceOptions
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -26,15 +30,22 @@ class Machine:
         """
         options = options or DeviceOptions()
         found = _device(options.device)
+        if found.type == "cpu":
+            _keep_freed_memory()
         if options.threads:
             torch.set_num_threads(options.threads)
         if options.precision == "auto":
             return cls(found, _fastest(found))
         if found.type == "cpu" and options.precision == "fp16":
-            raise DeviceError(
-                "--precision is 'fp16', which is for GPUs; on the CPU use fp32 or bf16"
-            )
+            raise DeviceError("--precision fp16 is for GPUs; on the CPU use fp32 or bf16")
+        if found.type == "cpu" and options.precision == "bf16" and not _has_avx512():
+            raise DeviceError("--precision bf16 needs AVX-512 on the CPU; use fp32")
         return cls(found, _DTYPES[options.precision])
+
+    @property
+    def precision(self) -> str:
+        """The number format as ``--precision`` spells it."""
+        return next(name for name, dtype in _DTYPES.items() if dtype == self.dtype)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which a network runs with this machine's number format."""
@@ -62,10 +73,29 @@ def _device(name: str) -> torch.device:
     return device
 
 
+def _keep_freed_memory() -> None:
+    """Make glibc reuse the memory of large tensors instead of giving it back after each layer.
+
+    Otherwise every activation is mapped anew, and a third and more of a CNN's time on the CPU goes
+    to the kernel's page faults: see benchmarks/allocator.py.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):  # musl lacks it
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def _has_avx512() -> bool:
+    """What oneDNN's bf16 LSTM needs; other processors than x86 are left to it."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return capability not in ("DEFAULT", "AVX2") or platform.machine() not in ("x86_64", "AMD64")
+
+
 def _fastest(device: torch.device) -> torch.dtype:
     """The fastest format that gives the same captions: half precision where there is hardware."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        # PyTorch emulates bf16 on older GPUs, slowly
+        native = torch.version.hip or torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if native else torch.float16
     if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
         return torch.bfloat16
     return torch.float32

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 import torch.nn.functional as F
@@ -93,11 +94,15 @@ class Encoder(nn.Module):
         return trunk.to(memory_format=torch.channels_last)
 
     def load_imagenet(self, path: Path) -> None:
-        """Take the weights of a whole torchvision classifier (safetensors). Raises ModelError."""
+        """Take the weights of a whole torchvision classifier, from safetensors or a ``.pth`` that
+        holds tensors only. Raises ModelError."""
         classifier = _classifier(self.config.backbone)
         try:
-            classifier.load_state_dict(load_file(path))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            if path.suffix == ".safetensors":
+                classifier.load_state_dict(load_file(path))
+            else:
+                classifier.load_state_dict(torch.load(path, "cpu", weights_only=True))
+        except (OSError, SafetensorError, RuntimeError, UnpicklingError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise ModelError(
                 f"{path} does not fit torchvision's {self.config.backbone}: {reason}"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,6 +13,7 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.manifest import (
     CARD,
     CONFIG,
+    MANIFEST,
     WEIGHTS,
     WORDS,
     read_text,
@@ -36,14 +38,21 @@ def save(folder: Path, network: CaptionNetwork, vocabulary: Vocabulary, card: st
     weights = {
         name: x.detach().cpu().half().contiguous() for name, x in network.state_dict().items()
     }
+    files = {
+        WEIGHTS: to_safetensors(weights, metadata={"format": "pt"}),
+        CONFIG: network.config.to_json().encode(),
+        WORDS: vocabulary.to_json().encode(),
+        CARD: card.encode(),
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / WEIGHTS).write_bytes(to_safetensors(weights, metadata={"format": "pt"}))
-        (folder / CONFIG).write_text(network.config.to_json(), encoding="utf-8")
-        (folder / WORDS).write_text(vocabulary.to_json(), encoding="utf-8")
-        (folder / CARD).write_text(card, encoding="utf-8")
-        # last, so that a folder that was cut short has no manifest, or one that does not match
-        write_manifest(folder)
+        # in a folder of its own, so that a full disk or a kill spares the model that is here
+        with TemporaryDirectory(prefix=".saving-", dir=folder) as place:
+            for name, data in files.items():
+                (Path(place) / name).write_bytes(data)
+            write_manifest(Path(place))
+            for name in (*files, MANIFEST):
+                (Path(place) / name).replace(folder / name)
     except OSError as error:
         raise OutputError(f"cannot write the model to {folder}: {error.strerror}") from error
 
@@ -57,6 +66,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Model:
         network = CaptionNetwork(config, len(vocabulary))
     state = _read_weights(folder / WEIGHTS, {k: v.shape for k, v in network.state_dict().items()})
     network.load_state_dict({name: x.float() for name, x in state.items()}, assign=True)
+    network.encoder.trunk.to(memory_format=torch.channels_last)
     return Model(network.to(device).eval(), vocabulary, rows[WEIGHTS]["sha256"])
 
 

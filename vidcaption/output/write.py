@@ -29,8 +29,7 @@ def write_atomic(path: Path, text: str) -> None:
             _replace(Path(os.path.realpath(path)), data)
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written ({error.strerror}); "
-            "choose another place with --output or --out-dir"
+            f"{path} cannot be written ({error.strerror}); choose another place"
         ) from error
 
 

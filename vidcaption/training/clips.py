@@ -1,6 +1,7 @@
 """Samples to batches: which clips, captions and frames a step sees, the same for the same seed."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from vidcaption.datasets.samples import Sample, load_frames
+from vidcaption.errors import InputError
 from vidcaption.model.vocabulary import BOS, EOS, PAD, Vocabulary
 from vidcaption.training.features import FeatureCache
 from vidcaption.training.motion import Motion, draw_clip, move_features
@@ -31,30 +33,35 @@ class Batch(NamedTuple):
 
     clips: Tensor
     words: Tensor
+    samples: list[int]
 
 
-ClipSource = Callable[[int, int, np.random.Generator], Tensor]
+Item = tuple[Tensor, list[list[int]], int] | InputError
+ClipSource = Callable[[int, int, np.random.Generator], Tensor]  # (sample, frames, randomness)
 
 
-def from_pixels(samples: Sequence[Sample], size: int) -> ClipSource:
+@dataclass(frozen=True)
+class PixelClips:
     """Clips (T, 3, S, S) uint8, decoded and moved anew each time."""
 
-    def clip(index: int, frames: int, rng: np.random.Generator) -> Tensor:
-        stills = load_frames(samples[index], MOST_STILLS)
-        return torch.from_numpy(draw_clip(stills, frames, size, rng)).permute(0, 3, 1, 2)
+    samples: Sequence[Sample]
+    size: int
 
-    return clip
+    def __call__(self, index: int, frames: int, rng: np.random.Generator) -> Tensor:
+        stills = load_frames(self.samples[index], MOST_STILLS)
+        return torch.from_numpy(draw_clip(stills, frames, self.size, rng)).permute(0, 3, 1, 2)
 
 
-def from_features(cache: FeatureCache) -> ClipSource:
+@dataclass(frozen=True)
+class FeatureClips:
     """Clips (T, R, C) of cached features, moved on their grid."""
 
-    def clip(index: int, frames: int, rng: np.random.Generator) -> Tensor:
-        features = cache[index]
+    cache: FeatureCache
+
+    def __call__(self, index: int, frames: int, rng: np.random.Generator) -> Tensor:
+        features = self.cache[index]
         picks = np.sort(rng.choice(len(features), frames, replace=len(features) < frames))
         return move_features(features[picks], Motion.draw(frames, rng))
-
-    return clip
 
 
 def target(vocabulary: Vocabulary, text: str) -> list[int]:
@@ -63,8 +70,8 @@ def target(vocabulary: Vocabulary, text: str) -> list[int]:
     return words[:MOST_WORDS]
 
 
-class ClipDataset(Dataset[tuple[Tensor, list[list[int]]]]):
-    """A clip and some of its captions for each draw."""
+class ClipDataset(Dataset[Item]):
+    """A clip and some of its captions for each draw, or why the sample cannot be read."""
 
     def __init__(
         self,
@@ -79,11 +86,15 @@ class ClipDataset(Dataset[tuple[Tensor, list[list[int]]]]):
         self._captions = captions
         self._seed = seed
 
-    def __getitem__(self, draw: Draw) -> tuple[Tensor, list[list[int]]]:
+    def __getitem__(self, draw: Draw) -> Item:
         rng = np.random.default_rng((self._seed, draw.epoch, draw.sample))
         words = self._words[draw.sample]
         picks = rng.choice(len(words), self._captions, replace=len(words) < self._captions)
-        return self._source(draw.sample, draw.frames, rng), [words[i] for i in picks]
+        try:
+            clip = self._source(draw.sample, draw.frames, rng)
+        except InputError as error:  # raised in a worker process it would lose its message
+            return error
+        return clip, [words[i] for i in picks], draw.sample
 
 
 class BatchSampler(Sampler[list[Draw]]):
@@ -105,9 +116,19 @@ class BatchSampler(Sampler[list[Draw]]):
             yield [Draw(self.epoch, int(index), frames) for index in order[i : i + self._batch]]
 
 
-def collate(items: list[tuple[Tensor, list[list[int]]]]) -> Batch:
+def collate(items: list[Item]) -> Batch | InputError:
     """Stack clips; put ``<bos>`` before captions, and pad them to the longest."""
-    clips, captions = zip(*items, strict=True)
+    read = []
+    for item in items:
+        if isinstance(item, InputError):
+            return item
+        read.append(item)
+    clips, captions, samples = zip(*read, strict=True)
+    return Batch(torch.stack(clips), pad(captions), list(samples))
+
+
+def pad(captions: Sequence[Sequence[list[int]]]) -> Tensor:
+    """(B, K, L) ids of K captions of each of B samples, after ``<bos>`` and before padding."""
     longest = max(len(words) for several in captions for words in several)
     rows = [[[BOS, *w] + [PAD] * (longest - len(w)) for w in several] for several in captions]
-    return Batch(torch.stack(clips), torch.tensor(rows))
+    return torch.tensor(rows)

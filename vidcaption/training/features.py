@@ -9,14 +9,16 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import Progress
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from vidcaption.datasets.samples import Sample, load_frames
+from vidcaption.errors import OutputError
 from vidcaption.model.encoder import Encoder
 
 SHARD = 500
@@ -45,20 +47,28 @@ class FeatureCache:
         self.folder = folder / fingerprint(encoder, samples, frames)
         self._samples = samples
         self._frames = frames
-        self._shards: list[safe_open] = []
+        self._open: dict[int, safe_open] = {}
 
     def fill(self, encoder: Encoder, progress: Progress) -> None:
-        """Compute what is missing. Raises InputError for a sample that cannot be read."""
+        """Compute what is missing. Raises InputError for an unreadable sample, OutputError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         parts = [self._samples[i : i + SHARD] for i in range(0, len(self._samples), SHARD)]
         task = progress.add_task("features", total=len(self._samples))
-        paths = [self.folder / f"{i:05d}.safetensors" for i in range(len(parts))]
-        for part, path in zip(parts, paths, strict=True):
+        for number, part in enumerate(parts):
+            path = self._path(number)
             if not path.exists():
-                save_file(dict(self._encode(encoder, part)), partial := path.with_suffix(".part"))
-                partial.replace(path)
+                self._write(path, dict(self._encode(encoder, part)))
             progress.advance(task, len(part))
-        self._shards = [safe_open(path, "pt") for path in paths]
+
+    @staticmethod
+    def _write(path: Path, features: dict[str, Tensor]) -> None:
+        partial = path.with_suffix(".part")
+        try:
+            save_file(features, partial)
+            partial.replace(path)
+        except (OSError, SafetensorError) as error:
+            partial.unlink(missing_ok=True)
+            raise OutputError(f"cannot write {path}: {error}") from error
 
     @torch.inference_mode()
     def _encode(self, encoder: Encoder, part: Sequence[Sample]) -> Iterator[tuple[str, Tensor]]:
@@ -76,5 +86,14 @@ class FeatureCache:
             at += len(stills)
 
     def __getitem__(self, index: int) -> Tensor:
-        tensor: Tensor = self._shards[index // SHARD].get_tensor(str(index % SHARD))
+        number = index // SHARD
+        if number not in self._open:
+            self._open[number] = safe_open(self._path(number), "pt")
+        tensor: Tensor = self._open[number].get_tensor(str(index % SHARD))
         return tensor
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_open": {}}  # a worker process opens files of its own
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:05d}.safetensors"

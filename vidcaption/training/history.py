@@ -1,11 +1,14 @@
 """What each epoch gave, as a table and as a plot."""
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 
-from vidcaption.errors import SetupError
+from vidcaption.errors import OutputError, SetupError
+from vidcaption.output.write import write_atomic
 
 
 @dataclass(frozen=True)
@@ -31,21 +34,29 @@ class Epoch:
         )
 
 
+def check_plotting() -> None:
+    """Raises SetupError where matplotlib is missing."""
+    if find_spec("matplotlib") is None:
+        raise SetupError("training plots need matplotlib; install vidcaption[train]")
+
+
 def write_history(folder: Path, epochs: Sequence[Epoch]) -> None:
-    """``history.csv`` and ``loss.png``. Raises SetupError without matplotlib, OSError."""
-    with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, [f.name for f in fields(Epoch)], lineterminator="\n")
-        rows.writeheader()
-        rows.writerows(asdict(epoch) for epoch in epochs)
-    plot_history(folder / "loss.png", epochs)
+    """``history.csv`` and ``loss.png``. Raises OutputError. See ``check_plotting``."""
+    text = io.StringIO()
+    rows = csv.DictWriter(text, [f.name for f in fields(Epoch)], lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(asdict(epoch) for epoch in epochs)
+    write_atomic(folder / "history.csv", text.getvalue())
+    try:
+        plot_history(folder / "loss.png", epochs)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder / 'loss.png'}: {error.strerror}") from error
 
 
 def plot_history(path: Path, epochs: Sequence[Epoch]) -> None:
     """Losses on the left axis, dev CIDEr on the right; a line where the CNN starts to train."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise SetupError("training plots need matplotlib; install vidcaption[train]") from error
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7, 4), layout="constrained")
     left = figure.subplots()
     x = [e.epoch for e in epochs]

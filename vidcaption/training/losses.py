@@ -1,10 +1,15 @@
 """What training makes small."""
 
+from collections.abc import Callable, Sequence
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vidcaption.model.attention import Memory
+from vidcaption.model.decoder import Decoder
 from vidcaption.model.network import CaptionNetwork
-from vidcaption.model.vocabulary import PAD
+from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
 
 
 def cross_entropy(
@@ -12,12 +17,66 @@ def cross_entropy(
 ) -> Tensor:
     """Mean over words of the cross entropy of the next word, given the true ones before it.
 
-    ``features``: (B, T, R, C); ``words``: (B, K, L) with ``<bos>`` and ``<eos>``, padded.
+    ``features``: (B, T, R, C); ``words``: (B, K, L) from ``<bos>`` on, padded.
     """
     memory = network.remember(features)
-    start = network.decoder.start(memory, words.shape[1])
-    out, _, _ = network.decoder(words[..., :-1], memory, start)
+    logits, targets = _logits(network.decoder, memory, words)
+    return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+
+
+def self_critical(
+    network: CaptionNetwork,
+    features: Tensor,
+    reward: Callable[[int, Sequence[int]], float],
+    captions: int,
+    most_words: int,
+) -> Tensor:
+    """REINFORCE on sampled captions (Rennie et al. 2017, eq. 7).
+
+    The baseline of each sample is the mean reward of the others (Luo 2020), so there must be at
+    least two. ``features``: (B, T, R, C); ``reward``: of a row's caption, ids up to ``<eos>``.
+    """
+    memory = network.remember(features)
+    words = sample(network.decoder, memory, captions, most_words)  # (B, K, L)
+    rewards = torch.tensor(
+        [
+            [reward(row, [i for i in said if i not in (BOS, PAD)]) for said in several]
+            for row, several in enumerate(words.tolist())
+        ]
+    )
+    advantage = (rewards - rewards.mean(1, keepdim=True)) * captions / (captions - 1)
+    logits, targets = _logits(network.decoder, memory, words)
+    spread = advantage.to(words.device).unsqueeze(-1).expand(-1, -1, words.shape[-1] - 1)
+    losses = F.cross_entropy(logits, targets, reduction="none")
+    return (losses * spread[words[..., 1:] != PAD]).mean()
+
+
+@torch.no_grad()
+def sample(decoder: Decoder, memory: Memory, captions: int, most_words: int) -> Tensor:
+    """Captions drawn word by word from the model: (B, captions, L) ids, from ``<bos>`` on, padded.
+
+    ``<unk>`` is never drawn; a caption of ``most_words`` has no ``<eos>``.
+    """
+    state = decoder.start(memory, captions)
+    last = torch.full(state.hidden1.shape[:2], BOS, device=state.hidden1.device)
+    words = [last]
+    ended = torch.zeros_like(last, dtype=torch.bool)
+    for _ in range(most_words):
+        out, _, state = decoder(last.unsqueeze(-1), memory, state)
+        logits = decoder.logits(out.squeeze(-2)).float()
+        logits[..., [PAD, BOS, UNK]] = -torch.inf
+        drawn = torch.multinomial(logits.softmax(-1).flatten(0, 1), 1).view_as(last)
+        last = torch.where(ended, PAD, drawn)
+        words.append(last)
+        ended |= last == EOS
+        if ended.all():
+            break
+    return torch.stack(words, -1)
+
+
+def _logits(decoder: Decoder, memory: Memory, words: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, V) logits and (N,) ids of all N words after ``<bos>`` that are not padding."""
+    out, _, _ = decoder(words[..., :-1], memory, decoder.start(memory, words.shape[1]))
     targets = words[..., 1:]
     real = targets != PAD  # the output layer is the costliest: spare it the padding
-    logits = network.decoder.logits(out[real]).float()
-    return F.cross_entropy(logits, targets[real], label_smoothing=smoothing)
+    return decoder.logits(out[real]).float(), targets[real]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from hashlib import sha256
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from vidcaption.datasets.samples import Sample
-from vidcaption.errors import OutputError, UsageError
+from vidcaption.errors import InputError, OutputError, UsageError
 from vidcaption.evaluation.captioning import caption_features, in_batches, load_clip
 from vidcaption.evaluation.metrics import check_scoring, cider
 from vidcaption.model import folder as model_folder
@@ -27,24 +28,32 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions, TrainOptions
 from vidcaption.training.card import write_card
+from vidcaption.training.checkpoint import read_checkpoint, write_checkpoint
 from vidcaption.training.clips import (
+    MOST_WORDS,
     Batch,
     BatchSampler,
     ClipDataset,
+    FeatureClips,
+    PixelClips,
     collate,
-    from_features,
-    from_pixels,
+    pad,
     target,
 )
+from vidcaption.training.consensus import Consensus
 from vidcaption.training.features import FeatureCache
-from vidcaption.training.history import Epoch, write_history
-from vidcaption.training.losses import cross_entropy
+from vidcaption.training.history import Epoch, check_plotting, write_history
+from vidcaption.training.losses import cross_entropy, self_critical
 
 CHECKPOINT = "checkpoint.pt"
 CACHED_FRAMES = 8
 DEV_FRAMES = 4
 DEV_CAPTIONS = 5
+SCST_CAPTIONS = 5
 _OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "adam": Adam, "adagrad": Adagrad}
+
+
+Loss = Callable[[Tensor, Batch], Tensor]  # of features (B, T, R, C) and their batch
 
 
 @dataclass
@@ -78,15 +87,20 @@ class Trainer:
         machine: Machine,
         samples: Sequence[Sample],
         progress: Progress,
+        *,
         imagenet: Path | None = None,
+        init: model_folder.Model | None = None,
     ) -> None:
         """``imagenet``: weights of the whole torchvision classifier to start the CNN from.
+        ``init``: a model to start from, whose network and vocabulary are kept.
 
         Raises UsageError where a split is empty, ModelError where ``imagenet`` does not fit.
         """
         if options.select == "cider":
             check_scoring()
-        self.folder, self.config, self.options, self.machine = folder, config, options, machine
+        check_plotting()
+        self.folder, self.options, self.machine = folder, options, machine
+        self.config = init.network.config if init else config
         self.progress = progress
         self.train, self.dev = (
             [s for s in samples if s.split == split and s.captions] for split in ("train", "dev")
@@ -96,12 +110,13 @@ class Trainer:
                 raise UsageError(
                     f"no captioned sample has split {split!r}; training needs train and dev"
                 )
-        self.vocabulary = Vocabulary.build(
-            (caption for sample in self.train for caption in sample.captions), options.min_count
-        )
+        captions = (caption for sample in self.train for caption in sample.captions)
+        self.vocabulary = init.vocabulary if init else Vocabulary.build(captions, options.min_count)
         torch.manual_seed(options.seed)
-        self.network = CaptionNetwork(config, len(self.vocabulary))
-        if imagenet:
+        self.network = CaptionNetwork(self.config, len(self.vocabulary))
+        if init:
+            self.network.load_state_dict(init.network.state_dict())
+        elif imagenet:
             self.network.encoder.load_imagenet(imagenet)
         self.network.to(machine.device)
         self.position = Position()
@@ -111,47 +126,53 @@ class Trainer:
         )
 
     def run(self, resume: bool = False) -> Position:
-        """Train to the end.
+        """Train to the end. Without ``resume`` the folder must not hold a training yet.
 
         Raises InputError for a sample that cannot be read, OutputError, and with ``resume``
-        ModelError where the checkpoint is of another training.
+        UsageError where the checkpoint is missing, broken, or of another training.
         """
+        if not resume and (self.folder / CHECKPOINT).exists():
+            raise UsageError(
+                f"{self.folder} holds a training already; add --resume, or give another folder"
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            checkpoint = self._load_checkpoint() if resume else None
-            for number, stage in enumerate((self._frozen, self._finetune)):
-                if number >= self.position.stage:
-                    if number > self.position.stage:
-                        self.position.stage, self.position.epoch, self.position.stale = number, 0, 0
-                        checkpoint = None
-                    stage(checkpoint)
         except OSError as error:
-            raise OutputError(
-                f"cannot write to {self.folder}: {error.strerror or error}"
-            ) from error
+            raise OutputError(f"cannot write to {self.folder}: {error.strerror}") from error
+        checkpoint = self._load_checkpoint() if resume else None
+        for number, stage in enumerate((self._frozen, self._finetune, self._scst)):
+            if number >= self.position.stage:
+                if number > self.position.stage:
+                    self.position.stage, self.position.epoch, self.position.stale = number, 0, 0
+                    checkpoint = None
+                stage(checkpoint)
         return self.position
 
     def _frozen(self, checkpoint: dict[str, Any] | None) -> None:
-        """Train all but the CNN, on features of still frames computed once."""
-        options, encoder = self.options, self.network.encoder.eval().requires_grad_(False)
-        if not options.epochs:
+        """Train all but the CNN, by cross entropy."""
+        options = self.options
+        if options.epochs:
+            self._on_features("frozen", options.epochs, options.lr, self._imitate, checkpoint)
+
+    def _scst(self, checkpoint: dict[str, Any] | None) -> None:
+        """Train all but the CNN, by what sampled captions are worth."""
+        options = self.options
+        if not options.scst_epochs:
             return
-        cached = [
-            FeatureCache(self.folder / "features", encoder, samples, frames)
-            for samples, frames in ((self.train, CACHED_FRAMES), (self.dev, DEV_FRAMES))
-        ]
-        for cache in cached:
-            cache.fill(encoder, self.progress)
-        groups = [
-            {"params": [p for p in self.network.parameters() if p.requires_grad], "lr": options.lr}
-        ]
-        dataset = ClipDataset(
-            self.train, from_features(cached[0]), self.vocabulary, options.captions, options.seed
-        )
-        sampler = BatchSampler(len(self.train), options.batch, options.frames, options.seed)
-        self._stage(
-            "frozen", options.epochs, groups, dataset, sampler, cached[1].__getitem__, checkpoint
-        )
+        references = [[target(self.vocabulary, c) for c in s.captions] for s in self.train]
+        consensus = Consensus(references)
+
+        def loss(features: Tensor, batch: Batch) -> Tensor:
+            self.network.eval()  # captions are drawn from the network that is then judged
+
+            def reward(row: int, words: Sequence[int]) -> float:
+                return consensus.score(batch.samples[row], words)
+
+            return self_critical(self.network, features, reward, SCST_CAPTIONS, MOST_WORDS)
+
+        if checkpoint is None and self.position.history:
+            self._take_best()
+        self._on_features("scst", options.scst_epochs, options.scst_lr, loss, checkpoint)
 
     def _finetune(self, checkpoint: dict[str, Any] | None) -> None:
         """Train everything, on pixels, from the best epoch so far."""
@@ -159,8 +180,7 @@ class Trainer:
         if not options.finetune_epochs:
             return
         if checkpoint is None and self.position.history:
-            best = model_folder.load(self.folder, self.machine.device)
-            self.network.load_state_dict(best.network.state_dict())
+            self._take_best()
         self.network.requires_grad_(True)
         cnn = list(self.network.encoder.parameters())
         rest = [p for name, p in self.network.named_parameters() if not name.startswith("encoder.")]
@@ -168,22 +188,45 @@ class Trainer:
             {"params": rest, "lr": options.finetune_lr},
             {"params": cnn, "lr": options.backbone_lr},
         ]
-        source = from_pixels(self.train, self.config.image_size)
+        source = PixelClips(self.train, self.config.image_size)
         dataset = ClipDataset(
             self.train, source, self.vocabulary, options.captions, options.seed + 1
         )
         sampler = BatchSampler(
             len(self.train), options.finetune_batch, options.finetune_frames, options.seed + 1
         )
+        epochs = options.finetune_epochs
         self._stage(
-            "finetune",
-            options.finetune_epochs,
-            groups,
-            dataset,
-            sampler,
-            self._dev_clip,
-            checkpoint,
+            "finetune", epochs, groups, dataset, sampler, self._imitate, self._dev_clip, checkpoint
         )
+
+    def _on_features(
+        self, name: str, epochs: int, lr: float, loss: Loss, checkpoint: dict[str, Any] | None
+    ) -> None:
+        """A stage on the features of still frames, which the CNN computes once."""
+        options, encoder = self.options, self.network.encoder.eval().requires_grad_(False)
+        cached = [
+            FeatureCache(self.folder / "features", encoder, samples, frames)
+            for samples, frames in ((self.train, CACHED_FRAMES), (self.dev, DEV_FRAMES))
+        ]
+        for cache in cached:
+            cache.fill(encoder, self.progress)
+        groups = [{"params": [p for p in self.network.parameters() if p.requires_grad], "lr": lr}]
+        dataset = ClipDataset(
+            self.train, FeatureClips(cached[0]), self.vocabulary, options.captions, options.seed
+        )
+        sampler = BatchSampler(len(self.train), options.batch, options.frames, options.seed)
+        dev = cached[1].__getitem__
+        self._stage(name, epochs, groups, dataset, sampler, loss, dev, checkpoint)
+
+    def _take_best(self) -> None:
+        best = model_folder.load(self.folder, self.machine.device)
+        self.network.load_state_dict(best.network.state_dict())
+
+    def _imitate(self, features: Tensor, batch: Batch) -> Tensor:
+        self.network.train()
+        words = batch.words.to(self.machine.device, non_blocking=True)
+        return cross_entropy(self.network, features, words, self.options.label_smoothing)
 
     def _stage(
         self,
@@ -192,6 +235,7 @@ class Trainer:
         groups: list[dict[str, Any]],
         dataset: ClipDataset,
         sampler: BatchSampler,
+        loss: Loss,
         dev: Callable[[int], Tensor],
         checkpoint: dict[str, Any] | None,
     ) -> None:
@@ -208,6 +252,8 @@ class Trainer:
             schedule.load_state_dict(checkpoint["schedule"])
             self._scaler.load_state_dict(checkpoint["scaler"])
             torch.set_rng_state(checkpoint["random"])
+            if self.machine.device.type == "cuda":  # whose dropout has a generator of its own
+                torch.cuda.set_rng_state(checkpoint["cuda_random"], self.machine.device)
         loader = DataLoader(
             dataset,
             batch_sampler=sampler,
@@ -222,13 +268,15 @@ class Trainer:
             task = self.progress.add_task(
                 f"{name} {position.epoch + 1}/{epochs}", total=len(sampler)
             )
-            loss = self._epoch(loader, optimizer, schedule, partial(self.progress.advance, task))
+            mean_loss = self._epoch(
+                loader, loss, optimizer, schedule, partial(self.progress.advance, task)
+            )
             dev_loss, dev_cider = self._score(dev)
             self.progress.remove_task(task)
             epoch = Epoch(
                 epoch=len(position.history) + 1,
                 stage=name,
-                loss=round(loss, 4),
+                loss=round(mean_loss, 4),
                 dev_loss=round(dev_loss, 4),
                 dev_cider=None if dev_cider is None else round(dev_cider, 2),
                 lr=float(schedule.get_last_lr()[0]),
@@ -253,19 +301,21 @@ class Trainer:
     def _epoch(
         self,
         loader: "DataLoader[Any]",
+        loss_of: Loss,
         optimizer: Optimizer,
         schedule: LambdaLR,
         advance: Callable[[], None],
     ) -> float:
         """One pass over the training samples; the mean loss of its steps."""
         total, steps = 0.0, 0
-        self.network.train()
-        batch: Batch
+        batch: Batch | InputError
         for batch in loader:
-            clips, words = (x.to(self.machine.device, non_blocking=True) for x in batch)
+            if isinstance(batch, InputError):
+                raise batch
+            clips = batch.clips.to(self.machine.device, non_blocking=True)
             with self.machine.autocast():
                 features = self.network.encode(clips) if clips.dtype == torch.uint8 else clips
-                loss = cross_entropy(self.network, features, words, self.options.label_smoothing)
+                loss = loss_of(features, batch)
             optimizer.zero_grad(set_to_none=True)
             self._scaler.scale(loss).backward()
             self._scaler.unscale_(optimizer)
@@ -288,10 +338,8 @@ class Trainer:
                 features = (
                     self.network.encode(clips) if clips.dtype == torch.uint8 else clips.float()
                 )
-                batch = collate([(f, encoded[i]) for f, i in zip(features, indices, strict=True)])
-                loss = cross_entropy(
-                    self.network, features, batch.words.to(features.device), smoothing=0
-                )
+                known = pad([encoded[i] for i in indices]).to(features.device)
+                loss = cross_entropy(self.network, features, known, smoothing=0)
             count = sum(len(caption) for i in indices for caption in encoded[i])
             total, words = total + loss.item() * count, words + count
             if self.options.select == "cider":
@@ -319,7 +367,7 @@ class Trainer:
         return list(islice(cycle(words), DEV_CAPTIONS))
 
     def _save_checkpoint(self, optimizer: Optimizer, schedule: LambdaLR) -> None:
-        state = {
+        state: dict[str, Any] = {
             "fingerprint": self._fingerprint(),
             "position": asdict(self.position),
             "network": self.network.state_dict(),
@@ -328,28 +376,21 @@ class Trainer:
             "scaler": self._scaler.state_dict(),
             "random": torch.get_rng_state(),
         }
-        partial_file = self.folder / (CHECKPOINT + ".part")
-        torch.save(state, partial_file)
-        partial_file.replace(self.folder / CHECKPOINT)
+        if self.machine.device.type == "cuda":
+            state["cuda_random"] = torch.cuda.get_rng_state(self.machine.device)
+        write_checkpoint(self.folder / CHECKPOINT, state)
 
     def _load_checkpoint(self) -> dict[str, Any]:
-        path = self.folder / CHECKPOINT
-        if not path.is_file():
-            raise UsageError(
-                f"{path} does not exist; there is nothing to resume, so leave out --resume"
-            )
-        state: dict[str, Any] = torch.load(
-            path, map_location=self.machine.device, weights_only=True
-        )
-        if state["fingerprint"] != self._fingerprint():
-            raise UsageError(
-                f"{path} belongs to a training with other data or options; give the same again"
-            )
+        state = read_checkpoint(self.folder / CHECKPOINT, self._fingerprint())
         history = [Epoch(**row) for row in state["position"].pop("history")]
         self.position = Position(**state["position"], history=history)
         self.network.load_state_dict(state["network"])
         return state
 
     def _fingerprint(self) -> str:
-        ids = [sample.id for sample in (*self.train, *self.dev)]
-        return repr((self.config, self.options, len(self.vocabulary), ids[0], ids[-1], len(ids)))
+        """Of all that a resumed training must have in common with the interrupted one."""
+        data = [(s.id, s.split, s.captions) for s in (*self.train, *self.dev)]
+        return (
+            repr((self.config, self.options, self.machine.precision))
+            + sha256(repr((self.vocabulary.words, data)).encode()).hexdigest()
+        )

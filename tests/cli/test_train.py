@@ -1,0 +1,93 @@
+"""``vidcaption train`` and ``evaluate``, from pictures to scores."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vidcaption.cli import main
+
+SMALL = [
+    *["--backbone-weights", "none", "--image-size", "32", "--grid", "1", "--size", "16"],
+    *["--heads", "2", "--embedding", "8", "--epochs", "1", "--finetune-epochs", "1"],
+    *["--min-count", "1", "--workers", "0", "--select", "loss", "--quiet"],
+]
+WORDS = {"a", "dark", "bright", "picture", "nothing", "but", "grey"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of ten pictures, and a model trained on it."""
+    folder = tmp_path_factory.mktemp("data")
+    rows = []
+    for i in range(10):
+        encoded = cv2.imencode(".png", np.full((32, 32, 3), 25 * i, np.uint8))[1]
+        (folder / f"{i}.png").write_bytes(encoded.tobytes())
+        captions = [f"a {'dark' if i < 5 else 'bright'} picture", "nothing but grey"]
+        split = "dev" if i % 5 == 2 else "train"
+        rows.append({"id": str(i), "image": f"{i}.png", "split": split, "captions": captions})
+    (folder / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert main(["train", str(folder / "data.jsonl"), "--out", str(folder / "model"), *SMALL]) == 0
+    return folder
+
+
+def test_train_leaves_a_model_that_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = {path.name for path in (folder / "model").iterdir()}
+    assert names >= {"model.safetensors", "README.md", "checkpoint.pt", "history.csv", "loss.png"}
+    model = str(folder / "model")
+    assert main(["run", str(folder / "3.png"), "--model", model, "--jsonl", "-o", "-"]) == 0
+    [line] = capsys.readouterr().out.splitlines()
+    assert set(json.loads(line)["text"].lower().split()) <= WORDS
+
+
+def test_a_training_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", str(folder / "data.jsonl"), "--out", str(folder / "model"), *SMALL]
+    assert main(command) == 2
+    assert "holds a training already; add --resume" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("--backbone-weights gone.safetensors", "there is no such file"),
+        ("--dropout 1", "--dropout is 1; it must be at least 0 and at most 0.9"),
+        ("--backbone alexnet", "'alexnet' is not one of 'mobilenet_v2'"),
+        ("--heads 3", "must be a multiple of twice --heads"),
+    ],
+)
+def test_wrong_options(
+    change: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "other"
+    command = ["train", str(folder / "data.jsonl"), "--out", str(out), *SMALL, *change.split()]
+    assert main(command) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not out.exists()
+
+
+def test_a_dataset_that_cannot_be_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", str(folder / "3.png"), "--out", str(folder / "other"), *SMALL]) == 2
+    assert "cannot read the dataset" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="no java command")
+def test_evaluate(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pycocoevalcap")
+    command = ["evaluate", str(folder / "model"), str(folder / "data.jsonl"), "--split", "dev"]
+    assert main([*command, "--json", "--captions", str(folder / "said.jsonl")]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["samples"] == 2
+    assert set(report["scores"]) >= {"BLEU-4", "METEOR", "ROUGE-L", "CIDEr"}
+    said = [json.loads(line) for line in (folder / "said.jsonl").read_text().splitlines()]
+    assert [row["id"] for row in said] == ["2", "7"]
+
+
+def test_evaluate_names_an_empty_split(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["evaluate", str(folder / "model"), str(folder / "data.jsonl"), "--split", "exam"]
+    assert main(command) == 2
+    assert "no captioned row with split 'exam'" in capsys.readouterr().err

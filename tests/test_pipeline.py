@@ -1,0 +1,141 @@
+"""The Python API, mostly with a tiny random model; the embedded one must know what it sees."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from clips import Clips
+
+import vidcaption
+from vidcaption import Captioner, InputError, Segment
+from vidcaption.model import folder as model_folder
+from vidcaption.model.config import ModelConfig
+from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.vocabulary import Vocabulary
+from vidcaption.options import CaptionOptions
+
+CLIP = Path(__file__).parent.parent / "examples/clip.mp4"
+SUBJECTS = [
+    "cat",
+    "coffee cup mug bowl spoon food plate table",
+    "woman man person people",
+    "rocket sky tower",
+]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with random weights, sharp enough that its captions differ."""
+    folder = tmp_path_factory.mktemp("tiny")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        words = Vocabulary([f"word{i}" for i in range(40)])
+        config = ModelConfig(image_size=64, grid=2, size=16, heads=2, embedding=12)
+        network = CaptionNetwork(config, len(words))
+        for parameter in network.decoder.parameters():
+            parameter.data.mul_(3)
+    model_folder.save(folder, network, words, "# tiny\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def captioner(tiny: Path) -> Captioner:
+    return Captioner.from_pretrained(tiny, device="cpu", precision="fp32")
+
+
+SHORT = CaptionOptions(window_s=0.4, frames=2, max_words=5, merge=False)
+
+
+def test_segments_cover_the_video(captioner: Captioner, tiny: Path, clips: Clips) -> None:
+    captions = captioner.caption(clips["h264.mp4"], SHORT)
+    duration_s = captions.video.duration_s
+    assert duration_s is not None
+    assert captions.model == vidcaption.output.ModelInfo(str(tiny), captioner.model.sha256)
+    assert captions.options == SHORT
+    assert captions.segments[0].start_s == 0
+    assert captions.segments[-1].end_s == pytest.approx(duration_s)
+    for before, after in zip(captions.segments, captions.segments[1:], strict=False):
+        assert before.end_s == after.start_s
+    for segment in captions.segments:
+        assert [word.text for word in segment.words] == segment.text.lower().split()
+        logs = [math.log(word.probability) for word in segment.words]
+        assert segment.score == pytest.approx(sum(logs) / len(logs))
+        assert segment.text[0].isupper()
+
+
+def test_batches_change_nothing_but_speed(tiny: Path, clips: Clips) -> None:
+    one, many = (
+        Captioner.from_pretrained(tiny, precision="fp32", batch_size=n).caption(
+            clips["h264.mp4"], SHORT
+        )
+        for n in (1, 5)
+    )
+    assert [s.text for s in one.segments] == [s.text for s in many.segments]
+
+
+def test_equal_neighbours_are_merged_unless_told_not_to(captioner: Captioner, clips: Clips) -> None:
+    still = clips["still.png"]
+    assert len(captioner.caption(still, SHORT).segments) == 1
+    apart = captioner.caption(CLIP, CaptionOptions(frames=1, window_s=1, end_s=4, merge=False))
+    joined = captioner.caption(CLIP, CaptionOptions(frames=1, window_s=1, end_s=4))
+    texts = [s.text for s in apart.segments]
+    assert [s.text for s in joined.segments] == [
+        text for i, text in enumerate(texts) if i == 0 or texts[i - 1] != text
+    ]
+
+
+def test_overlapping_windows_share_frames(captioner: Captioner, clips: Clips) -> None:
+    options = CaptionOptions(window_s=0.4, stride_s=0.2, frames=2, max_words=5, merge=False)
+    segments = captioner.caption(clips["h264.mp4"], options).segments
+    starts = [round(s.start_s, 6) for s in segments]
+    assert starts == [round(0.2 * i, 6) for i in range(len(starts))]
+    alone = captioner.caption(clips["h264.mp4"], CaptionOptions(
+        window_s=0.4, frames=2, max_words=5, merge=False, start_s=0.2, end_s=0.6
+    ))  # fmt: skip
+    assert alone.segments[0].text == segments[1].text
+
+
+def test_stream_gives_segments_before_the_video_has_been_read(tiny: Path) -> None:
+    captioner = Captioner.from_pretrained(tiny, batch_size=1)
+    with captioner.open(CLIP, CaptionOptions(window_s=1, frames=1, merge=False)) as captioning:
+        first = next(iter(captioning))
+        assert isinstance(first, Segment)
+        assert captioning.progress_s == 1
+        assert captioning.captions().segments == (first,)
+        rest = captioning.finish()
+    assert len(rest.segments) == 16
+    assert captioning.seconds["encode"] > 0
+
+
+def test_abandoning_a_stream_ends_its_thread(captioner: Captioner) -> None:
+    import threading
+
+    before = threading.active_count()
+    stream = captioner.stream(CLIP, CaptionOptions(window_s=1, frames=1, merge=False))
+    next(stream)
+    stream.close()
+    assert threading.active_count() == before
+
+
+def test_scenes_cut_where_the_picture_changes(captioner: Captioner) -> None:
+    options = CaptionOptions(segment="scenes", frames=1, window_s=4, merge=False)
+    starts = [s.start_s for s in captioner.caption(CLIP, options).segments]
+    assert starts == pytest.approx([0, 4, 8, 12], abs=0.1)
+
+
+def test_all_bad_files_are_input_errors(captioner: Captioner, clips: Clips, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    for path in (tmp_path / "none.mp4", tmp_path, tmp_path / "text.mp4"):
+        with pytest.raises(InputError, match=str(path.name)):
+            captioner.caption(path)
+
+
+def test_the_embedded_model_names_what_is_seen() -> None:
+    captions = Captioner.from_pretrained().caption(CLIP)
+    assert len(captions.segments) >= 3
+    seen = 0
+    for at_s, names in zip((2, 6, 10, 14), SUBJECTS, strict=True):
+        [text] = [s.text.lower() for s in captions.segments if s.start_s <= at_s < s.end_s]
+        seen += any(name in text.split() for name in names.split())
+    assert seen >= 3, captions.render("txt")

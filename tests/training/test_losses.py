@@ -1,0 +1,69 @@
+import pytest
+import torch
+
+from vidcaption.model.config import ModelConfig
+from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
+from vidcaption.training.losses import cross_entropy, sample, self_critical
+
+
+@pytest.fixture
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = ModelConfig(image_size=32, grid=1, size=16, heads=2, embedding=8, dropout=0)
+        yield CaptionNetwork(config, 12)
+
+
+@pytest.fixture
+def features():
+    return torch.randn(4, 2, 1, 1280, generator=torch.Generator().manual_seed(0))
+
+
+def test_padding_does_not_count(network, features):
+    words = torch.tensor([[[BOS, 4, 5, EOS]]]).expand(4, 1, -1)
+    padded = torch.cat([words, torch.full((4, 1, 3), PAD)], -1)
+    torch.testing.assert_close(
+        cross_entropy(network, features, words, 0), cross_entropy(network, features, padded, 0)
+    )
+
+
+def test_samples_are_captions(network, features):
+    memory = network.remember(features)
+    for row in sample(network.decoder, memory, 6, most_words=5).flatten(0, 1).tolist():
+        assert row[0] == BOS and len(row) <= 6
+        said = row[1:]
+        end = said.index(EOS) if EOS in said else len(said)
+        assert not {PAD, BOS, UNK, EOS} & set(said[:end])
+        assert set(said[end + 1 :]) <= {PAD}
+
+
+def test_what_is_rewarded_is_said_more_often(network, features):
+    """Row 0 is paid for word 5, the others for word 6."""
+
+    def reward(row, words):
+        return float(words.count(5 if row == 0 else 6))
+
+    def mean_reward():
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            memory = network.remember(features)
+            drawn = sample(network.decoder, memory, 50, most_words=6).tolist()
+        return (
+            sum(reward(row, words) for row, several in enumerate(drawn) for words in several) / 200
+        )
+
+    before = mean_reward()
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        for _ in range(60):
+            optimizer.zero_grad()
+            self_critical(network, features, reward, captions=8, most_words=6).backward()
+            optimizer.step()
+    assert mean_reward() > 2 * before
+
+
+def test_equal_rewards_teach_nothing(network, features):
+    self_critical(network, features, lambda row, words: 1.0, 3, 5).backward()
+    assert all(p.grad is None or not p.grad.abs().max() > 1e-7 for p in network.parameters())

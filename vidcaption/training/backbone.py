@@ -1,0 +1,54 @@
+"""Where a CNN's first weights come from: a file, or torchvision's, by way of PyTorch's cache."""
+
+import socket
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+import torchvision
+
+from vidcaption.errors import ModelError, UsageError
+
+TIMEOUT_S = 10.0
+
+
+def find_weights(backbone: str, choice: str) -> Path | None:
+    """The file of ImageNet weights that ``choice`` means; None for ``none``, which is random.
+
+    ``imagenet``: torchvision's for this backbone, downloaded once and checked against the hash in
+    its name. Anything else is a file. Raises UsageError where there is no such file, ModelError
+    where the download fails.
+    """
+    if choice == "none":
+        return None
+    if choice == "imagenet":
+        return _torchvisions(torchvision.models.get_model_weights(backbone).DEFAULT.url)
+    path = Path(choice).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"--backbone-weights is {choice!r}, and there is no such file; name a state dict of "
+            f"torchvision's {backbone}, imagenet to download it, or none for random weights"
+        )
+    return path
+
+
+def _torchvisions(url: str) -> Path:
+    name = Path(urlsplit(url).path).name  # resnet50-11ad3fa6.pth
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if path.is_file():
+        return path
+    usual_s = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT_S)  # PyTorch sets none, and would wait for minutes
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sha256 = path.stem.rpartition("-")[2]
+        torch.hub.download_url_to_file(url, str(path), sha256, progress=sys.stderr.isatty())
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"{url} cannot be downloaded ({error}); put the file at {path}, or name another with "
+            "--backbone-weights"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(usual_s)
+    return path

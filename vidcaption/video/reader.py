@@ -1,0 +1,203 @@
+"""Reads a video from its first frame to its last and hands over the frames that are asked for.
+
+Time comes from the container's timestamps, never from ``index / fps``. A file is decoded once,
+in order, in a thread of its own: PyAV releases the GIL, so decoding runs beside the network.
+"""
+
+import os
+from collections.abc import Generator, Iterable, Iterator
+from queue import Queue
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from vidcaption.errors import InputError
+from vidcaption.types import Frame, VideoInfo
+from vidcaption.video.container import is_still, open_video, said_duration, undecodable
+from vidcaption.video.decode import Shown, decode, decode_all, measure
+
+# Converted frames waiting for the consumer; at least 2, see _run. Scaled ones are small, and as
+# many as the network takes at once let decoding go on while it works.
+QUEUE_FRAMES, QUEUE_SCALED_FRAMES = 4, 64
+
+
+def probe(path: str | os.PathLike[str]) -> VideoInfo:
+    """Describe the video stream of a file. Decodes one frame, which knows size and rotation best.
+
+    Raises InputError if the file is no video or no frame of it can be decoded.
+    """
+    path = os.fsdecode(path)
+    with open_video(path) as (container, stream):
+        first = next((shown for shown in decode(container, stream, careful=True) if shown), None)
+        if first is None:
+            raise undecodable(path)
+        codec = stream.codec_context.codec.canonical_name
+        still = is_still(container, stream)
+        fps = stream.average_rate or stream.guessed_rate
+        duration_s = said_duration(container, stream)
+        frames = stream.frames
+    if still:
+        duration_s, fps, frames = None, None, 1
+    elif not duration_s:
+        with open_video(path) as (container, stream):
+            duration_s, frames = measure(container, stream)
+    rotation = _rotation(first[2])
+    width, height = _turn((first[2].width, first[2].height), rotation)
+    return VideoInfo(
+        path=path,
+        codec=codec,
+        width=width,
+        height=height,
+        rotation=rotation,
+        duration_s=duration_s,
+        fps=float(fps) if fps else None,
+        frames=frames or (round(duration_s * fps) if duration_s and fps else None),
+    )
+
+
+class VideoReader:
+    """Frames of a video as uint8 RGB, with their times. Use it in a ``with`` block.
+
+    ``size`` is the (width, height) in pixels that every frame is scaled to, after rotation; without
+    it frames keep their own size. The picture is squashed: neither the frame's shape nor the sample
+    aspect ratio is kept, because the network wants a square and has learned from squashed ones.
+
+    ``info`` is the stream's description, ``corrupt`` counts the packets that were skipped because
+    they could not be read or decoded, and ``end_s`` is the time at which the last decoded frame
+    ends; the latter two belong to the latest call of ``frames``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> None:
+        self.info = probe(path)
+        self.corrupt = 0
+        self.end_s = 0.0
+        self._size = size
+        self._reformatter = VideoReformatter()
+        self._pass: Generator[Frame, None, None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop decoding and wait for the thread to end; the iterator in use yields no more."""
+        if self._pass:
+            self._pass.close()
+
+    def frames(self, times_s: Iterable[float] | None = None) -> Iterator[Frame]:
+        """One frame for each of ``times_s``: the one shown at that time.
+
+        Times are seconds, ascending, and may be endless: the iterator ends with the video. The
+        first frame answers the times before it. A frame that answers several times is the same
+        object each time. Without ``times_s``, every frame. A later call starts anew.
+        """
+        self.close()
+        self._pass = self._run(times_s)
+        return self._pass
+
+    def _run(self, times_s: Iterable[float] | None) -> Generator[Frame, None, None]:
+        """The consumer's side of the decoding thread."""
+        waiting = QUEUE_SCALED_FRAMES if self._size else QUEUE_FRAMES
+        results: Queue[Frame | BaseException | None] = Queue(waiting)
+        stop = Event()
+        thread = Thread(
+            target=self._work, args=(times_s, results, stop), name="decode", daemon=True
+        )
+        self.corrupt, self.end_s = 0, 0.0
+        thread.start()
+        try:
+            while (result := results.get()) is not None:
+                if isinstance(result, BaseException):
+                    raise result
+                yield result
+        finally:
+            stop.set()
+            # Once it has been told to stop the thread puts at most a frame and the end: both fit.
+            while not results.empty():
+                results.get_nowait()
+            thread.join()
+
+    def _work(
+        self,
+        times_s: Iterable[float] | None,
+        results: "Queue[Frame | BaseException | None]",
+        stop: Event,
+    ) -> None:
+        """The thread: puts frames, then None; or what went wrong, to be raised by the consumer."""
+        try:
+            for frame in self._every(stop) if times_s is None else self._pick(times_s, stop):
+                results.put(frame)
+                if stop.is_set():
+                    break
+            results.put(None)
+        except BaseException as error:
+            results.put(error)
+
+    def _every(self, stop: Event) -> Iterator[Frame]:
+        for start_s, _, frame in self._shown(stop):
+            yield Frame(start_s, self._convert(frame))
+
+    def _pick(self, times_s: Iterable[float], stop: Event) -> Iterator[Frame]:
+        times = iter(times_s)
+        time_s = next(times, None)
+        for start_s, until_s, frame in self._shown(stop):
+            picked: Frame | None = None  # most frames are never picked, and never converted
+            while time_s is not None and time_s < until_s:
+                picked = picked or Frame(start_s, self._convert(frame))
+                yield picked
+                time_s = next(times, None)
+            if time_s is None:
+                return
+
+    def _shown(self, stop: Event) -> Iterator[Shown]:
+        """Each frame, shown until the next one starts; one frame behind the decoder for that."""
+        held: tuple[float, VideoFrame] | None = None
+        for shown in decode_all(self.info.path):
+            if stop.is_set():
+                return
+            if shown is None:
+                self.corrupt += 1
+                continue
+            start_s, self.end_s, frame = shown
+            if held:
+                yield held[0], start_s, held[1]
+            held = start_s, frame
+        if held is None:
+            raise undecodable(self.info.path)
+        yield held[0], self.end_s, held[1]
+
+    def _convert(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, upright: turned after scaling, when most pixels are gone."""
+        rotation = _rotation(frame)
+        width, height = _turn(self._size, rotation) if self._size else (None, None)
+        try:
+            rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1)
+        except FFmpegError as error:
+            raise InputError(
+                f"{self.info.path} has frames of format {frame.format.name}, which cannot be "
+                "converted to RGB; convert it to a common video format first"
+            ) from error
+        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), -rotation // 90), dtype=np.uint8)
+
+
+def _rotation(frame: VideoFrame) -> int:
+    """Degrees clockwise, 0, 90, 180 or 270, by which the frame must be turned to stand upright."""
+    return round(-frame.rotation / 90) * 90 % 360
+
+
+def _turn(size: tuple[int, int], rotation: int) -> tuple[int, int]:
+    """(width, height) after a rotation, or before it."""
+    return size if rotation % 180 == 0 else size[::-1]

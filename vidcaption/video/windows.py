@@ -1,0 +1,137 @@
+"""Cuts a video into windows at fixed times, and samples each window's frames."""
+
+import math
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from heapq import heappop, heappush
+from itertools import count
+
+from vidcaption.options import CaptionOptions
+from vidcaption.types import Frame, Span, Window
+from vidcaption.video.reader import VideoReader
+
+SHORTEST = 1 / 4  # of a window: what is shorter joins its neighbour
+
+_Sampled = tuple[Span, list[Frame]]  # and the frames of its first times
+
+
+def fixed_spans(duration_s: float, options: CaptionOptions) -> Iterator[Span]:
+    """Spans of ``window_s``, one every ``stride_s``, from ``start_s`` to the first of both ends.
+
+    The last span ends with the video. Should it be shorter than a quarter window, the one before
+    is extended instead; with gaps between the windows (a stride above the window) it is left out.
+    """
+    window_s = options.window_s
+    stride_s = options.stride_s or window_s
+    end_s = duration_s if options.end_s is None else min(duration_s, options.end_s)
+    for index in count():
+        start_s = options.start_s + index * stride_s
+        if start_s >= end_s:
+            return
+        next_s = options.start_s + (index + 1) * stride_s
+        until_s = next_s + (window_s - stride_s)  # exactly next_s where windows touch
+        last = until_s >= end_s or end_s - next_s < window_s * SHORTEST
+        if last:
+            until_s = end_s if stride_s <= window_s else min(until_s, end_s)
+        yield Span(start_s, until_s, centres(start_s, until_s, options.frames))
+        if last:
+            return
+
+
+def fixed_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Window]:
+    """Windows of ``frames`` frames each, while the video is being decoded.
+
+    Where the stream ends before the container's duration the windows end there, and where it goes
+    on so do they. A still image is one window of ``window_s`` seconds, whatever the start and end.
+    """
+    if reader.info.duration_s is None:
+        yield still_window(reader, options)
+        return
+    empty = True
+    for window in _windows(reader, options, reader.info.duration_s):
+        empty = False
+        yield window
+    if empty and options.start_s < reader.end_s:  # very short, and now it is known how short
+        yield from _windows(reader, options, reader.end_s)
+
+
+def still_window(reader: VideoReader, options: CaptionOptions) -> Window:
+    """The one window of a still image, of one frame: it lasts ``window_s``, so as to be a cue."""
+    (frame,) = reader.frames([0.0])
+    return Window(0.0, options.window_s, (frame,))
+
+
+def centres(start_s: float, end_s: float, number: int) -> tuple[float, ...]:
+    """The centres of ``number`` equal slices, in seconds."""
+    return tuple(start_s + (i + 0.5) * (end_s - start_s) / number for i in range(number))
+
+
+def shown(frames: Sequence[Frame], times_s: Iterable[float]) -> tuple[Frame, ...]:
+    """For each time the one of the frames, which are in order, that is shown then."""
+    starts_s = [frame.pts_s for frame in frames]
+    return tuple(frames[max(0, bisect(starts_s, time_s) - 1)] for time_s in times_s)
+
+
+def _windows(reader: VideoReader, options: CaptionOptions, duration_s: float) -> Iterator[Window]:
+    """The windows of a video that should last so long."""
+    # The reader's thread draws the times, so the spans are made anew to go with the frames.
+    frames = reader.frames(time_s for time_s, *_ in _schedule(_spans(duration_s, options)))
+    schedule = _schedule(_spans(duration_s, options))
+    waiting: dict[int, _Sampled] = {}
+    for (time_s, number, _, span), frame in zip(schedule, frames, strict=False):
+        # A window waits until it is certain that no short rest of the video has to join it.
+        for earlier, (passed, picked) in list(waiting.items()):
+            if time_s >= passed.end_s + options.window_s * SHORTEST:
+                del waiting[earlier]
+                yield Window(passed.start_s, passed.end_s, tuple(picked))
+        waiting.setdefault(number, (span, []))[1].append(frame)
+    yield from _last_windows(waiting.values(), reader.end_s, options)
+
+
+def _last_windows(
+    sampled: Iterable[_Sampled], end_s: float, options: CaptionOptions
+) -> Iterator[Window]:
+    """The windows at the end of the video, which may have come sooner or later than expected."""
+    end_s = end_s if options.end_s is None else min(end_s, options.end_s)
+    windows: list[Window] = []
+    for span, picked in sampled:
+        windows.append(Window(span.start_s, min(span.end_s, end_s), tuple(picked)))
+        if span.end_s >= end_s:
+            break
+    touching = (options.stride_s or 0) <= options.window_s
+    begun_s = windows[-1].start_s if windows else options.start_s
+    if begun_s > options.start_s and end_s - begun_s < options.window_s * SHORTEST:
+        rest = windows.pop()
+        if windows and touching:
+            frames = sorted(windows[-1].frames + rest.frames, key=lambda frame: frame.pts_s)
+            windows[-1] = replace(windows[-1], frames=tuple(frames))
+    for i, window in enumerate(windows, start=1):
+        until_s = end_s if i == len(windows) and touching else window.end_s
+        times_s = centres(window.start_s, until_s, options.frames)
+        yield Window(window.start_s, until_s, shown(window.frames, times_s))
+
+
+def _spans(duration_s: float, options: CaptionOptions) -> Iterator[Span]:
+    """The spans of the duration, and those that follow if the stream goes on nevertheless.
+
+    At the asked end there is one more of no length, to learn if the video lasts until then.
+    """
+    yield from fixed_spans(duration_s, options)
+    if options.end_s is None or options.end_s > duration_s:
+        start_s = max(duration_s, options.start_s)
+        yield from fixed_spans(math.inf, replace(options, start_s=start_s))
+    if options.end_s is not None:
+        yield Span(options.end_s, options.end_s, (options.end_s,))
+
+
+def _schedule(spans: Iterable[Span]) -> Iterator[tuple[float, int, int, Span]]:
+    """(time, span number, number in the span, span) for every time, in the order of time."""
+    waiting: list[tuple[float, int, int, Span]] = []
+    for number, span in enumerate(spans):
+        while waiting and waiting[0][0] <= span.start_s:
+            yield heappop(waiting)
+        for i, time_s in enumerate(span.times_s):
+            heappush(waiting, (time_s, number, i, span))
+    while waiting:
+        yield heappop(waiting)
