@@ -43,10 +43,10 @@ def test_speed_prints_json(
     monkeypatch.setattr(sys, "argv", ["speed.py", str(ROOT / "examples/clip.mp4"), "--runs", "1"])
     speed.main()
     report = json.loads(capsys.readouterr().out)
-    assert report["video"]["frames"] == 384 and report["video"]["duration_s"] == 16
+    assert report["video"]["frames"] == 480 and report["video"]["duration_s"] == 20
     assert list(report["seconds"]) == ["decode", "encode", "search", "write", "all"]
     assert all(seconds >= 0 for seconds in report["seconds"].values())
-    assert report["times_real_time"] == pytest.approx(16 / report["seconds"]["all"], abs=0.06)
+    assert report["times_real_time"] == pytest.approx(20 / report["seconds"]["all"], abs=0.06)
     assert report["peak_memory_mib"]["main"] > 100
 
 

@@ -13,9 +13,9 @@ def test_the_clip_is_small_and_cuts_every_four_seconds() -> None:
         stream = container.streams.video[0]
         assert stream.codec_context.name == "h264"
         assert [frame.time for frame in container.decode(stream) if frame.key_frame] == [
-            *(0.0, 4.0, 8.0, 12.0)
+            *(0.0, 4.0, 8.0, 12.0, 16.0)
         ]
-        assert stream.frames == 16 * 24
+        assert stream.frames == 20 * 24
 
 
 def test_make_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,4 +26,4 @@ def test_make_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make_clip, "SECONDS_PER_PHOTO", 1)
     make_clip.write(str(tmp_path / "clip.mp4"))
     with av.open(str(tmp_path / "clip.mp4")) as container:
-        assert sum(1 for _ in container.decode(video=0)) == 4 * 24
+        assert sum(1 for _ in container.decode(video=0)) == 5 * 24

@@ -16,12 +16,6 @@ from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import CaptionOptions
 
 CLIP = Path(__file__).parent.parent / "examples/clip.mp4"
-SUBJECTS = [
-    "cat",
-    "coffee cup mug bowl spoon food plate table",
-    "woman man person people",
-    "rocket sky tower",
-]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +98,7 @@ def test_stream_gives_segments_before_the_video_has_been_read(tiny: Path) -> Non
         assert captioning.progress_s == 1
         assert captioning.captions().segments == (first,)
         rest = captioning.finish()
-    assert len(rest.segments) == 16
+    assert len(rest.segments) == 20
     assert captioning.seconds["encode"] > 0
 
 
@@ -121,7 +115,7 @@ def test_abandoning_a_stream_ends_its_thread(captioner: Captioner) -> None:
 def test_scenes_cut_where_the_picture_changes(captioner: Captioner) -> None:
     options = CaptionOptions(segment="scenes", frames=1, window_s=4, merge=False)
     starts = [s.start_s for s in captioner.caption(CLIP, options).segments]
-    assert starts == pytest.approx([0, 4, 8, 12], abs=0.1)
+    assert starts == pytest.approx([0, 4, 8, 12, 16], abs=0.1)
 
 
 def test_all_bad_files_are_input_errors(captioner: Captioner, clips: Clips, tmp_path: Path) -> None:
@@ -132,10 +126,11 @@ def test_all_bad_files_are_input_errors(captioner: Captioner, clips: Clips, tmp_
 
 
 def test_the_embedded_model_names_what_is_seen() -> None:
+    """The motorcycle and the astronaut; it has never been shown the like of the other three."""
     captions = Captioner.from_pretrained().caption(CLIP)
-    assert len(captions.segments) >= 3
-    seen = 0
-    for at_s, names in zip((2, 6, 10, 14), SUBJECTS, strict=True):
-        [text] = [s.text.lower() for s in captions.segments if s.start_s <= at_s < s.end_s]
-        seen += any(name in text.split() for name in names.split())
-    assert seen >= 3, captions.render("txt")
+    for at_s, names in (
+        (2, ["motorcycle", "bike"]),
+        (6, ["woman", "man", "girl", "boy", "person"]),
+    ):
+        [segment] = [s for s in captions.segments if s.start_s <= at_s < s.end_s]
+        assert set(names) & set(segment.text.lower().split()), captions.render("txt")

@@ -85,6 +85,10 @@ class Encoder(nn.Module):
         self.config = config
         self.channels = TRUNKS[config.backbone].channels
         self.trunk = self._trunk(_classifier(config.backbone))
+        for module in self.trunk.modules():
+            # without batch norm a random layer must itself keep the variance (He et al. 2015)
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         self.register_buffer("mean", _per_channel(config.mean), persistent=False)
         self.register_buffer("std", _per_channel(config.std), persistent=False)
 

@@ -245,6 +245,8 @@ class Trainer:
             {"weight_decay": options.weight_decay} if options.optimizer == "adamw" else {}
         )
         optimizer = _OPTIMIZERS[options.optimizer](groups, **extra)
+        # the gradients of a stage that trained more would count in this one's clipping
+        self.network.zero_grad(set_to_none=True)
         steps = epochs * len(sampler)
         schedule = LambdaLR(optimizer, partial(learning_rate, steps=steps, warmup=options.warmup))
         if checkpoint:

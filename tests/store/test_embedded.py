@@ -1,8 +1,5 @@
 from pathlib import Path
 
-import pytest
-
-from vidcaption import ModelError
 from vidcaption.model import folder as model_folder
 from vidcaption.store import resolve
 
@@ -17,8 +14,3 @@ def test_the_embedded_model_is_whole() -> None:
 def test_a_folder_is_itself(tmp_path: Path) -> None:
     assert resolve(tmp_path) == tmp_path
     assert resolve(str(tmp_path)) == tmp_path
-
-
-def test_a_name_without_a_folder_is_a_model_error(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="there is no model 'nowhere/at-all'"):
-        resolve("nowhere/at-all")
