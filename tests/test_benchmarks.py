@@ -28,12 +28,12 @@ def test_the_tables_are_those_of_the_results(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_scores_are_those_of_the_embedded_model() -> None:
-    sha256 = Captioner.from_pretrained().model.sha256
-    results = [
-        json.loads(path.read_text()) for path in (ROOT / "benchmarks/results").glob("*.json")
-    ]
-    assert results
-    assert {result["model_sha256"] for result in results} == {sha256}
+    scored = {}
+    for path in (ROOT / "benchmarks/results").glob("*.json"):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        if "model_sha256" in report:
+            scored[path.name] = report["model_sha256"]
+    assert set(scored.values()) == {Captioner.from_pretrained().model.sha256}
 
 
 def test_speed_prints_json(
