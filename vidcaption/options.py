@@ -260,6 +260,9 @@ class TrainOptions(Options):
     finetune_frames: int = option(
         2, "Most frames per clip when the CNN trains too.", at_least=1, at_most=64
     )
+    finetune_from: int = option(
+        4, "Blocks of the CNN, from the pixels on, that never train.", at_least=0
+    )
     captions: int = option(3, "Captions drawn per sample and epoch.", at_least=1, at_most=100)
     min_count: int = option(5, "A word seen fewer times is unknown.", at_least=1)
     optimizer: Literal["adamw", "adam", "adagrad"] = option("adamw", "Kind of optimizer.")
@@ -274,6 +277,10 @@ class TrainOptions(Options):
         0.1, "Probability spread over all words.", at_least=0, at_most=0.9
     )
     clip_norm: float = option(1.0, "Longest gradient.", above=0)
+    ema: float = option(
+        0.995, "Share of the old in the moving mean of weights, which is what is kept; 0: none.",
+        at_least=0, at_most=1,
+    )  # fmt: skip
     select: Literal["cider", "loss"] = option(
         "cider", "Dev score by which the best epoch is chosen."
     )
