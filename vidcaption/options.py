@@ -270,6 +270,13 @@ class TrainOptions(Options):
     finetune_lr: float = option(3e-4, "The same when the CNN trains too.", above=0, at_most=1)
     backbone_lr: float = option(1e-4, "The CNN's own highest learning rate.", above=0, at_most=1)
     scst_lr: float = option(5e-5, "The same when captions are rewarded.", above=0, at_most=1)
+    scst_temperature: float = option(
+        0.5, "What divides the logits when captions are drawn to be rewarded.", above=0, at_most=2
+    )
+    scst_imitate: float = option(
+        0.1, "Weight of the cross entropy of true captions, beside the reward.",
+        at_least=0, at_most=100,
+    )  # fmt: skip
     warmup: float = option(0.05, "Share of steps in which the rate rises; after them it falls.",
                            at_least=0, at_most=1)  # fmt: skip
     weight_decay: float = option(0.01, "AdamW's weight decay.", at_least=0, at_most=1)

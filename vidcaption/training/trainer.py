@@ -152,7 +152,12 @@ class Trainer:
             def reward(row: int, words: Sequence[int]) -> float:
                 return consensus.score(batch.samples[row], words)
 
-            return self_critical(self.network, features, reward, SCST_CAPTIONS, MOST_WORDS)
+            rewarded = self_critical(
+                self.network, features, reward, SCST_CAPTIONS, MOST_WORDS, options.scst_temperature
+            )
+            words = batch.words.to(self.machine.device, non_blocking=True)
+            imitated = cross_entropy(self.network, features, words, options.label_smoothing)
+            return rewarded + options.scst_imitate * imitated
 
         if checkpoint is None and self.position.history:
             self._take_best()
