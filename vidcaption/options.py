@@ -238,6 +238,9 @@ class VoiceOptions(Options):
 class TrainOptions(Options):
     """How a model is trained: first on a frozen CNN's cached features, then end to end."""
 
+    text_epochs: int = option(
+        1, "Epochs before all others on the sentences of --text.", at_least=0, at_most=1000
+    )
     epochs: int = option(7, "Epochs with the CNN frozen.", at_least=0, at_most=1000)
     finetune_epochs: int = option(
         4, "Epochs after those that train the CNN too.", at_least=0, at_most=1000
@@ -283,6 +286,10 @@ class TrainOptions(Options):
     label_smoothing: float = option(
         0.1, "Probability spread over all words.", at_least=0, at_most=0.9
     )
+    own_words: float = option(
+        0.0, "Share of known words that the model draws itself at a stage's end; it rises from 0.",
+        at_least=0, at_most=1,
+    )  # fmt: skip
     clip_norm: float = option(1.0, "Longest gradient.", above=0)
     ema: float = option(
         0.995, "Share of the old in the moving mean of weights, which is what is kept; 0: none.",

@@ -22,6 +22,14 @@ def train(
     config: ModelConfig,
     machine: DeviceOptions,
     voice: VoiceOptions,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sentences without pictures, one on each line (.gz too), from which the decoder "
+            "learns to write before all else.",
+        ),
+    ] = None,
     backbone_weights: Annotated[
         str,
         typer.Option(
@@ -44,31 +52,46 @@ def train(
 ) -> int:
     """Train a model on captioned images and videos: with a frozen CNN first, then end to end.
 
-    Needs the extra "train". The folder can be given to run --model and to evaluate.
+    Needs the extra "train". The folder can be given to run --model and to evaluate. Under torchrun
+    all its processes train one model.
     """
     from rich.console import Console
     from rich.progress import Progress
 
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import with_splits
+    from vidcaption.datasets.sentences import read_sentences
 
     samples = [s for path in datasets for s in with_splits(read_dataset(path), training.seed)]
+    texts = [sentence for path in text or () for sentence in read_sentences(path)]
 
     from vidcaption.model.device import Machine
     from vidcaption.model.folder import load
     from vidcaption.store import resolve
     from vidcaption.training.backbone import find_weights
+    from vidcaption.training.distributed import World, own_device
     from vidcaption.training.trainer import Trainer
 
     start = load(resolve(init)) if init else None
     # a checkpoint has the CNN already, and so has a model
     weights = None if resume or start else find_weights(config.backbone, backbone_weights)
-    console = Console(stderr=True, quiet=voice.quiet)
+    found = Machine.find(own_device(machine))
+    world = World(found.device)
+    console = Console(stderr=True, quiet=voice.quiet or not world.first)
     wanted = voice.progress == "on" or (voice.progress == "auto" and console.is_terminal)
     with Progress(console=console, disable=not wanted) as progress:
-        found = Machine.find(machine)
         trainer = Trainer(
-            out, config, training, found, samples, progress, imagenet=weights, init=start
+            out,
+            config,
+            training,
+            found,
+            samples,
+            progress,
+            world,
+            texts=texts,
+            imagenet=weights,
+            init=start,
         )
         trainer.run(resume)
+    world.leave()
     return 0

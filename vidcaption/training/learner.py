@@ -1,7 +1,7 @@
 """What makes a network learn: optimizer, learning rate, and the mean of its past weights."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -14,6 +14,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.options import TrainOptions
+from vidcaption.training.distributed import World
+from vidcaption.training.losses import Term
 
 _OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "adam": Adam, "adagrad": Adagrad}
 
@@ -49,9 +51,11 @@ class Learner:
         steps: int,
         options: TrainOptions,
         machine: Machine,
+        world: World,
     ) -> None:
         """``rates``: parameters and their highest learning rate; ``steps``: of the whole stage."""
         self._network, self._options, self._machine = network, options, machine
+        self._world, self._steps = world, steps
         extra: dict[str, Any] = (
             {"weight_decay": options.weight_decay} if options.optimizer == "adamw" else {}
         )
@@ -78,28 +82,41 @@ class Learner:
         """The first group's learning rate now."""
         return float(self._schedule.get_last_lr()[0])
 
-    def step(self, loss: Tensor) -> None:
-        """Update the network from the gradients of ``loss``."""
+    @property
+    def done(self) -> float:
+        """Share of the stage's steps that are behind."""
+        return self._schedule.last_epoch / self._steps
+
+    def step(self, terms: Sequence[Term]) -> float:
+        """Update the network from the gradients of the loss, the weighted sum of the terms' means
+        over all processes' words. Gives this process's part of that sum."""
+        world = self._world
+        parts = [t.weight * t.total / world.sum(t.words) for t in terms]
+        loss = torch.stack(parts).sum()
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
+        # times size, as the processes' gradients are then averaged
+        self._scaler.scale(loss * world.size).backward()
         self._scaler.unscale_(self._optimizer)
         nn.utils.clip_grad_norm_(self._network.parameters(), self._options.clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._schedule.step()
         self._average.update_parameters(self._network)
+        return loss.item()
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on but the network itself, random numbers included."""
+        """All that the next step depends on but the network itself, with all processes' random
+        numbers."""
         state: dict[str, Any] = {
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "scaler": self._scaler.state_dict(),
             "average": self._average.state_dict(),
-            "random": torch.get_rng_state(),
+            "random": self._world.gather(torch.get_rng_state()),
         }
         if self._machine.device.type == "cuda":  # whose dropout has a generator of its own
-            state["cuda_random"] = torch.cuda.get_rng_state(self._machine.device)
+            own = torch.cuda.get_rng_state(self._machine.device)
+            state["cuda_random"] = self._world.gather(own)
         return state
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -108,6 +125,7 @@ class Learner:
         self._schedule.load_state_dict(state["schedule"])
         self._scaler.load_state_dict(state["scaler"])
         self._average.load_state_dict(state["average"])
-        torch.set_rng_state(state["random"])
+        torch.set_rng_state(state["random"][self._world.rank])
         if self._machine.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_random"], self._machine.device)
+            own = state["cuda_random"][self._world.rank]
+            torch.cuda.set_rng_state(own, self._machine.device)

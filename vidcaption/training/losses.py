@@ -1,6 +1,7 @@
 """What training makes small."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,16 +13,44 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
 
 
-def cross_entropy(
-    network: CaptionNetwork, features: Tensor, words: Tensor, smoothing: float
-) -> Tensor:
-    """Mean over words of the cross entropy of the next word, given the true ones before it.
+class Term(NamedTuple):
+    """A part of the loss: the sum over ``words`` words, and what their mean counts for."""
 
-    ``features``: (B, T, R, C); ``words``: (B, K, L) from ``<bos>`` on, padded.
+    total: Tensor
+    words: int
+    weight: float = 1.0
+
+
+def cross_entropy(
+    network: CaptionNetwork,
+    features: Tensor,
+    words: Tensor,
+    *,
+    smoothing: float = 0.0,
+    own_words: float = 0.0,
+    weight: float = 1.0,
+) -> Term:
+    """The cross entropy of the next word, given the true ones before it.
+
+    ``features``: (B, T, R, C); ``words``: (B, K, L) from ``<bos>`` on, padded. ``own_words``: share
+    of the words before it that the network draws instead, knowing the true ones (scheduled
+    sampling, Bengio et al. 2015, in the two passes of Duckworth et al. 2019).
     """
     memory = network.remember(features)
-    logits, targets = _logits(network.decoder, memory, words)
-    return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+    known = _mix(network.decoder, memory, words, own_words) if own_words else words
+    logits, targets = _logits(network.decoder, memory, known, words)
+    total = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
+    return Term(total, len(targets), weight)
+
+
+@torch.no_grad()
+def _mix(decoder: Decoder, memory: Memory, words: Tensor, share: float) -> Tensor:
+    """``words`` with a ``share`` of them drawn by the network from those before."""
+    out, _, _ = decoder(words[..., :-1], memory, decoder.start(memory, words.shape[1]))
+    own = torch.distributions.Categorical(logits=decoder.logits(out).float()).sample()
+    true = words[..., 1:]
+    swapped = (torch.rand(true.shape, device=true.device) < share) & (true != PAD) & (true != EOS)
+    return torch.cat([words[..., :1], torch.where(swapped, own, true)], -1)
 
 
 def self_critical(
@@ -31,7 +60,7 @@ def self_critical(
     captions: int,
     most_words: int,
     temperature: float,
-) -> Tensor:
+) -> Term:
     """REINFORCE on sampled captions (Rennie et al. 2017, eq. 7).
 
     The baseline of each sample is the mean reward of the others (Luo 2020), so there must be at
@@ -48,10 +77,10 @@ def self_critical(
         ]
     )
     advantage = (rewards - rewards.mean(1, keepdim=True)) * captions / (captions - 1)
-    logits, targets = _logits(network.decoder, memory, words)
+    logits, targets = _logits(network.decoder, memory, words, words)
     spread = advantage.to(words.device).unsqueeze(-1).expand(-1, -1, words.shape[-1] - 1)
     losses = F.cross_entropy(logits / temperature, targets, reduction="none")
-    return (losses * spread[words[..., 1:] != PAD]).mean()
+    return Term((losses * spread[words[..., 1:] != PAD]).sum(), len(targets))
 
 
 @torch.no_grad()
@@ -79,9 +108,14 @@ def sample(
     return torch.stack(words, -1)
 
 
-def _logits(decoder: Decoder, memory: Memory, words: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, V) logits and (N,) ids of all N words after ``<bos>`` that are not padding."""
-    out, _, _ = decoder(words[..., :-1], memory, decoder.start(memory, words.shape[1]))
+def _logits(
+    decoder: Decoder, memory: Memory, known: Tensor, words: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(N, V) logits and (N,) ids of all N ``words`` after ``<bos>`` that are not padding.
+
+    ``known``: what the decoder reads, (B, K, L) as ``words``.
+    """
+    out, _, _ = decoder(known[..., :-1], memory, decoder.start(memory, words.shape[1]))
     targets = words[..., 1:]
     real = targets != PAD  # the output layer is the costliest: spare it the padding
     return decoder.logits(out[real]).float(), targets[real]
