@@ -38,6 +38,15 @@ def train(
             "the options of the network have no effect.",
         ),
     ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the frozen CNN's features are kept, for other trainings too: what "
+            "vidcaption features or another one left is used, what is missing is added. "
+            "Below --out unless given.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
     ] = False,
@@ -46,9 +55,7 @@ def train(
 
     Needs the extra "train". The folder can be given to run --model and to evaluate.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from vidcaption.cli.voice import make_progress
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import with_splits
 
@@ -63,12 +70,13 @@ def train(
     start = load(resolve(init)) if init else None
     # a checkpoint has the CNN already, and so has a model
     weights = None if resume or start else find_weights(config.backbone, backbone_weights)
-    console = Console(stderr=True, quiet=voice.quiet)
-    wanted = voice.progress == "on" or (voice.progress == "auto" and console.is_terminal)
-    with Progress(console=console, disable=not wanted) as progress:
-        found = Machine.find(machine)
+    found = Machine.find(machine)
+    with make_progress(voice) as progress:
         trainer = Trainer(
-            out, config, training, found, samples, progress, imagenet=weights, init=start
+            *(out, config, training, found, samples, progress),
+            imagenet=weights,
+            init=start,
+            features=features,
         )
         trainer.run(resume)
     return 0

@@ -37,16 +37,16 @@ from vidcaption.training.clips import (
     FeatureClips,
     PixelClips,
     collate,
+    evenly,
     pad,
     target,
 )
 from vidcaption.training.consensus import Consensus
-from vidcaption.training.features import FeatureCache
+from vidcaption.training.features import READERS, FeatureCache
 from vidcaption.training.history import Epoch, check_plotting, write_history
 from vidcaption.training.losses import cross_entropy, self_critical
 
 CHECKPOINT = "checkpoint.pt"
-CACHED_FRAMES = 8
 DEV_FRAMES = 4
 DEV_CAPTIONS = 5
 SCST_CAPTIONS = 5
@@ -90,9 +90,11 @@ class Trainer:
         *,
         imagenet: Path | None = None,
         init: model_folder.Model | None = None,
+        features: Path | None = None,
     ) -> None:
         """``imagenet``: weights of the whole torchvision classifier to start the CNN from.
         ``init``: a model to start from, whose network and vocabulary are kept.
+        ``features``: where features are kept, in ``folder`` unless given.
 
         Raises UsageError where a split is empty, ModelError where ``imagenet`` does not fit.
         """
@@ -102,6 +104,7 @@ class Trainer:
         self.folder, self.options, self.machine = folder, options, machine
         self.config = init.network.config if init else config
         self.progress = progress
+        self._features = features or folder / "features"
         self.train, self.dev = (
             [s for s in samples if s.split == split and s.captions] for split in ("train", "dev")
         )
@@ -205,18 +208,20 @@ class Trainer:
     ) -> None:
         """A stage on the features of still frames, which the CNN computes once."""
         options, encoder = self.options, self.network.encoder.eval().requires_grad_(False)
-        cached = [
-            FeatureCache(self.folder / "features", encoder, samples, frames)
-            for samples, frames in ((self.train, CACHED_FRAMES), (self.dev, DEV_FRAMES))
-        ]
-        for cache in cached:
-            cache.fill(encoder, self.progress)
+        # a CNN that this training has changed is of no use to others
+        changed = name == "scst" and options.finetune_epochs
+        place = self.folder / "features" if changed else self._features
+        cache = FeatureCache(place, encoder, [*self.train, *self.dev], options.cached_frames)
+        cache.fill(encoder, self.progress, max(READERS, options.workers))
         groups = [{"params": [p for p in self.network.parameters() if p.requires_grad], "lr": lr}]
         dataset = ClipDataset(
-            self.train, FeatureClips(cached[0]), self.vocabulary, options.captions, options.seed
+            self.train, FeatureClips(cache), self.vocabulary, options.captions, options.seed
         )
         sampler = BatchSampler(len(self.train), options.batch, options.frames, options.seed)
-        dev = cached[1].__getitem__
+
+        def dev(index: int) -> Tensor:
+            return evenly(cache[len(self.train) + index], DEV_FRAMES)
+
         self._stage(name, epochs, groups, dataset, sampler, loss, dev, checkpoint)
 
     def _take_best(self) -> None:
@@ -361,7 +366,8 @@ class Trainer:
         return write_card(counts, self.config, self.options, self.position.history)
 
     def _dev_clip(self, index: int) -> Tensor:
-        return load_clip(self.dev[index], DEV_FRAMES, self.config.image_size)
+        clip = load_clip(self.dev[index], self.options.cached_frames, self.config.image_size)
+        return evenly(clip, DEV_FRAMES)
 
     def _dev_words(self, sample: Sample) -> list[list[int]]:
         """The same number of captions for each sample, so that they make a batch."""
