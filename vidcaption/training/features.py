@@ -23,7 +23,7 @@ import torch
 from filelock import FileLock, Timeout
 from rich.progress import Progress
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from vidcaption.datasets.samples import Clip, Sample, load_frames
@@ -247,10 +247,12 @@ def _encode(
 def _write(path: Path, features: dict[str, Tensor]) -> None:
     unfinished = path.with_suffix(".part")
     try:
-        save_file(features, unfinished)
+        unfinished.write_bytes(to_safetensors(features))
         unfinished.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"{path} cannot be written ({error}); choose another place") from error
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror}); choose another place"
+        ) from error
     finally:
         unfinished.unlink(missing_ok=True)
 
