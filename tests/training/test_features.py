@@ -186,7 +186,7 @@ def test_frames_are_read_ahead_but_not_all(tmp_path, encoder, samples, monkeypat
     assert 3 < most <= 2 * 3 + 3 + FRAMES < 15 * FRAMES
 
 
-def test_two_processes_share_the_work(tmp_path, encoder, samples):
+def test_three_at_once_share_the_work(tmp_path, encoder, samples):
     computed = []
     threads = [
         threading.Thread(
@@ -199,6 +199,12 @@ def test_two_processes_share_the_work(tmp_path, encoder, samples):
     for thread in threads:
         thread.join()
     assert sorted(computed) == [0, 0, len(samples)]
+
+
+def test_what_another_process_filled_can_be_read(tmp_path, encoder, samples):
+    reader = FeatureCache(tmp_path / "f", encoder, samples, FRAMES)
+    cache, _ = filled(tmp_path / "f", encoder, samples)
+    assert all(torch.equal(reader[i], cache[i]) for i in range(len(samples)))
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, encoder, samples):

@@ -132,6 +132,8 @@ class FeatureCache:
 
     def __getitem__(self, index: int) -> Tensor:
         key = self._keys[index]
+        if key not in self._shards:
+            self._find_missing()  # another process filled the cache
         path = self._shards[key]
         if path not in self._open:
             self._open[path] = safe_open(path, "pt")
