@@ -278,6 +278,9 @@ class TrainOptions(Options):
         8, "Frames per sample whose features are kept, from which clips are drawn.",
         at_least=1, at_most=64,
     )  # fmt: skip
+    finetune_from: int = option(
+        4, "Blocks of the CNN, from the pixels on, that never train.", at_least=0
+    )
     captions: int = option(3, "Captions drawn per sample and epoch.", at_least=1, at_most=100)
     min_count: int = option(5, "A word seen fewer times is unknown.", at_least=1)
     optimizer: Literal["adamw", "adam", "adagrad"] = option("adamw", "Kind of optimizer.")
@@ -285,6 +288,13 @@ class TrainOptions(Options):
     finetune_lr: float = option(3e-4, "The same when the CNN trains too.", above=0, at_most=1)
     backbone_lr: float = option(1e-4, "The CNN's own highest learning rate.", above=0, at_most=1)
     scst_lr: float = option(5e-5, "The same when captions are rewarded.", above=0, at_most=1)
+    scst_temperature: float = option(
+        0.5, "What divides the logits when captions are drawn to be rewarded.", above=0, at_most=2
+    )
+    scst_imitate: float = option(
+        0.1, "Weight of the cross entropy of true captions, beside the reward.",
+        at_least=0, at_most=100,
+    )  # fmt: skip
     warmup: float = option(0.05, "Share of steps in which the rate rises; after them it falls.",
                            at_least=0, at_most=1)  # fmt: skip
     weight_decay: float = option(0.01, "AdamW's weight decay.", at_least=0, at_most=1)
@@ -292,6 +302,10 @@ class TrainOptions(Options):
         0.1, "Probability spread over all words.", at_least=0, at_most=0.9
     )
     clip_norm: float = option(1.0, "Longest gradient.", above=0)
+    ema: float = option(
+        0.995, "Share of the old in the moving mean of weights, which is what is kept; 0: none.",
+        at_least=0, at_most=1,
+    )  # fmt: skip
     select: Literal["cider", "loss"] = option(
         "cider", "Dev score by which the best epoch is chosen."
     )

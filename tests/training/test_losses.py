@@ -30,7 +30,9 @@ def test_padding_does_not_count(network, features):
 
 def test_samples_are_captions(network, features):
     memory = network.remember(features)
-    for row in sample(network.decoder, memory, 6, most_words=5).flatten(0, 1).tolist():
+    for row in (
+        sample(network.decoder, memory, 6, most_words=5, temperature=1).flatten(0, 1).tolist()
+    ):
         assert row[0] == BOS and len(row) <= 6
         said = row[1:]
         end = said.index(EOS) if EOS in said else len(said)
@@ -48,7 +50,7 @@ def test_what_is_rewarded_is_said_more_often(network, features):
         with torch.random.fork_rng():
             torch.manual_seed(1)
             memory = network.remember(features)
-            drawn = sample(network.decoder, memory, 50, most_words=6).tolist()
+            drawn = sample(network.decoder, memory, 50, most_words=6, temperature=1).tolist()
         return (
             sum(reward(row, words) for row, several in enumerate(drawn) for words in several) / 200
         )
@@ -59,11 +61,19 @@ def test_what_is_rewarded_is_said_more_often(network, features):
         torch.manual_seed(2)
         for _ in range(60):
             optimizer.zero_grad()
-            self_critical(network, features, reward, captions=8, most_words=6).backward()
+            self_critical(
+                network, features, reward, captions=8, most_words=6, temperature=1
+            ).backward()
             optimizer.step()
     assert mean_reward() > 2 * before
 
 
 def test_equal_rewards_teach_nothing(network, features):
-    self_critical(network, features, lambda row, words: 1.0, 3, 5).backward()
+    self_critical(network, features, lambda row, words: 1.0, 3, 5, temperature=1).backward()
     assert all(p.grad is None or not p.grad.abs().max() > 1e-7 for p in network.parameters())
+
+
+def test_a_low_temperature_draws_what_is_likely(network, features):
+    memory = network.remember(features)
+    drawn = sample(network.decoder, memory, 6, most_words=5, temperature=1e-4)
+    assert (drawn == drawn[:, :1]).all()

@@ -19,7 +19,8 @@ from vidcaption.model.device import Machine
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions, TrainOptions
 from vidcaption.training.clips import ClipDataset, Draw, PixelClips
-from vidcaption.training.trainer import Trainer, learning_rate
+from vidcaption.training.learner import learning_rate
+from vidcaption.training.trainer import Trainer
 
 COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "white": (255, 255, 255)}
 CPU = Machine(torch.device("cpu"), torch.float32)

@@ -113,6 +113,17 @@ class Encoder(nn.Module):
             ) from error
         self.trunk = self._trunk(classifier)
 
+    def train_from(self, block: int) -> list[nn.Parameter]:
+        """Let all but the first ``block`` blocks train, and give their parameters.
+
+        Edges and colours need no training, and at their high resolution they cost the most.
+        """
+        self.requires_grad_(False)
+        parts = list(self.trunk.children())
+        blocks = list(parts[0].children()) if len(parts) == 1 else parts
+        trained = nn.ModuleList(blocks[block:]).requires_grad_(True)
+        return list(trained.parameters())
+
     def forward(self, images: Tensor) -> Tensor:
         """``images``: (N, 3, S, S) uint8 RGB -> (N, R, C) float, R = grid * grid region vectors."""
         pixels = images.to(memory_format=torch.channels_last, dtype=torch.float32)

@@ -30,14 +30,17 @@ def self_critical(
     reward: Callable[[int, Sequence[int]], float],
     captions: int,
     most_words: int,
+    temperature: float,
 ) -> Tensor:
     """REINFORCE on sampled captions (Rennie et al. 2017, eq. 7).
 
     The baseline of each sample is the mean reward of the others (Luo 2020), so there must be at
     least two. ``features``: (B, T, R, C); ``reward``: of a row's caption, ids up to ``<eos>``.
+    ``temperature``: of the policy, by which logits are divided. Label smoothing leaves each word a
+    chance of some percent to be any other; below 1 the samples are sentences again.
     """
     memory = network.remember(features)
-    words = sample(network.decoder, memory, captions, most_words)  # (B, K, L)
+    words = sample(network.decoder, memory, captions, most_words, temperature)  # (B, K, L)
     rewards = torch.tensor(
         [
             [reward(row, [i for i in said if i not in (BOS, PAD)]) for said in several]
@@ -47,12 +50,14 @@ def self_critical(
     advantage = (rewards - rewards.mean(1, keepdim=True)) * captions / (captions - 1)
     logits, targets = _logits(network.decoder, memory, words)
     spread = advantage.to(words.device).unsqueeze(-1).expand(-1, -1, words.shape[-1] - 1)
-    losses = F.cross_entropy(logits, targets, reduction="none")
+    losses = F.cross_entropy(logits / temperature, targets, reduction="none")
     return (losses * spread[words[..., 1:] != PAD]).mean()
 
 
 @torch.no_grad()
-def sample(decoder: Decoder, memory: Memory, captions: int, most_words: int) -> Tensor:
+def sample(
+    decoder: Decoder, memory: Memory, captions: int, most_words: int, temperature: float
+) -> Tensor:
     """Captions drawn word by word from the model: (B, captions, L) ids, from ``<bos>`` on, padded.
 
     ``<unk>`` is never drawn; a caption of ``most_words`` has no ``<eos>``.
@@ -65,7 +70,7 @@ def sample(decoder: Decoder, memory: Memory, captions: int, most_words: int) -> 
         out, _, state = decoder(last.unsqueeze(-1), memory, state)
         logits = decoder.logits(out.squeeze(-2)).float()
         logits[..., [PAD, BOS, UNK]] = -torch.inf
-        drawn = torch.multinomial(logits.softmax(-1).flatten(0, 1), 1).view_as(last)
+        drawn = torch.multinomial((logits / temperature).softmax(-1).flatten(0, 1), 1).view_as(last)
         last = torch.where(ended, PAD, drawn)
         words.append(last)
         ended |= last == EOS

@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from rich.progress import Progress
 from torch import Tensor, nn
-from torch.optim import Adagrad, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from vidcaption.datasets.samples import Sample
@@ -44,14 +42,13 @@ from vidcaption.training.clips import (
 from vidcaption.training.consensus import Consensus
 from vidcaption.training.features import READERS, FeatureCache
 from vidcaption.training.history import Epoch, check_plotting, write_history
+from vidcaption.training.learner import Learner
 from vidcaption.training.losses import cross_entropy, self_critical
 
 CHECKPOINT = "checkpoint.pt"
 DEV_FRAMES = 4
 DEV_CAPTIONS = 5
 SCST_CAPTIONS = 5
-_OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "adam": Adam, "adagrad": Adagrad}
-
 
 Loss = Callable[[Tensor, Batch], Tensor]  # of features (B, T, R, C) and their batch
 
@@ -65,15 +62,6 @@ class Position:
     best: float = -math.inf
     stale: int = 0
     history: list[Epoch] = field(default_factory=list)
-
-
-def learning_rate(step: int, steps: int, warmup: float) -> float:
-    """Share of the highest rate: rises linearly over the first ``warmup`` of steps, then falls as
-    half a cosine to 0 (Loshchilov and Hutter 2017, eq. 5)."""
-    rise = warmup * steps
-    if step < rise:
-        return (step + 1) / (rise + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
 class Trainer:
@@ -123,10 +111,6 @@ class Trainer:
             self.network.encoder.load_imagenet(imagenet)
         self.network.to(machine.device)
         self.position = Position()
-        # gradients of fp16 products vanish unless scaled; for other formats this does nothing
-        self._scaler = torch.amp.GradScaler(
-            machine.device.type, enabled=machine.dtype == torch.float16
-        )
 
     def run(self, resume: bool = False) -> Position:
         """Train to the end. Without ``resume`` the folder must not hold a training yet.
@@ -171,7 +155,12 @@ class Trainer:
             def reward(row: int, words: Sequence[int]) -> float:
                 return consensus.score(batch.samples[row], words)
 
-            return self_critical(self.network, features, reward, SCST_CAPTIONS, MOST_WORDS)
+            rewarded = self_critical(
+                self.network, features, reward, SCST_CAPTIONS, MOST_WORDS, options.scst_temperature
+            )
+            words = batch.words.to(self.machine.device, non_blocking=True)
+            imitated = cross_entropy(self.network, features, words, options.label_smoothing)
+            return rewarded + options.scst_imitate * imitated
 
         if checkpoint is None and self.position.history:
             self._take_best()
@@ -184,13 +173,9 @@ class Trainer:
             return
         if checkpoint is None and self.position.history:
             self._take_best()
-        self.network.requires_grad_(True)
-        cnn = list(self.network.encoder.parameters())
         rest = [p for name, p in self.network.named_parameters() if not name.startswith("encoder.")]
-        groups = [
-            {"params": rest, "lr": options.finetune_lr},
-            {"params": cnn, "lr": options.backbone_lr},
-        ]
+        cnn = self.network.encoder.train_from(options.finetune_from)
+        rates = [(rest, options.finetune_lr), (cnn, options.backbone_lr)]
         source = PixelClips(self.train, self.config.image_size)
         dataset = ClipDataset(
             self.train, source, self.vocabulary, options.captions, options.seed + 1
@@ -200,7 +185,7 @@ class Trainer:
         )
         epochs = options.finetune_epochs
         self._stage(
-            "finetune", epochs, groups, dataset, sampler, self._imitate, self._dev_clip, checkpoint
+            "finetune", epochs, rates, dataset, sampler, self._imitate, self._dev_clip, checkpoint
         )
 
     def _on_features(
@@ -213,7 +198,7 @@ class Trainer:
         place = self.folder / "features" if changed else self._features
         cache = FeatureCache(place, encoder, [*self.train, *self.dev], options.cached_frames)
         cache.fill(encoder, self.progress, max(READERS, options.workers))
-        groups = [{"params": [p for p in self.network.parameters() if p.requires_grad], "lr": lr}]
+        rates = [([p for p in self.network.parameters() if p.requires_grad], lr)]
         dataset = ClipDataset(
             self.train, FeatureClips(cache), self.vocabulary, options.captions, options.seed
         )
@@ -222,7 +207,7 @@ class Trainer:
         def dev(index: int) -> Tensor:
             return evenly(cache[len(self.train) + index], DEV_FRAMES)
 
-        self._stage(name, epochs, groups, dataset, sampler, loss, dev, checkpoint)
+        self._stage(name, epochs, rates, dataset, sampler, loss, dev, checkpoint)
 
     def _take_best(self) -> None:
         best = model_folder.load(self.folder, self.machine.device)
@@ -237,7 +222,7 @@ class Trainer:
         self,
         name: str,
         epochs: int,
-        groups: list[dict[str, Any]],
+        rates: list[tuple[list[nn.Parameter], float]],
         dataset: ClipDataset,
         sampler: BatchSampler,
         loss: Loss,
@@ -246,21 +231,10 @@ class Trainer:
     ) -> None:
         """Epochs with one learning-rate cycle, until the last or until the dev score is stale."""
         options, position = self.options, self.position
-        extra: dict[str, Any] = (
-            {"weight_decay": options.weight_decay} if options.optimizer == "adamw" else {}
-        )
-        optimizer = _OPTIMIZERS[options.optimizer](groups, **extra)
-        # the gradients of a stage that trained more would count in this one's clipping
-        self.network.zero_grad(set_to_none=True)
         steps = epochs * len(sampler)
-        schedule = LambdaLR(optimizer, partial(learning_rate, steps=steps, warmup=options.warmup))
+        learner = Learner(self.network, rates, steps, options, self.machine)
         if checkpoint:
-            optimizer.load_state_dict(checkpoint["optimizer"])
-            schedule.load_state_dict(checkpoint["schedule"])
-            self._scaler.load_state_dict(checkpoint["scaler"])
-            torch.set_rng_state(checkpoint["random"])
-            if self.machine.device.type == "cuda":  # whose dropout has a generator of its own
-                torch.cuda.set_rng_state(checkpoint["cuda_random"], self.machine.device)
+            learner.restore(checkpoint["learner"])
         loader = DataLoader(
             dataset,
             batch_sampler=sampler,
@@ -275,10 +249,8 @@ class Trainer:
             task = self.progress.add_task(
                 f"{name} {position.epoch + 1}/{epochs}", total=len(sampler)
             )
-            mean_loss = self._epoch(
-                loader, loss, optimizer, schedule, partial(self.progress.advance, task)
-            )
-            dev_loss, dev_cider = self._score(dev)
+            mean_loss = self._epoch(loader, loss, learner, partial(self.progress.advance, task))
+            dev_loss, dev_cider = self._score(learner.averaged, dev)
             self.progress.remove_task(task)
             epoch = Epoch(
                 epoch=len(position.history) + 1,
@@ -286,14 +258,14 @@ class Trainer:
                 loss=round(mean_loss, 4),
                 dev_loss=round(dev_loss, 4),
                 dev_cider=None if dev_cider is None else round(dev_cider, 2),
-                lr=float(schedule.get_last_lr()[0]),
+                lr=learner.lr,
                 seconds=round(time.monotonic() - began, 1),
             )
-            self._keep(epoch)
-            self._save_checkpoint(optimizer, schedule)
+            self._keep(epoch, learner.averaged)
+            self._save_checkpoint(learner)
             self.progress.console.print(str(epoch), highlight=False)
 
-    def _keep(self, epoch: Epoch) -> None:
+    def _keep(self, epoch: Epoch, network: CaptionNetwork) -> None:
         """Put an epoch into the history, and its model into the folder if it is the best so far."""
         position = self.position
         position.epoch += 1
@@ -302,15 +274,14 @@ class Trainer:
         score = -epoch.dev_loss if epoch.dev_cider is None else epoch.dev_cider
         if score > position.best:
             position.best, position.stale = score, 0
-            model_folder.save(self.folder, self.network, self.vocabulary, self._card())
+            model_folder.save(self.folder, network, self.vocabulary, self._card())
         write_history(self.folder, position.history)
 
     def _epoch(
         self,
         loader: "DataLoader[Any]",
         loss_of: Loss,
-        optimizer: Optimizer,
-        schedule: LambdaLR,
+        learner: Learner,
         advance: Callable[[], None],
     ) -> float:
         """One pass over the training samples; the mean loss of its steps."""
@@ -323,37 +294,29 @@ class Trainer:
             with self.machine.autocast():
                 features = self.network.encode(clips) if clips.dtype == torch.uint8 else clips
                 loss = loss_of(features, batch)
-            optimizer.zero_grad(set_to_none=True)
-            self._scaler.scale(loss).backward()
-            self._scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm)
-            self._scaler.step(optimizer)
-            self._scaler.update()
-            schedule.step()
+            learner.step(loss)
             total, steps = total + loss.item(), steps + 1
             advance()
         return total / steps
 
     @torch.inference_mode()
-    def _score(self, dev: Callable[[int], Tensor]) -> tuple[float, float | None]:
+    def _score(
+        self, network: CaptionNetwork, dev: Callable[[int], Tensor]
+    ) -> tuple[float, float | None]:
         """Loss and, if asked for, CIDEr x 100 on the dev split."""
-        self.network.eval()
+        network.eval()
         encoded = [self._dev_words(sample) for sample in self.dev]
         total, words, said = 0.0, 0, {}
         for indices, clips in in_batches(dev, len(self.dev), 32, self.machine):
             with self.machine.autocast():
-                features = (
-                    self.network.encode(clips) if clips.dtype == torch.uint8 else clips.float()
-                )
+                features = network.encode(clips) if clips.dtype == torch.uint8 else clips.float()
                 known = pad([encoded[i] for i in indices]).to(features.device)
-                loss = cross_entropy(self.network, features, known, smoothing=0)
+                loss = cross_entropy(network, features, known, smoothing=0)
             count = sum(len(caption) for i in indices for caption in encoded[i])
             total, words = total + loss.item() * count, words + count
             if self.options.select == "cider":
                 with self.machine.autocast():
-                    captions = caption_features(
-                        self.network, self.vocabulary, features, SearchOptions()
-                    )
+                    captions = caption_features(network, self.vocabulary, features, SearchOptions())
                 said.update({str(i): c.text for i, c in zip(indices, captions, strict=True)})
         references = {str(i): sample.captions for i, sample in enumerate(self.dev)}
         return total / words, cider(said, references) if said else None
@@ -374,18 +337,13 @@ class Trainer:
         words = [target(self.vocabulary, text) for text in sample.captions[:DEV_CAPTIONS]]
         return list(islice(cycle(words), DEV_CAPTIONS))
 
-    def _save_checkpoint(self, optimizer: Optimizer, schedule: LambdaLR) -> None:
-        state: dict[str, Any] = {
+    def _save_checkpoint(self, learner: Learner) -> None:
+        state = {
             "fingerprint": self._fingerprint(),
             "position": asdict(self.position),
             "network": self.network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "scaler": self._scaler.state_dict(),
-            "random": torch.get_rng_state(),
+            "learner": learner.state(),
         }
-        if self.machine.device.type == "cuda":
-            state["cuda_random"] = torch.cuda.get_rng_state(self.machine.device)
         write_checkpoint(self.folder / CHECKPOINT, state)
 
     def _load_checkpoint(self) -> dict[str, Any]:
