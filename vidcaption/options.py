@@ -152,15 +152,21 @@ class CaptionOptions(SearchOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeviceOptions(Options):
-    """Where the network runs, and in which number format."""
+class PlaceOptions(Options):
+    """Where the network runs."""
 
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
-        "auto", "Number format of the network; auto takes the fastest that is safe on the device."
-    )
     threads: int | None = option(
         None, "CPU threads; PyTorch's choice unless given.", at_least=1, at_most=256
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions(PlaceOptions):
+    """Where the network runs, and in which number format."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "auto", "Number format of the network; auto takes the fastest that is safe on the device."
     )
 
 
@@ -235,6 +241,14 @@ class VoiceOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeatureOptions(Options):
+    """What is kept for training, and how it is read."""
+
+    frames: int = option(8, "Most frames per sample that are kept.", at_least=1, at_most=64)
+    workers: int = option(2, "Threads that read frames ahead of the CNN.", at_least=1, at_most=256)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions(Options):
     """How a model is trained: first on a frozen CNN's cached features, then end to end."""
 
@@ -263,6 +277,10 @@ class TrainOptions(Options):
     finetune_frames: int = option(
         2, "Most frames per clip when the CNN trains too.", at_least=1, at_most=64
     )
+    cached_frames: int = option(
+        8, "Frames per sample whose features are kept, from which clips are drawn.",
+        at_least=1, at_most=64,
+    )  # fmt: skip
     finetune_from: int = option(
         4, "Blocks of the CNN, from the pixels on, that never train.", at_least=0
     )

@@ -10,6 +10,7 @@ import typer
 
 from vidcaption import __version__
 from vidcaption.cli.evaluate import evaluate
+from vidcaption.cli.features import features
 from vidcaption.cli.models import models
 from vidcaption.cli.run import run
 from vidcaption.cli.train import train
@@ -40,6 +41,7 @@ def vidcaption(
 
 
 app.command()(run)
+app.command()(features)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(models, name="models")

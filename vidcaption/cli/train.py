@@ -1,5 +1,6 @@
 """``vidcaption train``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,15 @@ def train(
             "the options of the network have no effect.",
         ),
     ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the frozen CNN's features are kept, for other trainings too: what "
+            "vidcaption features or another one left is used, what is missing is added. "
+            "Below --out unless given.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
     ] = False,
@@ -55,9 +65,7 @@ def train(
     Needs the extra "train". The folder can be given to run --model and to evaluate. Under torchrun
     all its processes train one model.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from vidcaption.cli.voice import make_progress
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import with_splits
     from vidcaption.datasets.sentences import read_sentences
@@ -77,20 +85,14 @@ def train(
     weights = None if resume or start else find_weights(config.backbone, backbone_weights)
     found = Machine.find(own_device(machine))
     world = World(found.device)
-    console = Console(stderr=True, quiet=voice.quiet or not world.first)
-    wanted = voice.progress == "on" or (voice.progress == "auto" and console.is_terminal)
-    with Progress(console=console, disable=not wanted) as progress:
+    spoken = voice if world.first else replace(voice, quiet=True, verbose=False)
+    with make_progress(spoken) as progress:
         trainer = Trainer(
-            out,
-            config,
-            training,
-            found,
-            samples,
-            progress,
-            world,
+            *(out, config, training, found, samples, progress, world),
             texts=texts,
             imagenet=weights,
             init=start,
+            features=features,
         )
         trainer.run(resume)
     world.leave()

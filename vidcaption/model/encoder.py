@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vidcaption.errors import ModelError
-from vidcaption.model.config import ModelConfig
+from vidcaption.model.config import CnnConfig
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Encoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: CnnConfig) -> None:
         super().__init__()
         self.config = config
         self.channels = TRUNKS[config.backbone].channels

@@ -14,6 +14,7 @@ from vidcaption.errors import InputError
 from vidcaption.model.vocabulary import BOS, EOS, PAD, Vocabulary
 from vidcaption.training.features import FeatureCache
 from vidcaption.training.motion import Motion, draw_clip, move_features
+from vidcaption.video.windows import centres
 
 MOST_WORDS = 18
 MOST_STILLS = 8
@@ -72,6 +73,11 @@ class BlankClips:
 
     def __call__(self, index: int, frames: int, rng: np.random.Generator) -> Tensor:
         return torch.zeros(1, 1, self.channels)
+
+
+def evenly(frames: Tensor, most: int) -> Tensor:
+    """At most so many of the frames (T, ...), evenly spread."""
+    return frames[[int(pick) for pick in centres(0, len(frames), min(most, len(frames)))]]
 
 
 def target(vocabulary: Vocabulary, text: str) -> list[int]:

@@ -36,18 +36,18 @@ from vidcaption.training.clips import (
     FeatureClips,
     PixelClips,
     collate,
+    evenly,
     target,
 )
 from vidcaption.training.consensus import Consensus
 from vidcaption.training.distributed import World
-from vidcaption.training.features import FeatureCache
+from vidcaption.training.features import READERS, FeatureCache
 from vidcaption.training.history import Epoch, check_plotting, write_history
 from vidcaption.training.judge import judge
 from vidcaption.training.learner import Learner
 from vidcaption.training.losses import Term, cross_entropy, self_critical
 
 CHECKPOINT = "checkpoint.pt"
-CACHED_FRAMES = 8
 DEV_FRAMES = 4
 SCST_CAPTIONS = 5
 
@@ -115,11 +115,12 @@ class Trainer:
         texts: Sequence[str] = (),
         imagenet: Path | None = None,
         init: model_folder.Model | None = None,
+        features: Path | None = None,
     ) -> None:
         """``world``: the processes that train together. ``texts``: sentences without pictures, for
         the decoder to learn from beforehand. ``imagenet``: weights of the whole torchvision
         classifier to start the CNN from. ``init``: a model to start from, whose network
-        and vocabulary are kept.
+        and vocabulary are kept. ``features``: where features are kept, in ``folder`` unless given.
 
         Raises UsageError where a split is empty, ModelError where ``imagenet`` does not fit.
         """
@@ -130,6 +131,7 @@ class Trainer:
         self.config = init.network.config if init else config
         self.progress = progress
         self.world = world
+        self._features = features or folder / "features"
         self.train, self.dev = (
             [s for s in samples if s.split == split and s.captions] for split in ("train", "dev")
         )
@@ -220,7 +222,7 @@ class Trainer:
             options.finetune_frames,
             self.train,
             PixelClips(self.train, self.config.image_size),
-            lambda index: load_clip(self.dev[index], DEV_FRAMES, self.config.image_size),
+            self._dev_clip,
             [(rest, options.finetune_lr), (cnn, options.backbone_lr)],
             self._imitate,
         )
@@ -254,13 +256,12 @@ class Trainer:
     def _on_features(self, name: str, epochs: int, lr: float, loss: Loss) -> Stage:
         """A stage on the features of still frames, which the CNN computes once."""
         options, encoder = self.options, self.network.encoder.eval()
-        cached = [
-            FeatureCache(self.folder / "features", encoder, samples, frames)
-            for samples, frames in ((self.train, CACHED_FRAMES), (self.dev, DEV_FRAMES))
-        ]
+        # a CNN that this training has changed is of no use to others
+        changed = name == "scst" and options.finetune_epochs
+        place = self.folder / "features" if changed else self._features
+        cache = FeatureCache(place, encoder, [*self.train, *self.dev], options.cached_frames)
         if self.world.first:
-            for cache in cached:
-                cache.fill(encoder, self.progress)
+            cache.fill(encoder, self.progress, max(READERS, options.workers))
         self.world.wait()
         return Stage(
             name,
@@ -268,8 +269,8 @@ class Trainer:
             options.batch,
             options.frames,
             self.train,
-            FeatureClips(cached[0]),
-            cached[1].__getitem__,
+            FeatureClips(cache),
+            lambda index: evenly(cache[len(self.train) + index], DEV_FRAMES),
             [(self._all_but_cnn(), lr)],
             loss,
         )
@@ -386,6 +387,10 @@ class Trainer:
             f"{len(self.vocabulary)} words and markers."
         )
         return write_card(counts, self.config, self.options, self.position.history)
+
+    def _dev_clip(self, index: int) -> Tensor:
+        clip = load_clip(self.dev[index], self.options.cached_frames, self.config.image_size)
+        return evenly(clip, DEV_FRAMES)
 
     def _save_checkpoint(self, learner: dict[str, Any]) -> None:
         state = {
