@@ -58,7 +58,8 @@ def train(
     from vidcaption.model.folder import load
     from vidcaption.store import resolve
     from vidcaption.training.backbone import find_weights
-    from vidcaption.training.trainer import Trainer
+    from vidcaption.training.page import write_training_page
+    from vidcaption.training.trainer import DEV_FRAMES, Trainer
 
     start = load(resolve(init)) if init else None
     # a checkpoint has the CNN already, and so has a model
@@ -70,5 +71,7 @@ def train(
         trainer = Trainer(
             out, config, training, found, samples, progress, imagenet=weights, init=start
         )
-        trainer.run(resume)
+        if trainer.run(resume).history:
+            progress.add_task("training.html", total=None)
+            write_training_page(out, trainer.dev, DEV_FRAMES, found)
     return 0
