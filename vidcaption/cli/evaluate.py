@@ -8,6 +8,7 @@ import typer
 
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.weights import Offline, resolve_with_bar
+from vidcaption.errors import UsageError
 from vidcaption.options import DeviceOptions, SearchOptions, VoiceOptions
 
 
@@ -62,7 +63,11 @@ def evaluate(
     from vidcaption.datasets.samples import of_split
     from vidcaption.output.write import write_atomic
 
-    check_writable(path for path in (captions, html) if path)
+    targets = [path for path in (captions, html) if path]
+    for path in targets:
+        if path.resolve() == dataset.resolve():
+            raise UsageError(f"{path} is the dataset; choose another file to write")
+    check_writable(targets)
     samples, split = of_split(read_dataset(dataset), split, dataset)
     voice = Voice(VoiceOptions())
     folder = resolve_with_bar(model, offline, voice)

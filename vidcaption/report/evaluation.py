@@ -16,8 +16,8 @@ from vidcaption.report.figures import comparison_rows, figure_rows
 EACH = 5  # samples of each kind
 
 _KINDS = {
-    "best": "The best",
-    "worst": "The worst",
+    "best": "The best by CIDEr",
+    "worst": "The worst by CIDEr",
     "random": "Some of the others, by chance",
 }
 _TABLES = ("scores", "intervals", "against", "differences")
@@ -47,6 +47,7 @@ def evaluation_page(
     settings = [(name, _plain(value)) for name, value in report.items() if name not in shown]
     parts.append(page.section("How it was measured", page.facts(settings)))
 
+    parts.append(page.section("Captions", page.paragraph(page.HOW_TO_READ)))
     model = model_folder.load(folder, machine.device)
     merits = evaluation.figures["CIDEr"].rows[:, 0]
     for kind, chosen in choose(merits, EACH).items():
@@ -57,7 +58,7 @@ def evaluation_page(
             case = look(model, sample, said, cider, report["frames"], machine)
             cards.append(page.case_card(case))
         if cards:
-            parts.append(page.section(_KINDS[kind], page.paragraph(page.HOW_TO_READ), *cards))
+            parts.append(page.section(_KINDS[kind], *cards))
     title = f"{report['dataset']}, {report['split']}: {report['samples']} captions"
     return page.page(title, parts)
 

@@ -42,16 +42,16 @@ pre { background: #f5f5f5; padding: .8rem; white-space: pre-wrap; font-size: .85
 article { border-top: 1px solid #ccc; padding: 1rem 0 .6rem; break-inside: avoid; }
 article h3 { margin: .4rem 0 .2rem; font-size: 1.05rem; }
 .aside, figcaption { color: #666; font-size: .85rem; } ul { margin: .2rem 0; padding-left: 1.2rem; }
-.strip, .tile > div { background-image: var(--strip); background-repeat: no-repeat;
+.strip, .look { background-image: var(--strip); background-repeat: no-repeat;
   border-radius: 3px; }
 .strip { width: 100%; background-size: 100% 100%; }
 .words { display: flex; flex-wrap: wrap; gap: .6rem .4rem; margin-top: .6rem; }
 .tile { margin: 0; width: 6.6rem; text-align: center; line-height: 1.2; }
-.tile > div { overflow: hidden; background-size: calc(100% * var(--frames)) 100%; }
-.tile img { display: block; width: 100%; height: 100%; }
+.look { background-size: calc(100% * var(--frames)) 100%; }
+.look img { display: block; width: 100%; height: 100%; }
 .tile figcaption { color: #222; margin-top: .2rem; }
-.shares { display: flex; align-items: end; gap: 1px; height: 1.1rem; margin-top: 2px; }
-.shares i { flex: 1; min-height: 1px; background: #d94a0b; }
+.shares { display: flex; align-items: end; gap: 1px; height: 1.1rem; margin-top: 3px; }
+.shares i { flex: 1; min-height: 1px; background: #bbb; } .shares .most { background: #d94a0b; }
 """
 
 HOW_TO_READ = (
@@ -145,11 +145,12 @@ def _tile(word: str, attention: Attention, shape: float) -> str:
     most = int(shares.argmax())
     place = 100 * most / max(1, len(shares) - 1)
     bars = "".join(
-        f'<i style="height:{100 * share / shares.max():.0f}%" title="frame {i}: {share:.0%}"></i>'
-        for i, share in enumerate(shares, 1)
+        f"<i{' class=most' if i == most else ''} "
+        f'style="height:{100 * share / shares[most]:.0f}%" title="frame {i + 1}: {share:.0%}"></i>'
+        for i, share in enumerate(shares)
     )
     return (
-        f'<figure class="tile"><div style="aspect-ratio:{shape:.3f};'
+        f'<figure class="tile"><div class="look" style="aspect-ratio:{shape:.3f};'
         f'background-position:{place:.2f}% 0">'
         f'<img src="{overlay_uri(heat(attention)[most])}" alt=""></div>'
         + (f'<div class="shares">{bars}</div>' if len(shares) > 1 else "")

@@ -36,7 +36,7 @@ def plot_captions(said: Sequence[str], wanted: Sequence[str]) -> bytes:
     for name, captions in (("references", wanted), ("the model", said)):
         words = [tokenize(caption) for caption in captions]
         lengths = Counter(map(len, words))
-        span = range(min(lengths), max(lengths) + 1)
+        span = range(min(lengths) - 1, max(lengths) + 2)
         share = [100 * lengths[n] / len(words) for n in span]
         left.step(span, share, where="mid", label=name)
         counts = sorted(Counter(w for each in words for w in each).values(), reverse=True)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
@@ -89,7 +90,9 @@ def plot_history(epochs: Sequence[Epoch]) -> bytes:
     figure = Figure(figsize=(7, 5.2), layout="constrained")
     left, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     x = [e.epoch for e in epochs]
-    left.plot(x, [e.loss for e in epochs], "o-", label="train loss")
+    # what rewarded captions lose is no number of nats
+    losses = [math.nan if e.stage == "scst" else e.loss for e in epochs]
+    left.plot(x, losses, "o-", label="train loss")
     left.plot(x, [e.dev_loss for e in epochs], "o-", label="dev loss")
     left.set_ylabel("nats per word")
     scored = [(e.epoch, e.dev_cider) for e in epochs if e.dev_cider is not None]
