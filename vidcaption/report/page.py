@@ -145,14 +145,14 @@ def _tile(word: str, attention: Attention, shape: float) -> str:
     most = int(shares.argmax())
     place = 100 * most / max(1, len(shares) - 1)
     bars = "".join(
-        f"<i{' class=most' if i == most else ''} "
-        f'style="height:{100 * share / shares[most]:.0f}%" title="frame {i + 1}: {share:.0%}"></i>'
-        for i, share in enumerate(shares)
+        f"<i{' class=most' if i == most else ''} style=height:{height:.0f}%></i>"
+        for i, height in enumerate(100 * shares / shares[most])
     )
+    tip = f"{shares[most]:.0%} on frame {most + 1}"
     return (
         f'<figure class="tile"><div class="look" style="aspect-ratio:{shape:.3f};'
         f'background-position:{place:.2f}% 0">'
         f'<img src="{overlay_uri(heat(attention)[most])}" alt=""></div>'
-        + (f'<div class="shares">{bars}</div>' if len(shares) > 1 else "")
+        + (f'<div class="shares" title="{tip}">{bars}</div>' if len(shares) > 1 else "")
         + f"<figcaption>{text(word)}</figcaption></figure>"
     )

@@ -12,7 +12,8 @@ from vidcaption.report.cases import Attention
 _AREA = 120_000  # pixels of all frames of a case together
 _TALLEST = 224  # pixels
 _FLATTEST, _STEEPEST = 3.0, 0.4  # width by height
-_QUALITY = 78  # of JPEG
+_QUALITIES = (80, 60, 40, 20)  # of JPEG
+_MOST_BYTES = 45_000  # of a JPEG, if the lowest quality can
 _COLOUR = (255, 70, 0)  # of what was looked at, RGB
 _OPACITY = 0.7  # of it where the model looked most
 
@@ -50,9 +51,12 @@ def heat(attention: Attention) -> Attention:
 
 
 def jpeg_uri(image: Clip) -> str:
-    """``image``: (H, W, 3) RGB -> a data URI."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
+    """``image``: (H, W, 3) RGB -> a data URI, of less quality where there is much detail."""
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    for quality in _QUALITIES:
+        encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        if len(encoded) <= _MOST_BYTES:
+            break
     return data_uri("image/jpeg", encoded.tobytes())
 
 

@@ -15,7 +15,7 @@ from vidcaption.report.plots import to_png
 
 _WIDTH, _LEFT = 1200, 330  # pixels: of the sheet, and of the column with the frames
 _STRIP, _TILE = 150, 72  # pixels, most height of the frames and height of a word's picture
-_GAP, _LINE = 6, 17  # pixels
+_GAP, _LINE, _ASCENT = 6, 17, 12  # pixels; the last from a line's top to its base
 _CHARACTERS = 115  # of a line
 _REFERENCES = 3
 
@@ -44,7 +44,7 @@ def plot_sheet(cases: Sequence[Case]) -> bytes:
     axes.axis("off")
     for left, top, words, style in drawing.labels:
         # a dollar in a caption does not begin a formula
-        axes.text(left, top, words, fontsize=9, va="top", parse_math=False, **style)
+        axes.text(left, top, words, fontsize=9, parse_math=False, **style)
     return to_png(figure, dpi=100)
 
 
@@ -59,7 +59,7 @@ def _draw(drawing: _Drawing, case: Case, top: int) -> int:
     lines += [(caption, {"color": "dimgrey"}) for caption in case.sample.captions[:_REFERENCES]]
     for words, style in lines:
         short = textwrap.shorten(one_line(words), _CHARACTERS, placeholder=" ...")
-        drawing.labels.append((_LEFT, y, short, style))
+        drawing.labels.append((_LEFT, y + _ASCENT, short, style))
         y += _LINE
     return max(top + height, _draw_words(drawing, case, y + _GAP))
 
@@ -76,5 +76,5 @@ def _draw_words(drawing: _Drawing, case: Case, y: int) -> int:
         frame = shrink(case.frames[most], _TILE, width)
         drawing.pictures.append((x, top, warmed(frame, heat(attention)[most])))
         label = textwrap.shorten(one_line(word), 14, placeholder="...")
-        drawing.labels.append((x + width / 2, top + _TILE + 1, label, {"ha": "center"}))
+        drawing.labels.append((x + width / 2, top + _TILE + _ASCENT, label, {"ha": "center"}))
     return y + step * -(-len(case.words) // per_row)
