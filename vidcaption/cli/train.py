@@ -44,7 +44,8 @@ def train(
 ) -> int:
     """Train a model on captioned images and videos: with a frozen CNN first, then end to end.
 
-    Needs the extra "train". The folder can be given to run --model and to evaluate.
+    Needs the extra "train". The folder can be given to run --model and to evaluate; its
+    training.html shows how it went and what the model says.
     """
     from rich.console import Console
     from rich.progress import Progress
