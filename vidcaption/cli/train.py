@@ -62,8 +62,9 @@ def train(
 ) -> int:
     """Train a model on captioned images and videos: with a frozen CNN first, then end to end.
 
-    Needs the extra "train". The folder can be given to run --model and to evaluate. Under torchrun
-    all its processes train one model.
+    Needs the extra "train". The folder can be given to run --model and to evaluate; its
+    training.html shows how it went and what the model says. Under torchrun all its processes train
+    one model.
     """
     from vidcaption.cli.voice import make_progress
     from vidcaption.datasets.read import read_dataset
@@ -78,7 +79,8 @@ def train(
     from vidcaption.store import resolve
     from vidcaption.training.backbone import find_weights
     from vidcaption.training.distributed import World, own_device
-    from vidcaption.training.trainer import Trainer
+    from vidcaption.training.page import write_training_page
+    from vidcaption.training.trainer import DEV_FRAMES, Trainer
 
     start = load(resolve(init)) if init else None
     # a checkpoint has the CNN already, and so has a model
@@ -94,6 +96,8 @@ def train(
             init=start,
             features=features,
         )
-        trainer.run(resume)
+        if trainer.run(resume).history and world.first:
+            progress.add_task("training.html", total=None)
+            write_training_page(out, trainer.dev, DEV_FRAMES, found)
     world.leave()
     return 0
