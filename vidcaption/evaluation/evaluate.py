@@ -109,10 +109,12 @@ def differences(first: Evaluation, second: Evaluation) -> dict[str, dict[str, An
     narrower than the two models' own intervals tell, as what is hard for one is so for the other.
     """
     ours, theirs = statistics.resample(first.figures), statistics.resample(second.figures)
+    with np.errstate(invalid="ignore"):  # a figure that is not defined may be infinite in both
+        apart = {name: ours[name] - theirs[name] for name in first.figures}
     return {
         name: {
             "difference": _round(float(figure) - float(second.figures[name]), 3),
-            "interval": _round_both(statistics.interval(ours[name] - theirs[name])),
+            "interval": _round_both(statistics.interval(apart[name])),
         }
         for name, figure in first.figures.items()
     }
