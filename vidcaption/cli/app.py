@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from vidcaption import __version__
+from vidcaption.cli.config import config
+from vidcaption.cli.configured import ConfiguredCommand
 from vidcaption.cli.evaluate import evaluate
 from vidcaption.cli.models import models
 from vidcaption.cli.run import run
 from vidcaption.cli.train import train
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -39,7 +40,8 @@ def vidcaption(
     """Captions local videos: timed sentences about what is seen."""
 
 
-app.command()(run)
-app.command()(train)
-app.command()(evaluate)
+app.command(cls=ConfiguredCommand)(run)
+app.command(cls=ConfiguredCommand)(train)
+app.command(cls=ConfiguredCommand)(evaluate)
 app.add_typer(models, name="models")
+app.add_typer(config, name="config")
