@@ -11,6 +11,7 @@ import typer
 from vidcaption import __version__
 from vidcaption.cli.config import config
 from vidcaption.cli.configured import ConfiguredCommand
+from vidcaption.cli.doctor import doctor
 from vidcaption.cli.evaluate import evaluate
 from vidcaption.cli.models import models
 from vidcaption.cli.run import run
@@ -45,3 +46,4 @@ app.command(cls=ConfiguredCommand)(train)
 app.command(cls=ConfiguredCommand)(evaluate)
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
+app.command()(doctor)
