@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
@@ -51,7 +51,8 @@ class ConfiguredCommand(TyperCommand):
         return {
             _key(each): each
             for each in self.params
-            if each.name not in _OF_ITSELF
+            if each.expose_value
+            and each.name not in _OF_ITSELF
             and (
                 isinstance(each, TyperOption)
                 or (isinstance(each, TyperArgument) and each.nargs < 0)
@@ -127,10 +128,9 @@ def presets() -> dict[str, Path]:
 
 def settings(ctx: typer.Context) -> list[Setting]:
     """Every option of a command that was parsed, and where its value comes from."""
-    assert isinstance(ctx.command, ConfiguredCommand)
     return [
         Setting(key, ctx.params.get(each.name), _source(ctx, each))
-        for key, each in ctx.command.keys.items()
+        for key, each in _command(ctx).keys.items()
     ]
 
 
@@ -149,8 +149,7 @@ def sources_told(ctx: typer.Context) -> Iterator[None]:
     except (VidcaptionError, typer.TyperException) as error:
         told: Callable[[], str] = getattr(error, "format_message", error.__str__)
         flags = set(re.findall(r"--[\w-]+", told()))
-        assert isinstance(ctx.command, ConfiguredCommand)
-        for key, each in ctx.command.keys.items():
+        for key, each in _command(ctx).keys.items():
             source = _source(ctx, each)
             if flags & set(each.opts) and source not in (DEFAULT, COMMAND_LINE):
                 error.add_note(f"--{key} comes from {source}")
@@ -170,14 +169,22 @@ def _key(parameter: Any) -> str:
 def _kinds(command: ConfiguredCommand) -> dict[str, Any]:
     """The type of each key, as the command's function declares it."""
     declared = inspect.signature(command.callback).parameters if command.callback else {}
-    return {key: declared[each.name].annotation.__origin__ for key, each in command.keys.items()}
+    kinds = {key: declared[each.name].annotation for key, each in command.keys.items()}
+    return {
+        key: get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        for key, kind in kinds.items()
+    }
+
+
+def _command(ctx: typer.Context) -> ConfiguredCommand:
+    assert isinstance(ctx.command, ConfiguredCommand)
+    return ctx.command
 
 
 def _read(ctx: typer.Context, path: Path) -> dict[str, Any] | None:
-    command = ctx.command
-    if not isinstance(command, ConfiguredCommand) or command.name is None:
-        return None
-    table = files.read_table(path, command.name, configured(ctx), _kinds(command))
+    """The values in a file by the name of their parameter; None where there is no file."""
+    command = _command(ctx)
+    table = files.read_table(path, command.name or "", configured(ctx), _kinds(command))
     return table and {command.keys[key].name: value for key, value in table.items()}
 
 

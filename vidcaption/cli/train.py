@@ -106,10 +106,12 @@ def _recipe(chosen: Iterable[Setting]) -> str:
     Files and folders are made absolute. With ``--init`` the network's options are left out, as it
     keeps its own.
     """
+    from vidcaption.output.text import printable
+
     lines = {each.key: each for each in chosen if each.value is not None}
     passing = [flag_of(f)[2:] for f in fields(ModelConfig)] if "init" in lines else []
     rows = [
-        f"{key} = {to_toml(_absolute(key, each.value))}  # {each.source}\n"
+        f"{key} = {to_toml(_absolute(key, each.value))}  # {printable(each.source)}\n"
         for key, each in lines.items()
         if key not in (*_PASSING, *passing)
     ]
