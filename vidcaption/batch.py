@@ -83,8 +83,7 @@ def check_writable(targets: Iterable[Path]) -> None:
                 folders.add(folder)
         except OSError as error:
             raise OutputError(
-                f"{target} cannot be written: {error.strerror}; "
-                "choose another place with -o or --out-dir"
+                f"{target} cannot be written: {error.strerror}; choose another place"
             ) from error
 
 

@@ -153,15 +153,21 @@ class CaptionOptions(SearchOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeviceOptions(Options):
-    """Where the network runs, and in which number format."""
+class PlaceOptions(Options):
+    """Where the network runs."""
 
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
-        "auto", "Number format of the network; auto takes the fastest that is safe on the device."
-    )
     threads: int | None = option(
         None, "CPU threads; PyTorch's choice unless given.", at_least=1, at_most=256
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions(PlaceOptions):
+    """Where the network runs, and in which number format."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "auto", "Number format of the network; auto takes the fastest that is safe on the device."
     )
 
 
@@ -236,9 +242,20 @@ class VoiceOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeatureOptions(Options):
+    """What is kept for training, and how it is read."""
+
+    frames: int = option(8, "Most frames per sample that are kept.", at_least=1, at_most=64)
+    workers: int = option(2, "Threads that read frames ahead of the CNN.", at_least=1, at_most=256)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions(Options):
     """How a model is trained: first on a frozen CNN's cached features, then end to end."""
 
+    text_epochs: int = option(
+        1, "Epochs before all others on the sentences of --text.", at_least=0, at_most=1000
+    )
     epochs: int = option(7, "Epochs with the CNN frozen.", at_least=0, at_most=1000)
     finetune_epochs: int = option(
         4, "Epochs after those that train the CNN too.", at_least=0, at_most=1000
@@ -261,6 +278,13 @@ class TrainOptions(Options):
     finetune_frames: int = option(
         2, "Most frames per clip when the CNN trains too.", at_least=1, at_most=64
     )
+    cached_frames: int = option(
+        8, "Frames per sample whose features are kept, from which clips are drawn.",
+        at_least=1, at_most=64,
+    )  # fmt: skip
+    finetune_from: int = option(
+        4, "Blocks of the CNN, from the pixels on, that never train.", at_least=0
+    )
     captions: int = option(3, "Captions drawn per sample and epoch.", at_least=1, at_most=100)
     min_count: int = option(5, "A word seen fewer times is unknown.", at_least=1)
     optimizer: Literal["adamw", "adam", "adagrad"] = option("adamw", "Kind of optimizer.")
@@ -268,13 +292,28 @@ class TrainOptions(Options):
     finetune_lr: float = option(3e-4, "The same when the CNN trains too.", above=0, at_most=1)
     backbone_lr: float = option(1e-4, "The CNN's own highest learning rate.", above=0, at_most=1)
     scst_lr: float = option(5e-5, "The same when captions are rewarded.", above=0, at_most=1)
+    scst_temperature: float = option(
+        0.5, "What divides the logits when captions are drawn to be rewarded.", above=0, at_most=2
+    )
+    scst_imitate: float = option(
+        0.1, "Weight of the cross entropy of true captions, beside the reward.",
+        at_least=0, at_most=100,
+    )  # fmt: skip
     warmup: float = option(0.05, "Share of steps in which the rate rises; after them it falls.",
                            at_least=0, at_most=1)  # fmt: skip
     weight_decay: float = option(0.01, "AdamW's weight decay.", at_least=0, at_most=1)
     label_smoothing: float = option(
         0.1, "Probability spread over all words.", at_least=0, at_most=0.9
     )
+    own_words: float = option(
+        0.0, "Share of known words that the model draws itself at a stage's end; it rises from 0.",
+        at_least=0, at_most=1,
+    )  # fmt: skip
     clip_norm: float = option(1.0, "Longest gradient.", above=0)
+    ema: float = option(
+        0.995, "Share of the old in the moving mean of weights, which is what is kept; 0: none.",
+        at_least=0, at_most=1,
+    )  # fmt: skip
     select: Literal["cider", "loss"] = option(
         "cider", "Dev score by which the best epoch is chosen."
     )

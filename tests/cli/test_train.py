@@ -40,11 +40,36 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_train_leaves_a_model_that_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = {path.name for path in (folder / "model").iterdir()}
-    assert names >= {"model.safetensors", "README.md", "checkpoint.pt", "history.csv", "loss.png"}
+    assert names >= {"model.safetensors", "README.md", "checkpoint.pt", "history.csv"}
     model = str(folder / "model")
     assert main(["run", str(folder / "3.png"), "--model", model, "--jsonl", "-o", "-"]) == 0
     [line] = capsys.readouterr().out.splitlines()
     assert set(json.loads(line)["text"].lower().split()) <= WORDS
+
+
+def test_train_leaves_a_page_and_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = folder / "model"
+    for name in ("loss.png", "captions.png", "sheet.png"):
+        assert cv2.imread(str(model / name)).std() > 1
+    page = (model / "training.html").read_text(encoding="utf-8")
+    assert len(page) < 1_000_000
+    for part in ("finetune", "a dark picture", "nothing but grey", "&quot;backbone&quot;"):
+        assert part in page
+    # they show the dataset's pictures, and a model runs without them
+    listed = json.loads((model / "manifest.json").read_text())
+    assert set(listed) == {"config.json", "model.safetensors", "vocab.json", "README.md"}
+    assert main(["models", "verify", str(model)]) == 0
+    assert capsys.readouterr().out == f"{model}: whole\n"
+
+
+def test_a_finished_training_writes_its_page_anew(folder: Path) -> None:
+    pages = [folder / "model" / name for name in ("training.html", "loss.png", "sheet.png")]
+    before = [path.read_bytes() for path in pages]
+    for path in pages:
+        path.unlink()
+    command = ["train", str(folder / "data.jsonl"), "--out", str(folder / "model"), *SMALL]
+    assert main([*command, "--resume"]) == 0
+    assert [path.read_bytes() for path in pages] == before
 
 
 def test_a_training_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,11 @@ def test_bytes_of_a_file_name_that_is_not_utf8_are_escaped(tmp_path: Path) -> No
     assert (tmp_path / "a.txt").read_bytes() == rb"\udcff.mp4"
 
 
+def test_writes_bytes_as_they_are(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "a.png", b"\x89PNG\r\n\xff")
+    assert (tmp_path / "a.png").read_bytes() == b"\x89PNG\r\n\xff"
+
+
 def test_makes_folders(tmp_path: Path) -> None:
     write_atomic(tmp_path / "b" / "c" / "a.srt", "text")
     assert (tmp_path / "b" / "c" / "a.srt").read_text() == "text"

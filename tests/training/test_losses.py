@@ -4,7 +4,7 @@ import torch
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
-from vidcaption.training.losses import cross_entropy, sample, self_critical
+from vidcaption.training.losses import _mix, cross_entropy, sample, self_critical
 
 
 @pytest.fixture
@@ -24,13 +24,24 @@ def test_padding_does_not_count(network, features):
     words = torch.tensor([[[BOS, 4, 5, EOS]]]).expand(4, 1, -1)
     padded = torch.cat([words, torch.full((4, 1, 3), PAD)], -1)
     torch.testing.assert_close(
-        cross_entropy(network, features, words, 0), cross_entropy(network, features, padded, 0)
+        cross_entropy(network, features, words)[:2], cross_entropy(network, features, padded)[:2]
     )
+
+
+def test_own_words_replace_all_but_the_ends(network, features):
+    words = torch.tensor([[[BOS, 4, 5, 6, 7, EOS, PAD]]]).expand(4, 30, -1)
+    memory = network.remember(features)
+    assert torch.equal(_mix(network.decoder, memory, words, 0.0), words)
+    own = _mix(network.decoder, memory, words, 1.0)
+    changed = (own != words).flatten(0, 1).any(0).tolist()
+    assert changed == [False, True, True, True, True, False, False]
 
 
 def test_samples_are_captions(network, features):
     memory = network.remember(features)
-    for row in sample(network.decoder, memory, 6, most_words=5).flatten(0, 1).tolist():
+    for row in (
+        sample(network.decoder, memory, 6, most_words=5, temperature=1).flatten(0, 1).tolist()
+    ):
         assert row[0] == BOS and len(row) <= 6
         said = row[1:]
         end = said.index(EOS) if EOS in said else len(said)
@@ -48,7 +59,7 @@ def test_what_is_rewarded_is_said_more_often(network, features):
         with torch.random.fork_rng():
             torch.manual_seed(1)
             memory = network.remember(features)
-            drawn = sample(network.decoder, memory, 50, most_words=6).tolist()
+            drawn = sample(network.decoder, memory, 50, most_words=6, temperature=1).tolist()
         return (
             sum(reward(row, words) for row, several in enumerate(drawn) for words in several) / 200
         )
@@ -59,11 +70,19 @@ def test_what_is_rewarded_is_said_more_often(network, features):
         torch.manual_seed(2)
         for _ in range(60):
             optimizer.zero_grad()
-            self_critical(network, features, reward, captions=8, most_words=6).backward()
+            self_critical(
+                network, features, reward, captions=8, most_words=6, temperature=1
+            ).total.backward()
             optimizer.step()
     assert mean_reward() > 2 * before
 
 
 def test_equal_rewards_teach_nothing(network, features):
-    self_critical(network, features, lambda row, words: 1.0, 3, 5).backward()
+    self_critical(network, features, lambda row, words: 1.0, 3, 5, temperature=1).total.backward()
     assert all(p.grad is None or not p.grad.abs().max() > 1e-7 for p in network.parameters())
+
+
+def test_a_low_temperature_draws_what_is_likely(network, features):
+    memory = network.remember(features)
+    drawn = sample(network.decoder, memory, 6, most_words=5, temperature=1e-4)
+    assert (drawn == drawn[:, :1]).all()

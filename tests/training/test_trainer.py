@@ -19,7 +19,9 @@ from vidcaption.model.device import Machine
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions, TrainOptions
 from vidcaption.training.clips import ClipDataset, Draw, PixelClips
-from vidcaption.training.trainer import Trainer, learning_rate
+from vidcaption.training.distributed import World
+from vidcaption.training.learner import learning_rate
+from vidcaption.training.trainer import Trainer
 
 COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "white": (255, 255, 255)}
 CPU = Machine(torch.device("cpu"), torch.float32)
@@ -55,8 +57,9 @@ def samples(tmp_path_factory):
     return with_splits(read_jsonl(path), seed=1)
 
 
-def trainer(folder, samples, options=OPTIONS):
-    return Trainer(folder, CONFIG, options, CPU, samples, Progress(disable=True))
+def trainer(folder, samples, options=OPTIONS, machine=CPU, config=CONFIG, **more):
+    progress, world = Progress(disable=True), World(machine.device)
+    return Trainer(folder, config, options, machine, samples, progress, world, **more)
 
 
 def history(folder):
@@ -183,7 +186,7 @@ def test_a_picture_that_vanished_is_named(tmp_path, samples, workers):
 def test_trains_and_captions_in_bf16(tmp_path, samples):
     machine = Machine(torch.device("cpu"), torch.bfloat16)
     options = replace(OPTIONS, epochs=1, finetune_epochs=1)
-    Trainer(tmp_path, CONFIG, options, machine, samples, Progress(disable=True)).run()
+    trainer(tmp_path, samples, options, machine).run()
     model = model_folder.load(tmp_path)
     dev = [sample for sample in samples if sample.split == "dev"]
     said = caption_samples(model.network, model.vocabulary, dev, 1, SearchOptions(), machine)
@@ -203,11 +206,43 @@ def test_starts_from_a_model(tmp_path, samples, whole):
     init = model_folder.load(whole.folder)
     options = replace(OPTIONS, epochs=0, finetune_epochs=0, scst_epochs=1)
     other = ModelConfig(size=64, heads=2)  # has no effect
-    started = Trainer(tmp_path, other, options, CPU, samples, Progress(disable=True), init=init)
+    started = trainer(tmp_path, samples, options, config=other, init=init)
     assert started.config == CONFIG and started.vocabulary is init.vocabulary
     started.run()
     assert [row["stage"] for row in history(tmp_path)] == ["scst"]
     assert model_folder.load(tmp_path).network.config == CONFIG
+
+
+def test_learns_to_write_from_text_alone(tmp_path, samples):
+    """Sentences first; what they taught is where the pictures start from."""
+    options = replace(OPTIONS, epochs=0, finetune_epochs=0, scst_epochs=0, lr=0.01, batch=4)
+    texts = ["a plain red picture", "everything is blue"] * 40
+    written = trainer(tmp_path / "text", samples, replace(options, text_epochs=6), texts=texts)
+    written.run()
+    rows = history(tmp_path / "text")
+    assert [row["stage"] for row in rows] == ["text"] * 6
+    assert float(rows[-1]["dev_loss"]) < 0.8 * float(rows[0]["dev_loss"])
+    both = trainer(tmp_path / "both", samples, replace(options, epochs=1), texts=texts)
+    both.run()
+    assert [row["stage"] for row in history(tmp_path / "both")] == ["text", "frozen"]
+
+
+def test_draws_known_words_itself_more_and_more(tmp_path, samples):
+    options = replace(OPTIONS, epochs=2, finetune_epochs=0, scst_epochs=0)
+    trainer(tmp_path / "true", samples, options).run()
+    trainer(tmp_path / "own", samples, replace(options, own_words=1.0)).run()
+    true, own = (history(tmp_path / name) for name in ("true", "own"))
+    assert float(own[1]["loss"]) > float(true[1]["loss"])
+
+
+def test_keeps_the_mean_of_weights(tmp_path, samples):
+    options = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
+    for ema, same in ((0.0, True), (0.9, False)):
+        trained = trainer(tmp_path / str(ema), samples, replace(options, ema=ema))
+        trained.run()
+        kept = model_folder.load(tmp_path / str(ema)).network.project.weight
+        last = trained.network.project.weight
+        assert torch.allclose(kept, last, rtol=1e-3, atol=1e-5) == same  # kept in fp16
 
 
 def test_needs_both_splits(tmp_path, samples):

@@ -13,6 +13,7 @@ from vidcaption.cli.config import config
 from vidcaption.cli.configured import ConfiguredCommand
 from vidcaption.cli.doctor import doctor
 from vidcaption.cli.evaluate import evaluate
+from vidcaption.cli.features import features
 from vidcaption.cli.models import models
 from vidcaption.cli.run import run
 from vidcaption.cli.train import train
@@ -42,6 +43,7 @@ def vidcaption(
 
 
 app.command(cls=ConfiguredCommand)(run)
+app.command(cls=ConfiguredCommand)(features)
 app.command(cls=ConfiguredCommand)(train)
 app.command(cls=ConfiguredCommand)(evaluate)
 app.add_typer(models, name="models")

@@ -9,6 +9,7 @@ import typer
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.weights import Offline, resolve_with_bar
+from vidcaption.errors import UsageError
 from vidcaption.options import DeviceOptions, SearchOptions, VoiceOptions
 
 
@@ -44,18 +45,32 @@ def evaluate(
     captions: Annotated[
         Path | None, typer.Option(help="Also write each sample's caption to this file, JSON lines.")
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PAGE",
+            help="Also write a page for a browser: the figures, and the best, the worst and some "
+            "other samples with their captions and where the model looked for each word.",
+        ),
+    ] = None,
     offline: Offline = False,
 ) -> int:
     """Score a model's captions against human ones: BLEU, METEOR, ROUGE-L, CIDEr.
 
     Needs the extra "eval". Without Java there is no METEOR, and the others are approximate.
     """
+    from vidcaption.batch import check_writable
     from vidcaption.cli.scores import comparison_table, score_table
     from vidcaption.cli.voice import Voice, put, say
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import of_split
     from vidcaption.output.write import write_atomic
 
+    targets = [path for path in (captions, html) if path]
+    for path in targets:
+        if path.resolve() == dataset.resolve():
+            raise UsageError(f"{path} is the dataset; choose another file to write")
+    check_writable(targets)
     samples, split = of_split(read_dataset(dataset), split, dataset)
     voice = Voice(VoiceOptions())
     folder = resolve_with_bar(model, offline, voice)
@@ -64,6 +79,7 @@ def evaluate(
     from vidcaption.evaluation.evaluate import differences, score_model
     from vidcaption.evaluation.metrics import has_java
     from vidcaption.model.device import Machine
+    from vidcaption.report.evaluation import evaluation_page
 
     if not has_java():
         say(
@@ -84,5 +100,7 @@ def evaluate(
             for key, said in evaluation.said.items()
         )
         write_atomic(captions, "".join(row + "\n" for row in rows))
+    if html:
+        write_atomic(html, evaluation_page(facts, evaluation, samples, folder, place))
     put(json.dumps(facts, indent=2) + "\n" if as_json else table)
     return 0

@@ -1,7 +1,7 @@
 """``vidcaption train``."""
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,8 @@ RECIPE = "training.toml"
 # what belongs to one run rather than to the recipe
 _PASSING = ("out", "resume", "quiet", "verbose", "progress", "device", "threads")
 
+_PLACES = ("datasets", "text", "features", "init", "backbone-weights")
+
 
 @with_options
 def train(
@@ -32,6 +34,14 @@ def train(
     config: ModelConfig,
     machine: DeviceOptions,
     voice: VoiceOptions,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sentences without pictures, one on each line (.gz too), from which the decoder "
+            "learns to write before all else.",
+        ),
+    ] = None,
     backbone_weights: Annotated[
         str,
         typer.Option(
@@ -47,6 +57,15 @@ def train(
             autocompletion=complete_model,
             help="A model to start from, such as default: its network and vocabulary are kept, and "
             "the options of the network have no effect.",
+        ),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the frozen CNN's features are kept, for other trainings too: what "
+            "vidcaption features or another one left is used, what is missing is added. "
+            "Below --out unless given.",
         ),
     ] = None,
     resume: Annotated[
@@ -66,37 +85,47 @@ def train(
 ) -> int:
     """Train a model on captioned images and videos: with a frozen CNN first, then end to end.
 
-    Needs the extra "train". The folder can be given to run --model and to evaluate; with
-    --config FOLDER/training.toml and another --out the same training is run again.
+    Needs the extra "train". The folder can be given to run --model and to evaluate; its
+    training.html shows how it went and what the model says. Under torchrun all its processes train
+    one model. With --config FOLDER/training.toml and another --out the same training is run again.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from vidcaption.cli.voice import make_progress
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import with_splits
+    from vidcaption.datasets.sentences import read_sentences
 
     samples = [s for path in datasets for s in with_splits(read_dataset(path), training.seed)]
+    texts = [sentence for path in text or () for sentence in read_sentences(path)]
 
     from vidcaption.model.device import Machine
     from vidcaption.model.folder import load
     from vidcaption.output.write import write_atomic
     from vidcaption.store import resolve
     from vidcaption.training.backbone import find_weights
-    from vidcaption.training.trainer import CHECKPOINT, Trainer
+    from vidcaption.training.distributed import World, own_device
+    from vidcaption.training.page import write_training_page
+    from vidcaption.training.trainer import CHECKPOINT, DEV_FRAMES, Trainer
 
     start = load(resolve(init)) if init else None
     # a checkpoint has the CNN already, and so has a model
     weights = None if resume or start else find_weights(config.backbone, backbone_weights)
-    console = Console(stderr=True, quiet=voice.quiet)
-    wanted = voice.progress == "on" or (voice.progress == "auto" and console.is_terminal)
-    with Progress(console=console, disable=not wanted) as progress:
-        found = Machine.find(machine)
+    found = Machine.find(own_device(machine))
+    world = World(found.device)
+    spoken = voice if world.first else replace(voice, quiet=True, verbose=False)
+    with make_progress(spoken) as progress:
         trainer = Trainer(
-            out, config, training, found, samples, progress, imagenet=weights, init=start
+            *(out, config, training, found, samples, progress, world),
+            texts=texts,
+            imagenet=weights,
+            init=start,
+            features=features,
         )
-        if not resume and not (out / CHECKPOINT).exists():
+        if world.first and not resume and not (out / CHECKPOINT).exists():
             write_atomic(out / RECIPE, _recipe(settings(context)))
-        trainer.run(resume)
+        if trainer.run(resume).history and world.first:
+            progress.add_task("training.html", total=None)
+            write_training_page(out, trainer.dev, DEV_FRAMES, found)
+    world.leave()
     return 0
 
 
@@ -108,7 +137,7 @@ def _recipe(chosen: Iterable[Setting]) -> str:
     """
     from vidcaption.output.text import printable
 
-    lines = {each.key: each for each in chosen if each.value is not None}
+    lines = {each.key: each for each in chosen if each.value not in (None, [], ())}
     passing = [flag_of(f)[2:] for f in fields(ModelConfig)] if "init" in lines else []
     rows = [
         f"{key} = {to_toml(_absolute(key, each.value))}  # {printable(each.source)}\n"
@@ -124,5 +153,5 @@ def _absolute(key: str, value: Any) -> Any:
     """``value``, with its place written out if it is a file or folder that is there."""
     if isinstance(value, list | tuple):
         return [_absolute(key, one) for one in value]
-    is_place = key in ("datasets", "init", "backbone-weights") and Path(value).expanduser().exists()
+    is_place = key in _PLACES and Path(value).expanduser().exists()
     return Path(value).expanduser().absolute() if is_place else value

@@ -70,6 +70,13 @@ class Voice:
         return Bar() if wanted and sys.stderr.isatty() else None
 
 
+def make_progress(options: VoiceOptions) -> Progress:
+    """Bars and lines on standard error: bars if wanted, lines unless quiet."""
+    console = Console(stderr=True, quiet=options.quiet)
+    wanted = options.progress == "on" or (options.progress == "auto" and console.is_terminal)
+    return Progress(console=console, disable=not wanted)
+
+
 class Bar(Progress):
     """A progress bar on standard error that asks for its position whenever it is drawn."""
 

@@ -15,8 +15,8 @@ Backbone = Literal[
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig(Options):
-    """What the network is made of: all that changes its shape or its input.
+class CnnConfig(Options):
+    """How single frames are seen: the CNN, its input, and what is kept of its output.
 
     ``mean`` and ``std`` normalise RGB scaled to [0, 1].
     """
@@ -38,6 +38,17 @@ class ModelConfig(Options):
         at_least=1,
         at_most=32,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.std) <= 0:
+            raise UsageError(f"--std is {self.std}; each number must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(CnnConfig):
+    """What the network is made of: all that changes its shape or its input."""
+
     temporal: Literal["none", "lstm"] = option("lstm", "Bidirectional LSTM over frames, or none.")
     attention: Literal["none", "dot", "additive"] = option(
         "dot", "How the decoder looks at regions."
@@ -55,8 +66,6 @@ class ModelConfig(Options):
             raise UsageError(
                 f"--size is {self.size}; it must be a multiple of twice --heads ({self.heads})"
             )
-        if min(self.std) <= 0:
-            raise UsageError(f"--std is {self.std}; each number must be above 0")
 
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, "since": SINCE, **asdict(self)}, indent=2) + "\n"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vidcaption.errors import ModelError
-from vidcaption.model.config import ModelConfig
+from vidcaption.model.config import CnnConfig
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Encoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: CnnConfig) -> None:
         super().__init__()
         self.config = config
         self.channels = TRUNKS[config.backbone].channels
@@ -112,6 +112,17 @@ class Encoder(nn.Module):
                 f"{path} does not fit torchvision's {self.config.backbone}: {reason}"
             ) from error
         self.trunk = self._trunk(classifier)
+
+    def train_from(self, block: int) -> list[nn.Parameter]:
+        """Let all but the first ``block`` blocks train, and give their parameters.
+
+        Edges and colours need no training, and at their high resolution they cost the most.
+        """
+        self.requires_grad_(False)
+        parts = list(self.trunk.children())
+        blocks = list(parts[0].children()) if len(parts) == 1 else parts
+        trained = nn.ModuleList(blocks[block:]).requires_grad_(True)
+        return list(trained.parameters())
 
     def forward(self, images: Tensor) -> Tensor:
         """``images``: (N, 3, S, S) uint8 RGB -> (N, R, C) float, R = grid * grid region vectors."""

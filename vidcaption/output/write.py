@@ -10,8 +10,8 @@ from pathlib import Path
 from vidcaption.errors import OutputError
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, so that a reader sees the old file or the new one, never a part.
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write so that a reader sees the old file or the new one, never a part. Text is UTF-8.
 
     Missing folders are made. A symbolic link stays, and its target is written. An existing file
     keeps its mode, a new one gets the usual one. A device or pipe is written to as it is. Raises
@@ -19,7 +19,7 @@ def write_atomic(path: Path, text: str) -> None:
     left.
     """
     # A file name that is not UTF-8 reaches us with lone surrogates: escape them rather than fail.
-    data = text.encode("utf-8", "backslashreplace")
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
         if not path.parent.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from vidcaption.errors import InputError
 from vidcaption.model.vocabulary import BOS, EOS, PAD, Vocabulary
 from vidcaption.training.features import FeatureCache
 from vidcaption.training.motion import Motion, draw_clip, move_features
+from vidcaption.video.windows import centres
 
 MOST_WORDS = 18
 MOST_STILLS = 8
@@ -64,6 +65,21 @@ class FeatureClips:
         return move_features(features[picks], Motion.draw(frames, rng))
 
 
+@dataclass(frozen=True)
+class BlankClips:
+    """Clips (1, 1, C) of nothing, to which sentences without a picture belong."""
+
+    channels: int
+
+    def __call__(self, index: int, frames: int, rng: np.random.Generator) -> Tensor:
+        return torch.zeros(1, 1, self.channels)
+
+
+def evenly(frames: Tensor, most: int) -> Tensor:
+    """At most so many of the frames (T, ...), evenly spread."""
+    return frames[[int(pick) for pick in centres(0, len(frames), min(most, len(frames)))]]
+
+
 def target(vocabulary: Vocabulary, text: str) -> list[int]:
     """The ids that training asks for: the words and ``<eos>``, which a text cut short lacks."""
     words = [*vocabulary.encode(text), EOS]
@@ -98,10 +114,16 @@ class ClipDataset(Dataset[Item]):
 
 
 class BatchSampler(Sampler[list[Draw]]):
-    """Batches of an epoch in random order, each with its own number of frames: 1, 2, 4..."""
+    """Batches of an epoch in random order, each with its own number of frames: 1, 2, 4...
 
-    def __init__(self, samples: int, batch: int, most_frames: int, seed: int) -> None:
+    Of each batch this gives process ``rank`` of ``world`` its part.
+    """
+
+    def __init__(
+        self, samples: int, batch: int, most_frames: int, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
         self._samples, self._batch, self._seed = samples, batch, seed
+        self._rank, self._world = rank, world
         self._frames = [2**i for i in range(most_frames.bit_length()) if 2**i <= most_frames]
         self.epoch = 0
 
@@ -113,7 +135,11 @@ class BatchSampler(Sampler[list[Draw]]):
         order = rng.permutation(self._samples)
         for i in range(0, self._samples, self._batch):
             frames = int(rng.choice(self._frames))
-            yield [Draw(self.epoch, int(index), frames) for index in order[i : i + self._batch]]
+            batch = order[i : i + self._batch]
+            own = batch[self._rank :: self._world]
+            # nobody may be idle while the others add up gradients
+            picks = own if len(own) else batch[:1]
+            yield [Draw(self.epoch, int(index), frames) for index in picks]
 
 
 def collate(items: list[Item]) -> Batch | InputError:

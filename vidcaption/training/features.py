@@ -1,99 +1,263 @@
-"""Region vectors of a frozen CNN, computed once and kept on disk.
+"""Region vectors of a frozen CNN, computed once and kept on disk, for one training or for many.
 
-One safetensors shard per ``SHARD`` samples; the folder's name carries a fingerprint of backbone,
-weights, preprocessing and frames, so that features of another CNN are never mixed in. A run that
-was cut short goes on at the first missing shard.
+Each CNN has a folder of its own, named by a fingerprint of backbone, weights, input and frames, so
+that features of another one are never mixed in; ``features.json`` there tells what it is of. Its
+safetensors shards hold a tensor for each sample, named by a key of its files. So a cache serves any
+dataset and split, only what is new is computed, and a run that was cut short goes on after its last
+shard.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from rich.progress import Progress
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from vidcaption.datasets.samples import Sample, load_frames
-from vidcaption.errors import OutputError
+from vidcaption.datasets.samples import Clip, Sample, load_frames
+from vidcaption.errors import InputError, OutputError
 from vidcaption.model.encoder import Encoder
+from vidcaption.output.write import write_atomic
 
-SHARD = 500
+ABOUT = "features.json"
+SCHEMA = 1  # changes with what is computed from the same CNN and files
+SHARD = 512  # frames, of which a run that is killed loses no more
+READERS = 2
 _BATCH = 16
 
 
-def fingerprint(encoder: Encoder, samples: Sequence[Sample], frames: int) -> str:
-    """Changes with the CNN, its weights, its input, and the samples."""
-    config = encoder.config
-    looks = (config.backbone, config.image_size, config.mean, config.std, config.grid, frames)
-    digest = hashlib.sha256(repr(looks).encode())
-    for name, tensor in encoder.state_dict().items():
-        digest.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
-    for sample in samples:
-        source = (sample.stills, sample.video, sample.start_s, sample.end_s)
-        digest.update(f"{sample.id}\0{source}\n".encode())
-    return digest.hexdigest()[:16]
-
-
 class FeatureCache:
-    """Features of each sample: (F, R, C) fp16, F being 1 for an image and at most ``frames``."""
+    """Features of each sample: (F, R, C) fp16, F being 1 for an image and at most ``frames``.
+
+    ``folder``: where the caches of all CNNs are; ``self.folder`` is that of this one. Raises
+    InputError for a sample whose file is gone.
+    """
 
     def __init__(
         self, folder: Path, encoder: Encoder, samples: Sequence[Sample], frames: int
     ) -> None:
-        self.folder = folder / fingerprint(encoder, samples, frames)
-        self._samples = samples
-        self._frames = frames
-        self._open: dict[int, safe_open] = {}
+        self.about = _describe(encoder, frames)
+        self.folder = folder / sha256(json.dumps(self.about).encode()).hexdigest()[:16]
+        self._keys = [_key(sample) for sample in samples]
+        self._samples = dict(zip(self._keys, samples, strict=True))
+        self._shards: dict[str, Path] = {}
+        self._open: dict[Path, safe_open] = {}
 
-    def fill(self, encoder: Encoder, progress: Progress) -> None:
-        """Compute what is missing. Raises InputError for an unreadable sample, OutputError."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        parts = [self._samples[i : i + SHARD] for i in range(0, len(self._samples), SHARD)]
-        task = progress.add_task("features", total=len(self._samples))
-        for number, part in enumerate(parts):
-            path = self._path(number)
-            if not path.exists():
-                self._write(path, dict(self._encode(encoder, part)))
-            progress.advance(task, len(part))
+    def fill(self, encoder: Encoder, progress: Progress, workers: int = READERS) -> int:
+        """Compute what is missing, and say so; how many samples that were.
 
-    @staticmethod
-    def _write(path: Path, features: dict[str, Tensor]) -> None:
-        partial = path.with_suffix(".part")
+        ``workers``: threads that read frames ahead of the CNN; they do not change the result.
+        Raises InputError for an unreadable sample and OutputError; finished shards stay.
+        """
+        if not self._find_missing():
+            return 0
+        write_atomic(self.folder / ABOUT, json.dumps(self.about, indent=2) + "\n")
+        with self._lock(progress):
+            if missing := self._find_missing():  # another process may just have computed them
+                _print(progress, self._announce(len(missing)))
+                task = progress.add_task("features", total=len(missing))
+                self._compute(encoder, missing, workers, partial(progress.advance, task))
+                progress.remove_task(task)
+        return len(missing)
+
+    def _find_missing(self) -> dict[str, Sample]:
+        """Samples in no shard. A shard that is broken is passed over, and thus computed again."""
+        for path in self.folder.glob("*.safetensors"):
+            with suppress(SafetensorError, OSError), safe_open(path, "pt") as file:
+                self._shards |= dict.fromkeys(file.keys(), path)
+        return {key: each for key, each in self._samples.items() if key not in self._shards}
+
+    @contextmanager
+    def _lock(self, progress: Progress) -> Iterator[None]:
+        """One process at a time fills a cache; the others wait, and find it filled."""
+        lock = FileLock(self.folder / ".lock")
         try:
-            save_file(features, partial)
-            partial.replace(path)
-        except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
-            raise OutputError(f"cannot write {path}: {error}") from error
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                _print(progress, f"another process fills {self.folder}: waiting for it")
+                lock.acquire()
+        except OSError as error:
+            raise OutputError(f"{self.folder} cannot be locked: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
-    @torch.inference_mode()
-    def _encode(self, encoder: Encoder, part: Sequence[Sample]) -> Iterator[tuple[str, Tensor]]:
-        size, device = encoder.config.image_size, encoder.mean.device
-        with ThreadPoolExecutor(2) as pool:
-            loaded = list(pool.map(lambda s: load_frames(s, self._frames, size), part))
-        frames = [torch.from_numpy(frame) for stills in loaded for frame in stills]
-        rows: list[Tensor] = []
-        for i in range(0, len(frames), _BATCH):
-            batch = torch.stack(frames[i : i + _BATCH]).permute(0, 3, 1, 2).to(device)
-            rows += encoder(batch).half().cpu()
-        at = 0
-        for number, stills in enumerate(loaded):
-            yield str(number), torch.stack(rows[at : at + len(stills)])
-            at += len(stills)
+    def _announce(self, missing: int) -> str:
+        what = f"features of {missing} samples are computed and kept in {self.folder}"
+        return what + ("" if self._shards else self._unlike())
+
+    def _unlike(self) -> str:
+        """Why the most similar cache of another CNN does not do; nothing where there is none."""
+        reasons = []
+        for path in sorted(self.folder.parent.glob(f"*/{ABOUT}")):
+            with suppress(OSError, ValueError, AttributeError):  # broken ones say nothing
+                other = json.loads(path.read_text(encoding="utf-8"))
+                unlike = [name for name, own in self.about.items() if other.get(name) != own]
+                named = [f"{name} {other.get(name)}, not {self.about[name]}" for name in unlike]
+                if unlike and unlike[-1] == "weights_sha256":
+                    named[-1] = "other weights"
+                if unlike:
+                    reasons.append((len(unlike), f"; {path.parent} has {' and '.join(named)}"))
+        return min(reasons)[1] if reasons else ""
+
+    def _compute(
+        self,
+        encoder: Encoder,
+        missing: Mapping[str, Sample],
+        workers: int,
+        advance: Callable[[], None],
+    ) -> None:
+        frames, size = self.about["frames"], encoder.config.image_size
+        with closing(_read_ahead(missing.values(), frames, size, workers)) as clips:
+            for keys in _cut(missing, frames):
+                features = _encode(encoder, islice(clips, len(keys)), advance)
+                name = sha256("".join(keys).encode()).hexdigest()[:16]
+                path = self.folder / f"{name}.safetensors"
+                _write(path, dict(zip(keys, features, strict=True)))
+                self._shards |= dict.fromkeys(keys, path)
 
     def __getitem__(self, index: int) -> Tensor:
-        number = index // SHARD
-        if number not in self._open:
-            self._open[number] = safe_open(self._path(number), "pt")
-        tensor: Tensor = self._open[number].get_tensor(str(index % SHARD))
+        key = self._keys[index]
+        if key not in self._shards:
+            self._find_missing()  # another process filled the cache
+        path = self._shards[key]
+        if path not in self._open:
+            self._open[path] = safe_open(path, "pt")
+        tensor: Tensor = self._open[path].get_tensor(key)
         return tensor
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_open": {}}  # a worker process opens files of its own
 
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{number:05d}.safetensors"
+
+def _describe(encoder: Encoder, frames: int) -> dict[str, Any]:
+    """All that decides the features of a file. Lists, as JSON has no tuples."""
+    config = encoder.config
+    digest = sha256()
+    for name, tensor in encoder.state_dict().items():
+        # in fp16, as a model folder has them: a model and what it was trained from share features
+        digest.update(name.encode() + tensor.detach().cpu().half().numpy().tobytes())
+    return {
+        "schema": SCHEMA,
+        "backbone": config.backbone,
+        "image_size": config.image_size,
+        "mean": list(config.mean),
+        "std": list(config.std),
+        "grid": config.grid,
+        "frames": frames,
+        "weights_sha256": digest.hexdigest(),
+    }
+
+
+def _key(sample: Sample) -> str:
+    """Names the part of the files that a sample is; another one once they were changed or moved."""
+    digest = sha256(repr((float(sample.start_s), sample.end_s)).encode())
+    for path in (sample.video,) if sample.video else sample.stills:
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+        digest.update(os.fsencode(os.path.realpath(path)))
+        digest.update(f"\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _most(sample: Sample, frames: int) -> int:
+    return frames if sample.video else min(frames, len(sample.stills))
+
+
+def _cut(samples: Mapping[str, Sample], frames: int) -> Iterator[list[str]]:
+    """The keys of each shard in turn: as few as have ``SHARD`` frames."""
+    keys: list[str] = []
+    held = 0
+    for key, sample in samples.items():
+        keys.append(key)
+        held += _most(sample, frames)
+        if held >= SHARD:
+            yield keys
+            keys, held = [], 0
+    if keys:
+        yield keys
+
+
+def _read_ahead(
+    samples: Iterable[Sample], frames: int, size: int, workers: int
+) -> Generator[list[Clip], None, None]:
+    """The frames of each sample in order, read by threads while the CNN runs.
+
+    No more than two batches wait, or a sample per thread: memory does not grow with the dataset.
+    """
+    room = max(2 * _BATCH, workers * frames)
+    waiting: deque[tuple[int, Future[list[Clip]]]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        held = 0
+        for sample in samples:
+            count = _most(sample, frames)
+            while waiting and held + count > room:
+                first, future = waiting.popleft()
+                held -= first
+                yield future.result()
+            waiting.append((count, pool.submit(load_frames, sample, frames, size)))
+            held += count
+        while waiting:
+            yield waiting.popleft()[1].result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@torch.inference_mode()
+def _encode(
+    encoder: Encoder, clips: Iterable[list[Clip]], advance: Callable[[], None]
+) -> list[Tensor]:
+    """(F, R, C) fp16 on the CPU for each clip, from batches across clips."""
+    counts: list[int] = []
+    waiting: list[Tensor] = []
+    rows: list[Tensor] = []
+
+    def run() -> None:
+        batch = torch.stack(waiting[:_BATCH]).permute(0, 3, 1, 2).to(encoder.mean.device)
+        rows.extend(encoder(batch).half().cpu())
+        del waiting[:_BATCH]
+
+    for clip in clips:
+        counts.append(len(clip))
+        waiting += map(torch.from_numpy, clip)
+        while len(waiting) >= _BATCH:
+            run()
+        advance()
+    if waiting:
+        run()
+    each = iter(rows)
+    return [torch.stack(list(islice(each, count))) for count in counts]
+
+
+def _write(path: Path, features: dict[str, Tensor]) -> None:
+    unfinished = path.with_suffix(".part")
+    try:
+        unfinished.write_bytes(to_safetensors(features))
+        unfinished.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror}); choose another place"
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _print(progress: Progress, message: str) -> None:
+    progress.console.print(f"vidcaption: {message}", soft_wrap=True, markup=False, highlight=False)

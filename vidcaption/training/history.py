@@ -2,13 +2,18 @@
 
 import csv
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 
-from vidcaption.errors import OutputError, SetupError
+from vidcaption.errors import SetupError, UsageError
 from vidcaption.output.write import write_atomic
+from vidcaption.report.plots import to_png
+
+HISTORY, LOSS = "history.csv", "loss.png"
 
 
 @dataclass(frozen=True)
@@ -46,30 +51,63 @@ def write_history(folder: Path, epochs: Sequence[Epoch]) -> None:
     rows = csv.DictWriter(text, [f.name for f in fields(Epoch)], lineterminator="\n")
     rows.writeheader()
     rows.writerows(asdict(epoch) for epoch in epochs)
-    write_atomic(folder / "history.csv", text.getvalue())
+    write_atomic(folder / HISTORY, text.getvalue())
+    write_atomic(folder / LOSS, plot_history(epochs))
+
+
+def read_history(folder: Path) -> list[Epoch]:
+    """The epochs of ``history.csv``, at least one. Raises UsageError."""
+    path = folder / HISTORY
     try:
-        plot_history(folder / "loss.png", epochs)
-    except OSError as error:
-        raise OutputError(f"cannot write {folder / 'loss.png'}: {error.strerror}") from error
+        with path.open(encoding="utf-8", newline="") as file:
+            epochs = [_epoch(row) for row in csv.DictReader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{path} cannot be read as the history of a training; give the folder that 'vidcaption "
+            "train' wrote"
+        ) from error
+    if not epochs:
+        raise UsageError(f"{path} has no epoch; train at least one")
+    return epochs
 
 
-def plot_history(path: Path, epochs: Sequence[Epoch]) -> None:
-    """Losses on the left axis, dev CIDEr on the right; a line where the CNN starts to train."""
+def _epoch(row: Mapping[str, str]) -> Epoch:
+    return Epoch(
+        epoch=int(row["epoch"]),
+        stage=row["stage"],
+        loss=float(row["loss"]),
+        dev_loss=float(row["dev_loss"]),
+        dev_cider=float(row["dev_cider"]) if row["dev_cider"] else None,
+        lr=float(row["lr"]),
+        seconds=float(row["seconds"]),
+    )
+
+
+def plot_history(epochs: Sequence[Epoch]) -> bytes:
+    """PNG: losses and dev CIDEr, below them the learning rate; each stage begins at a line."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    left = figure.subplots()
+    figure = Figure(figsize=(7, 5.2), layout="constrained")
+    left, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     x = [e.epoch for e in epochs]
-    left.plot(x, [e.loss for e in epochs], "o-", label="train loss")
+    # what rewarded captions lose is no number of nats
+    losses = [math.nan if e.stage == "scst" else e.loss for e in epochs]
+    left.plot(x, losses, "o-", label="train loss")
     left.plot(x, [e.dev_loss for e in epochs], "o-", label="dev loss")
-    left.set(xlabel="epoch", ylabel="nats per word")
+    left.set_ylabel("nats per word")
     scored = [(e.epoch, e.dev_cider) for e in epochs if e.dev_cider is not None]
     if scored:
         right = left.twinx()
         right.plot(*zip(*scored, strict=True), "s--", color="tab:green", label="dev CIDEr")
         right.set_ylabel("CIDEr x 100")
-    starts = [e.epoch for e in epochs if e.stage == "finetune"]
-    if starts and starts[0] > 1:
-        left.axvline(starts[0] - 0.5, color="grey", linewidth=0.8)
+    below.plot(x, [e.lr for e in epochs], "o-", color="tab:purple")
+    below.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
+    below.xaxis.get_major_locator().set_params(integer=True)
+    for stage, group in groupby(epochs, key=lambda e: e.stage):
+        begin = next(group).epoch - 0.5
+        for axes in (left, below):
+            axes.axvline(begin, color="grey", linewidth=0.8)
+        where = ("data", "axes fraction")
+        left.annotate(f" {stage}", (begin, 1), xycoords=where, va="top", color="grey")
     figure.legend(loc="outside upper center", ncols=3)
-    figure.savefig(path, dpi=110)
+    return to_png(figure)

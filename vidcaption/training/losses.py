@@ -1,6 +1,7 @@
 """What training makes small."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,16 +13,44 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
 
 
-def cross_entropy(
-    network: CaptionNetwork, features: Tensor, words: Tensor, smoothing: float
-) -> Tensor:
-    """Mean over words of the cross entropy of the next word, given the true ones before it.
+class Term(NamedTuple):
+    """A part of the loss: the sum over ``words`` words, and what their mean counts for."""
 
-    ``features``: (B, T, R, C); ``words``: (B, K, L) from ``<bos>`` on, padded.
+    total: Tensor
+    words: int
+    weight: float = 1.0
+
+
+def cross_entropy(
+    network: CaptionNetwork,
+    features: Tensor,
+    words: Tensor,
+    *,
+    smoothing: float = 0.0,
+    own_words: float = 0.0,
+    weight: float = 1.0,
+) -> Term:
+    """The cross entropy of the next word, given the true ones before it.
+
+    ``features``: (B, T, R, C); ``words``: (B, K, L) from ``<bos>`` on, padded. ``own_words``: share
+    of the words before it that the network draws instead, knowing the true ones (scheduled
+    sampling, Bengio et al. 2015, in the two passes of Duckworth et al. 2019).
     """
     memory = network.remember(features)
-    logits, targets = _logits(network.decoder, memory, words)
-    return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+    known = _mix(network.decoder, memory, words, own_words) if own_words else words
+    logits, targets = _logits(network.decoder, memory, known, words)
+    total = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
+    return Term(total, len(targets), weight)
+
+
+@torch.no_grad()
+def _mix(decoder: Decoder, memory: Memory, words: Tensor, share: float) -> Tensor:
+    """``words`` with a ``share`` of them drawn by the network from those before."""
+    out, _, _ = decoder(words[..., :-1], memory, decoder.start(memory, words.shape[1]))
+    own = torch.distributions.Categorical(logits=decoder.logits(out).float()).sample()
+    true = words[..., 1:]
+    swapped = (torch.rand(true.shape, device=true.device) < share) & (true != PAD) & (true != EOS)
+    return torch.cat([words[..., :1], torch.where(swapped, own, true)], -1)
 
 
 def self_critical(
@@ -30,14 +59,17 @@ def self_critical(
     reward: Callable[[int, Sequence[int]], float],
     captions: int,
     most_words: int,
-) -> Tensor:
+    temperature: float,
+) -> Term:
     """REINFORCE on sampled captions (Rennie et al. 2017, eq. 7).
 
     The baseline of each sample is the mean reward of the others (Luo 2020), so there must be at
     least two. ``features``: (B, T, R, C); ``reward``: of a row's caption, ids up to ``<eos>``.
+    ``temperature``: of the policy, by which logits are divided. Label smoothing leaves each word a
+    chance of some percent to be any other; below 1 the samples are sentences again.
     """
     memory = network.remember(features)
-    words = sample(network.decoder, memory, captions, most_words)  # (B, K, L)
+    words = sample(network.decoder, memory, captions, most_words, temperature)  # (B, K, L)
     rewards = torch.tensor(
         [
             [reward(row, [i for i in said if i not in (BOS, PAD)]) for said in several]
@@ -45,14 +77,16 @@ def self_critical(
         ]
     )
     advantage = (rewards - rewards.mean(1, keepdim=True)) * captions / (captions - 1)
-    logits, targets = _logits(network.decoder, memory, words)
+    logits, targets = _logits(network.decoder, memory, words, words)
     spread = advantage.to(words.device).unsqueeze(-1).expand(-1, -1, words.shape[-1] - 1)
-    losses = F.cross_entropy(logits, targets, reduction="none")
-    return (losses * spread[words[..., 1:] != PAD]).mean()
+    losses = F.cross_entropy(logits / temperature, targets, reduction="none")
+    return Term((losses * spread[words[..., 1:] != PAD]).sum(), len(targets))
 
 
 @torch.no_grad()
-def sample(decoder: Decoder, memory: Memory, captions: int, most_words: int) -> Tensor:
+def sample(
+    decoder: Decoder, memory: Memory, captions: int, most_words: int, temperature: float
+) -> Tensor:
     """Captions drawn word by word from the model: (B, captions, L) ids, from ``<bos>`` on, padded.
 
     ``<unk>`` is never drawn; a caption of ``most_words`` has no ``<eos>``.
@@ -65,7 +99,7 @@ def sample(decoder: Decoder, memory: Memory, captions: int, most_words: int) -> 
         out, _, state = decoder(last.unsqueeze(-1), memory, state)
         logits = decoder.logits(out.squeeze(-2)).float()
         logits[..., [PAD, BOS, UNK]] = -torch.inf
-        drawn = torch.multinomial(logits.softmax(-1).flatten(0, 1), 1).view_as(last)
+        drawn = torch.multinomial((logits / temperature).softmax(-1).flatten(0, 1), 1).view_as(last)
         last = torch.where(ended, PAD, drawn)
         words.append(last)
         ended |= last == EOS
@@ -74,9 +108,14 @@ def sample(decoder: Decoder, memory: Memory, captions: int, most_words: int) -> 
     return torch.stack(words, -1)
 
 
-def _logits(decoder: Decoder, memory: Memory, words: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, V) logits and (N,) ids of all N words after ``<bos>`` that are not padding."""
-    out, _, _ = decoder(words[..., :-1], memory, decoder.start(memory, words.shape[1]))
+def _logits(
+    decoder: Decoder, memory: Memory, known: Tensor, words: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(N, V) logits and (N,) ids of all N ``words`` after ``<bos>`` that are not padding.
+
+    ``known``: what the decoder reads, (B, K, L) as ``words``.
+    """
+    out, _, _ = decoder(known[..., :-1], memory, decoder.start(memory, words.shape[1]))
     targets = words[..., 1:]
     real = targets != PAD  # the output layer is the costliest: spare it the padding
     return decoder.logits(out[real]).float(), targets[real]

@@ -1,4 +1,4 @@
-"""The training loop: a stage on cached features, then one end to end; resumable at each epoch."""
+"""The training loop: stages on cached features, and one end to end; resumable at each epoch."""
 
 import math
 import time
@@ -6,54 +6,54 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import sha256
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.progress import Progress
 from torch import Tensor, nn
-from torch.optim import Adagrad, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from vidcaption.datasets.samples import Sample
 from vidcaption.errors import InputError, OutputError, UsageError
-from vidcaption.evaluation.captioning import caption_features, in_batches, load_clip
-from vidcaption.evaluation.metrics import check_scoring, cider
+from vidcaption.evaluation.captioning import load_clip
+from vidcaption.evaluation.metrics import check_scoring
 from vidcaption.model import folder as model_folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import SearchOptions, TrainOptions
+from vidcaption.options import TrainOptions
 from vidcaption.training.card import write_card
 from vidcaption.training.checkpoint import read_checkpoint, write_checkpoint
 from vidcaption.training.clips import (
     MOST_WORDS,
     Batch,
     BatchSampler,
+    BlankClips,
     ClipDataset,
+    ClipSource,
     FeatureClips,
     PixelClips,
     collate,
-    pad,
+    evenly,
     target,
 )
 from vidcaption.training.consensus import Consensus
-from vidcaption.training.features import FeatureCache
+from vidcaption.training.distributed import World
+from vidcaption.training.features import READERS, FeatureCache
 from vidcaption.training.history import Epoch, check_plotting, write_history
-from vidcaption.training.losses import cross_entropy, self_critical
+from vidcaption.training.judge import judge
+from vidcaption.training.learner import Learner
+from vidcaption.training.losses import Term, cross_entropy, self_critical
 
 CHECKPOINT = "checkpoint.pt"
-CACHED_FRAMES = 8
 DEV_FRAMES = 4
-DEV_CAPTIONS = 5
 SCST_CAPTIONS = 5
-_OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "adam": Adam, "adagrad": Adagrad}
 
-
-Loss = Callable[[Tensor, Batch], Tensor]  # of features (B, T, R, C) and their batch
+Checkpoint = dict[str, Any] | None
+# of features (B, T, R, C), their batch, and the share of the stage that is done
+Loss = Callable[[Tensor, Batch, float], list[Term]]
 
 
 @dataclass
@@ -67,13 +67,36 @@ class Position:
     history: list[Epoch] = field(default_factory=list)
 
 
-def learning_rate(step: int, steps: int, warmup: float) -> float:
-    """Share of the highest rate: rises linearly over the first ``warmup`` of steps, then falls as
-    half a cosine to 0 (Loshchilov and Hutter 2017, eq. 5)."""
-    rise = warmup * steps
-    if step < rise:
-        return (step + 1) / (rise + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs with one cycle of the learning rate.
+
+    ``rates``: parameters to train and their highest learning rate; ``dev``: the clip of a dev
+    sample's index.
+    """
+
+    name: str
+    epochs: int
+    batch: int
+    frames: int
+    samples: Sequence[Sample]
+    source: ClipSource
+    dev: Callable[[int], Tensor]
+    rates: list[tuple[list[nn.Parameter], float]]
+    loss: Loss
+
+
+class Objective(nn.Module):
+    """Network and loss as one module, from a batch to the terms of its loss."""
+
+    def __init__(self, network: CaptionNetwork, loss: Loss) -> None:
+        super().__init__()
+        self.network = network
+        self._loss = loss
+
+    def forward(self, clips: Tensor, batch: Batch, done: float) -> list[Term]:
+        features = self.network.encode(clips) if clips.dtype == torch.uint8 else clips
+        return self._loss(features, batch, done)
 
 
 class Trainer:
@@ -87,12 +110,17 @@ class Trainer:
         machine: Machine,
         samples: Sequence[Sample],
         progress: Progress,
+        world: World,
         *,
+        texts: Sequence[str] = (),
         imagenet: Path | None = None,
         init: model_folder.Model | None = None,
+        features: Path | None = None,
     ) -> None:
-        """``imagenet``: weights of the whole torchvision classifier to start the CNN from.
-        ``init``: a model to start from, whose network and vocabulary are kept.
+        """``world``: the processes that train together. ``texts``: sentences without pictures, for
+        the decoder to learn from beforehand. ``imagenet``: weights of the whole torchvision
+        classifier to start the CNN from. ``init``: a model to start from, whose network
+        and vocabulary are kept. ``features``: where features are kept, in ``folder`` unless given.
 
         Raises UsageError where a split is empty, ModelError where ``imagenet`` does not fit.
         """
@@ -102,6 +130,8 @@ class Trainer:
         self.folder, self.options, self.machine = folder, options, machine
         self.config = init.network.config if init else config
         self.progress = progress
+        self.world = world
+        self._features = features or folder / "features"
         self.train, self.dev = (
             [s for s in samples if s.split == split and s.captions] for split in ("train", "dev")
         )
@@ -110,6 +140,10 @@ class Trainer:
                 raise UsageError(
                     f"no captioned sample has split {split!r}; training needs train and dev"
                 )
+        self.texts = [
+            Sample(f"text {i}", tuple(texts[i : i + options.captions]), "train")
+            for i in range(0, len(texts), options.captions)
+        ]
         captions = (caption for sample in self.train for caption in sample.captions)
         self.vocabulary = init.vocabulary if init else Vocabulary.build(captions, options.min_count)
         torch.manual_seed(options.seed)
@@ -119,11 +153,9 @@ class Trainer:
         elif imagenet:
             self.network.encoder.load_imagenet(imagenet)
         self.network.to(machine.device)
+        if not self.world.first:  # the first process's numbers are those of a process by itself
+            torch.manual_seed(options.seed + self.world.rank)
         self.position = Position()
-        # gradients of fp16 products vanish unless scaled; for other formats this does nothing
-        self._scaler = torch.amp.GradScaler(
-            machine.device.type, enabled=machine.dtype == torch.float16
-        )
 
     def run(self, resume: bool = False) -> Position:
         """Train to the end. Without ``resume`` the folder must not hold a training yet.
@@ -140,122 +172,138 @@ class Trainer:
         except OSError as error:
             raise OutputError(f"cannot write to {self.folder}: {error.strerror}") from error
         checkpoint = self._load_checkpoint() if resume else None
-        for number, stage in enumerate((self._frozen, self._finetune, self._scst)):
-            if number >= self.position.stage:
-                if number > self.position.stage:
-                    self.position.stage, self.position.epoch, self.position.stale = number, 0, 0
-                    checkpoint = None
-                stage(checkpoint)
-        return self.position
+        position, options = self.position, self.options
+        stages = (
+            (options.text_epochs if self.texts else 0, self._text),
+            (options.epochs, self._frozen),
+            (options.finetune_epochs, self._finetune),
+            (options.scst_epochs, self._scst),
+        )
+        for number, (epochs, stage) in enumerate(stages):
+            if number < position.stage or not epochs:
+                continue
+            if number > position.stage:
+                position.stage, position.epoch, position.stale = number, 0, 0
+                checkpoint = None
+            if checkpoint is None and position.history:  # go on from the best epoch so far
+                best = model_folder.load(self.folder, self.machine.device)
+                self.network.load_state_dict(best.network.state_dict())
+            self._learn(stage(), checkpoint)
+        return position
 
-    def _frozen(self, checkpoint: dict[str, Any] | None) -> None:
+    def _text(self) -> Stage:
+        """Train the decoder on sentences, which belong to no picture."""
+        options, blank = self.options, BlankClips(self.network.encoder.channels)
+        return Stage(
+            "text",
+            options.text_epochs,
+            options.batch,
+            1,
+            self.texts,
+            blank,
+            lambda _: torch.zeros(1, 1, blank.channels),
+            [(self._all_but_cnn(), options.lr)],
+            self._imitate,
+        )
+
+    def _frozen(self) -> Stage:
         """Train all but the CNN, by cross entropy."""
-        options = self.options
-        if options.epochs:
-            self._on_features("frozen", options.epochs, options.lr, self._imitate, checkpoint)
+        return self._on_features("frozen", self.options.epochs, self.options.lr, self._imitate)
 
-    def _scst(self, checkpoint: dict[str, Any] | None) -> None:
+    def _finetune(self) -> Stage:
+        """Train everything, on pixels."""
+        options = self.options
+        rest = self._all_but_cnn()
+        cnn = self.network.encoder.train_from(options.finetune_from)
+        return Stage(
+            "finetune",
+            options.finetune_epochs,
+            options.finetune_batch,
+            options.finetune_frames,
+            self.train,
+            PixelClips(self.train, self.config.image_size),
+            self._dev_clip,
+            [(rest, options.finetune_lr), (cnn, options.backbone_lr)],
+            self._imitate,
+        )
+
+    def _scst(self) -> Stage:
         """Train all but the CNN, by what sampled captions are worth."""
         options = self.options
-        if not options.scst_epochs:
-            return
         references = [[target(self.vocabulary, c) for c in s.captions] for s in self.train]
         consensus = Consensus(references)
 
-        def loss(features: Tensor, batch: Batch) -> Tensor:
+        def loss(features: Tensor, batch: Batch, done: float) -> list[Term]:
             self.network.eval()  # captions are drawn from the network that is then judged
 
             def reward(row: int, words: Sequence[int]) -> float:
                 return consensus.score(batch.samples[row], words)
 
-            return self_critical(self.network, features, reward, SCST_CAPTIONS, MOST_WORDS)
+            rewarded = self_critical(
+                self.network, features, reward, SCST_CAPTIONS, MOST_WORDS, options.scst_temperature
+            )
+            imitated = cross_entropy(
+                self.network,
+                features,
+                batch.words.to(features.device, non_blocking=True),
+                smoothing=options.label_smoothing,
+                weight=options.scst_imitate,
+            )
+            return [rewarded, imitated]
 
-        if checkpoint is None and self.position.history:
-            self._take_best()
-        self._on_features("scst", options.scst_epochs, options.scst_lr, loss, checkpoint)
+        return self._on_features("scst", options.scst_epochs, options.scst_lr, loss)
 
-    def _finetune(self, checkpoint: dict[str, Any] | None) -> None:
-        """Train everything, on pixels, from the best epoch so far."""
-        options = self.options
-        if not options.finetune_epochs:
-            return
-        if checkpoint is None and self.position.history:
-            self._take_best()
-        self.network.requires_grad_(True)
-        cnn = list(self.network.encoder.parameters())
-        rest = [p for name, p in self.network.named_parameters() if not name.startswith("encoder.")]
-        groups = [
-            {"params": rest, "lr": options.finetune_lr},
-            {"params": cnn, "lr": options.backbone_lr},
-        ]
-        source = PixelClips(self.train, self.config.image_size)
-        dataset = ClipDataset(
-            self.train, source, self.vocabulary, options.captions, options.seed + 1
-        )
-        sampler = BatchSampler(
-            len(self.train), options.finetune_batch, options.finetune_frames, options.seed + 1
-        )
-        epochs = options.finetune_epochs
-        self._stage(
-            "finetune", epochs, groups, dataset, sampler, self._imitate, self._dev_clip, checkpoint
-        )
-
-    def _on_features(
-        self, name: str, epochs: int, lr: float, loss: Loss, checkpoint: dict[str, Any] | None
-    ) -> None:
+    def _on_features(self, name: str, epochs: int, lr: float, loss: Loss) -> Stage:
         """A stage on the features of still frames, which the CNN computes once."""
-        options, encoder = self.options, self.network.encoder.eval().requires_grad_(False)
-        cached = [
-            FeatureCache(self.folder / "features", encoder, samples, frames)
-            for samples, frames in ((self.train, CACHED_FRAMES), (self.dev, DEV_FRAMES))
-        ]
-        for cache in cached:
-            cache.fill(encoder, self.progress)
-        groups = [{"params": [p for p in self.network.parameters() if p.requires_grad], "lr": lr}]
-        dataset = ClipDataset(
-            self.train, FeatureClips(cached[0]), self.vocabulary, options.captions, options.seed
+        options, encoder = self.options, self.network.encoder.eval()
+        # a CNN that this training has changed is of no use to others
+        changed = name == "scst" and options.finetune_epochs
+        place = self.folder / "features" if changed else self._features
+        cache = FeatureCache(place, encoder, [*self.train, *self.dev], options.cached_frames)
+        if self.world.first:
+            cache.fill(encoder, self.progress, max(READERS, options.workers))
+        self.world.wait()
+        return Stage(
+            name,
+            epochs,
+            options.batch,
+            options.frames,
+            self.train,
+            FeatureClips(cache),
+            lambda index: evenly(cache[len(self.train) + index], DEV_FRAMES),
+            [(self._all_but_cnn(), lr)],
+            loss,
         )
-        sampler = BatchSampler(len(self.train), options.batch, options.frames, options.seed)
-        dev = cached[1].__getitem__
-        self._stage(name, epochs, groups, dataset, sampler, loss, dev, checkpoint)
 
-    def _take_best(self) -> None:
-        best = model_folder.load(self.folder, self.machine.device)
-        self.network.load_state_dict(best.network.state_dict())
+    def _all_but_cnn(self) -> list[nn.Parameter]:
+        self.network.encoder.requires_grad_(False)
+        return [p for p in self.network.parameters() if p.requires_grad]
 
-    def _imitate(self, features: Tensor, batch: Batch) -> Tensor:
+    def _imitate(self, features: Tensor, batch: Batch, done: float) -> list[Term]:
         self.network.train()
-        words = batch.words.to(self.machine.device, non_blocking=True)
-        return cross_entropy(self.network, features, words, self.options.label_smoothing)
-
-    def _stage(
-        self,
-        name: str,
-        epochs: int,
-        groups: list[dict[str, Any]],
-        dataset: ClipDataset,
-        sampler: BatchSampler,
-        loss: Loss,
-        dev: Callable[[int], Tensor],
-        checkpoint: dict[str, Any] | None,
-    ) -> None:
-        """Epochs with one learning-rate cycle, until the last or until the dev score is stale."""
-        options, position = self.options, self.position
-        extra: dict[str, Any] = (
-            {"weight_decay": options.weight_decay} if options.optimizer == "adamw" else {}
+        term = cross_entropy(
+            self.network,
+            features,
+            batch.words.to(features.device, non_blocking=True),
+            smoothing=self.options.label_smoothing,
+            own_words=self.options.own_words * done,
         )
-        optimizer = _OPTIMIZERS[options.optimizer](groups, **extra)
-        # the gradients of a stage that trained more would count in this one's clipping
-        self.network.zero_grad(set_to_none=True)
-        steps = epochs * len(sampler)
-        schedule = LambdaLR(optimizer, partial(learning_rate, steps=steps, warmup=options.warmup))
+        return [term]
+
+    def _learn(self, stage: Stage, checkpoint: Checkpoint) -> None:
+        """Train until the stage's last epoch, or until the dev score is stale."""
+        options, position, world = self.options, self.position, self.world
+        # stages differ in what they draw for an epoch
+        seed = options.seed + (stage.name == "finetune")
+        dataset = ClipDataset(stage.samples, stage.source, self.vocabulary, options.captions, seed)
+        sampler = BatchSampler(
+            len(stage.samples), stage.batch, stage.frames, seed, world.rank, world.size
+        )
+        steps = stage.epochs * len(sampler)
+        learner = Learner(self.network, stage.rates, steps, options, self.machine, world)
         if checkpoint:
-            optimizer.load_state_dict(checkpoint["optimizer"])
-            schedule.load_state_dict(checkpoint["schedule"])
-            self._scaler.load_state_dict(checkpoint["scaler"])
-            torch.set_rng_state(checkpoint["random"])
-            if self.machine.device.type == "cuda":  # whose dropout has a generator of its own
-                torch.cuda.set_rng_state(checkpoint["cuda_random"], self.machine.device)
+            learner.restore(checkpoint["learner"])
+        objective = world.join(Objective(self.network, stage.loss))
         loader = DataLoader(
             dataset,
             batch_sampler=sampler,
@@ -264,48 +312,31 @@ class Trainer:
             persistent_workers=options.workers > 0,
             generator=torch.Generator().manual_seed(options.seed),
         )
-        while position.epoch < epochs and position.stale < options.patience:
+        while position.epoch < stage.epochs and position.stale < options.patience:
             sampler.epoch = position.epoch
             began = time.monotonic()
             task = self.progress.add_task(
-                f"{name} {position.epoch + 1}/{epochs}", total=len(sampler)
+                f"{stage.name} {position.epoch + 1}/{stage.epochs}", total=len(sampler)
             )
-            mean_loss = self._epoch(
-                loader, loss, optimizer, schedule, partial(self.progress.advance, task)
-            )
-            dev_loss, dev_cider = self._score(dev)
+            loss = self._epoch(loader, objective, learner, partial(self.progress.advance, task))
+            dev_loss, dev_cider = world.take(self._judge(learner.averaged, stage.dev))
             self.progress.remove_task(task)
             epoch = Epoch(
                 epoch=len(position.history) + 1,
-                stage=name,
-                loss=round(mean_loss, 4),
+                stage=stage.name,
+                loss=round(loss, 4),
                 dev_loss=round(dev_loss, 4),
                 dev_cider=None if dev_cider is None else round(dev_cider, 2),
-                lr=float(schedule.get_last_lr()[0]),
+                lr=learner.lr,
                 seconds=round(time.monotonic() - began, 1),
             )
-            self._keep(epoch)
-            self._save_checkpoint(optimizer, schedule)
-            self.progress.console.print(str(epoch), highlight=False)
-
-    def _keep(self, epoch: Epoch) -> None:
-        """Put an epoch into the history, and its model into the folder if it is the best so far."""
-        position = self.position
-        position.epoch += 1
-        position.stale += 1
-        position.history.append(epoch)
-        score = -epoch.dev_loss if epoch.dev_cider is None else epoch.dev_cider
-        if score > position.best:
-            position.best, position.stale = score, 0
-            model_folder.save(self.folder, self.network, self.vocabulary, self._card())
-        write_history(self.folder, position.history)
+            self._keep(epoch, learner)
 
     def _epoch(
         self,
         loader: "DataLoader[Any]",
-        loss_of: Loss,
-        optimizer: Optimizer,
-        schedule: LambdaLR,
+        objective: nn.Module,
+        learner: Learner,
         advance: Callable[[], None],
     ) -> float:
         """One pass over the training samples; the mean loss of its steps."""
@@ -316,42 +347,39 @@ class Trainer:
                 raise batch
             clips = batch.clips.to(self.machine.device, non_blocking=True)
             with self.machine.autocast():
-                features = self.network.encode(clips) if clips.dtype == torch.uint8 else clips
-                loss = loss_of(features, batch)
-            optimizer.zero_grad(set_to_none=True)
-            self._scaler.scale(loss).backward()
-            self._scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip_norm)
-            self._scaler.step(optimizer)
-            self._scaler.update()
-            schedule.step()
-            total, steps = total + loss.item(), steps + 1
+                terms = objective(clips, batch, learner.done)
+            total, steps = total + learner.step(terms), steps + 1
             advance()
-        return total / steps
+        return self.world.sum(total) / steps
 
-    @torch.inference_mode()
-    def _score(self, dev: Callable[[int], Tensor]) -> tuple[float, float | None]:
-        """Loss and, if asked for, CIDEr x 100 on the dev split."""
-        self.network.eval()
-        encoded = [self._dev_words(sample) for sample in self.dev]
-        total, words, said = 0.0, 0, {}
-        for indices, clips in in_batches(dev, len(self.dev), 32, self.machine):
-            with self.machine.autocast():
-                features = (
-                    self.network.encode(clips) if clips.dtype == torch.uint8 else clips.float()
-                )
-                known = pad([encoded[i] for i in indices]).to(features.device)
-                loss = cross_entropy(self.network, features, known, smoothing=0)
-            count = sum(len(caption) for i in indices for caption in encoded[i])
-            total, words = total + loss.item() * count, words + count
-            if self.options.select == "cider":
-                with self.machine.autocast():
-                    captions = caption_features(
-                        self.network, self.vocabulary, features, SearchOptions()
-                    )
-                said.update({str(i): c.text for i, c in zip(indices, captions, strict=True)})
-        references = {str(i): sample.captions for i, sample in enumerate(self.dev)}
-        return total / words, cider(said, references) if said else None
+    def _judge(
+        self, network: CaptionNetwork, dev: Callable[[int], Tensor]
+    ) -> tuple[float, float | None]:
+        """What the first process finds; the others wait for it."""
+        if not self.world.first:
+            return 0.0, None
+        with_cider = self.options.select == "cider"
+        return judge(network, self.vocabulary, self.dev, dev, self.machine, with_cider=with_cider)
+
+    def _keep(self, epoch: Epoch, learner: Learner) -> None:
+        """Put an epoch into history and checkpoint, and its model into the folder if it is the
+        best so far."""
+        position = self.position
+        position.epoch += 1
+        position.stale += 1
+        position.history.append(epoch)
+        score = -epoch.dev_loss if epoch.dev_cider is None else epoch.dev_cider
+        better = score > position.best
+        if better:
+            position.best, position.stale = score, 0
+        state = learner.state()
+        if self.world.first:
+            if better:
+                model_folder.save(self.folder, learner.averaged, self.vocabulary, self._card())
+            write_history(self.folder, position.history)
+            self._save_checkpoint(state)
+            self.progress.console.print(str(epoch), highlight=False)
+        self.world.wait()
 
     def _card(self) -> str:
         counts = (
@@ -361,25 +389,16 @@ class Trainer:
         return write_card(counts, self.config, self.options, self.position.history)
 
     def _dev_clip(self, index: int) -> Tensor:
-        return load_clip(self.dev[index], DEV_FRAMES, self.config.image_size)
+        clip = load_clip(self.dev[index], self.options.cached_frames, self.config.image_size)
+        return evenly(clip, DEV_FRAMES)
 
-    def _dev_words(self, sample: Sample) -> list[list[int]]:
-        """The same number of captions for each sample, so that they make a batch."""
-        words = [target(self.vocabulary, text) for text in sample.captions[:DEV_CAPTIONS]]
-        return list(islice(cycle(words), DEV_CAPTIONS))
-
-    def _save_checkpoint(self, optimizer: Optimizer, schedule: LambdaLR) -> None:
-        state: dict[str, Any] = {
+    def _save_checkpoint(self, learner: dict[str, Any]) -> None:
+        state = {
             "fingerprint": self._fingerprint(),
             "position": asdict(self.position),
             "network": self.network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "scaler": self._scaler.state_dict(),
-            "random": torch.get_rng_state(),
+            "learner": learner,
         }
-        if self.machine.device.type == "cuda":
-            state["cuda_random"] = torch.cuda.get_rng_state(self.machine.device)
         write_checkpoint(self.folder / CHECKPOINT, state)
 
     def _load_checkpoint(self) -> dict[str, Any]:
@@ -391,8 +410,8 @@ class Trainer:
 
     def _fingerprint(self) -> str:
         """Of all that a resumed training must have in common with the interrupted one."""
-        data = [(s.id, s.split, s.captions) for s in (*self.train, *self.dev)]
+        data = [(s.id, s.split, s.captions) for s in (*self.train, *self.dev, *self.texts)]
         return (
-            repr((self.config, self.options, self.machine.precision))
+            repr((self.config, self.options, self.machine.precision, self.world.size))
             + sha256(repr((self.vocabulary.words, data)).encode()).hexdigest()
         )

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidcaption.datasets.samples import Sample
+from vidcaption.evaluation.captioning import caption_samples, load_clip
+from vidcaption.model.search import search
+from vidcaption.options import SearchOptions
+from vidcaption.report.cases import attend, choose, look
+
+
+@given(st.lists(st.floats(0, 1000), max_size=30), st.integers(1, 6))
+def test_best_and_worst_are_so_and_none_stands_twice(merits, each):
+    chosen = choose(np.array(merits), each)
+    shown = [i for several in chosen.values() for i in several]
+    assert len(shown) == len(set(shown)) == min(3 * each, len(merits))
+    ordered = sorted(merits, reverse=True)
+    assert [merits[i] for i in chosen["best"]] == ordered[:each]
+    assert [merits[i] for i in chosen["worst"]] == ordered[each:][::-1][:each]
+    assert choose(np.array(merits), each) == chosen
+
+
+def test_attention_is_that_of_the_search(model, samples, cpu):
+    sample = samples[3]  # of four frames
+    clip = load_clip(sample, 4, 64)
+    with torch.inference_mode():
+        memory = model.network.remember(model.network.encode(clip.unsqueeze(0)))
+    [caption] = search(model.network.decoder, memory, SearchOptions())
+    attention = attend(model, clip, caption.ids, cpu)
+    assert attention.shape == (len(caption.ids), 4, 2, 2)
+    assert attention.sum((1, 2, 3)) == pytest.approx(1, abs=1e-5)
+    # the search's last row is of the caption's end
+    wanted = caption.attention[:-1].reshape(attention.shape).numpy()
+    assert attention == pytest.approx(wanted, abs=1e-5)
+
+
+def test_attention_lands_on_the_frame_and_the_cell_that_differ(model, cpu):
+    """Without an LSTM over frames, equal frames get equal weights, wherever they stand."""
+    clip = torch.zeros(4, 3, 64, 64, dtype=torch.uint8)
+    clip[2] = torch.linspace(0, 255, 64).byte()
+    attention = attend(model, clip, [5, 6, 7], cpu)
+    for other in (1, 3):
+        assert attention[:, other] == pytest.approx(attention[:, 0], rel=1e-3)
+    assert (abs(attention[:, 2] / attention[:, 0] - 1).max((1, 2)) > 0.01).all()
+
+
+def test_a_case_shows_the_caption_that_was_said(model, samples, cpu):
+    said = caption_samples(model.network, model.vocabulary, samples[2:3], 2, SearchOptions(), cpu)
+    case = look(model, samples[2], said["2"], 12.5, 2, cpu)
+    assert case.words == said["2"].text.split()
+    assert [frame.shape for frame in case.frames] == [(60, 80, 3)] * 2
+    assert case.attention.shape == (len(case.words), 2, 2, 2)
+
+
+def test_a_caption_without_words(model, samples, cpu):
+    said = caption_samples(model.network, model.vocabulary, samples[:1], 1, SearchOptions(), cpu)
+    nothing = said["0"]._replace(text="")
+    case = look(model, Sample("0", (), None, samples[0].stills), nothing, None, 1, cpu)
+    assert case.words == [] and case.attention.shape == (0, 1, 2, 2)

@@ -1,0 +1,78 @@
+"""Samples to look at: which they are, and where the model looked for each word it said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidcaption.datasets.samples import Clip, Sample, load_frames
+from vidcaption.evaluation.captioning import Said, load_clip
+from vidcaption.evaluation.statistics import Array
+from vidcaption.model.device import Machine
+from vidcaption.model.folder import Model
+from vidcaption.model.vocabulary import BOS, tokenize
+
+SEED = 1
+
+Attention = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A sample and what was said of it.
+
+    ``cider``: x 100, of this caption alone, None if not known; ``frames``: T pictures in their own
+    shape, those that the model saw; ``words``: the caption's L words; ``attention``: (L, T, G, G),
+    how much each word rests on each cell of a grid over each frame; a word's sum to 1.
+    """
+
+    sample: Sample
+    said: Said
+    cider: float | None
+    frames: Sequence[Clip]
+    words: Sequence[str]
+    attention: Attention
+
+
+def choose(merits: Array, each: int) -> dict[str, list[int]]:
+    """Indices of the ``each`` samples of the highest merit, of the lowest, and of some of the rest.
+
+    None stands twice. The best stand first among the best, the worst first among the worst; the
+    rest are drawn by chance, always the same.
+    """
+    order = np.argsort(-merits, kind="stable")
+    best, rest = order[:each], order[each:][::-1]
+    drawn = np.random.default_rng(SEED).permutation(rest[each:])[:each]
+    return {"best": best.tolist(), "worst": rest[:each].tolist(), "random": drawn.tolist()}
+
+
+def look(
+    model: Model, sample: Sample, said: Said, cider: float | None, frames: int, machine: Machine
+) -> Case:
+    """A case with the pictures and the attention of a caption that is known already.
+
+    One pass of the decoder over the whole caption, so that captioning itself need not keep the
+    attention of every sample. ``frames``: at most this many. Raises InputError.
+    """
+    words = tokenize(said.text)
+    clip = load_clip(sample, frames, model.network.config.image_size)
+    attention = attend(model, clip, model.vocabulary.encode(said.text), machine)
+    return Case(sample, said, cider, load_frames(sample, frames), words, attention)
+
+
+@torch.inference_mode()
+def attend(model: Model, clip: Tensor, words: Sequence[int], machine: Machine) -> Attention:
+    """Where the model looks to say each of L words: (L, T, G, G).
+
+    ``clip``: (T, 3, S, S) uint8; ``words``: their ids.
+    """
+    network, grid = model.network, model.network.config.grid
+    with machine.autocast():
+        memory = network.remember(network.encode(clip.unsqueeze(0).to(machine.device)))
+        known = torch.tensor([[[BOS, *words]]], device=machine.device)
+        _, weights, _ = network.decoder(known, memory, network.decoder.start(memory))
+    before = weights[0, 0, : len(words)].float().cpu()  # what follows the last word is its end
+    return np.asarray(before.reshape(len(words), len(clip), grid, grid))

@@ -1,0 +1,131 @@
+"""What makes a network learn: optimizer, learning rate, and the mean of its past weights."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adagrad, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vidcaption.model.device import Machine
+from vidcaption.model.network import CaptionNetwork
+from vidcaption.options import TrainOptions
+from vidcaption.training.distributed import World
+from vidcaption.training.losses import Term
+
+_OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "adam": Adam, "adagrad": Adagrad}
+
+
+def learning_rate(step: int, steps: int, warmup: float) -> float:
+    """Share of the highest rate: rises linearly over the first ``warmup`` of steps, then falls as
+    half a cosine to 0 (Loshchilov and Hutter 2017, eq. 5)."""
+    rise = warmup * steps
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+
+def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
+    """Weights' exponential moving average, of few steps at first so that the start is forgotten
+    (the rule of TensorFlow's ExponentialMovingAverage)."""
+
+    def update(averaged: Any, current: Any, seen: Tensor | int) -> None:
+        now = min(decay, (1 + int(seen)) / (10 + int(seen)))
+        get_ema_multi_avg_fn(now)(averaged, current, seen)
+
+    return update
+
+
+class Learner:
+    """One stage's updates of a network, and its exponential moving average, which is what is
+    scored and kept (Polyak and Juditsky 1992)."""
+
+    def __init__(
+        self,
+        network: CaptionNetwork,
+        rates: Iterable[tuple[Iterable[nn.Parameter], float]],
+        steps: int,
+        options: TrainOptions,
+        machine: Machine,
+        world: World,
+    ) -> None:
+        """``rates``: parameters and their highest learning rate; ``steps``: of the whole stage."""
+        self._network, self._options, self._machine = network, options, machine
+        self._world, self._steps = world, steps
+        extra: dict[str, Any] = (
+            {"weight_decay": options.weight_decay} if options.optimizer == "adamw" else {}
+        )
+        groups = [{"params": list(parameters), "lr": lr} for parameters, lr in rates]
+        self._optimizer = _OPTIMIZERS[options.optimizer](groups, **extra)
+        self._schedule = LambdaLR(
+            self._optimizer, partial(learning_rate, steps=steps, warmup=options.warmup)
+        )
+        # gradients of fp16 products vanish unless scaled; for other formats this does nothing
+        self._scaler = torch.amp.GradScaler(
+            machine.device.type, enabled=machine.dtype == torch.float16
+        )
+        self._average = AveragedModel(network, multi_avg_fn=_moving_average(options.ema))
+        # the gradients of a stage that trained more would count in this one's clipping
+        network.zero_grad(set_to_none=True)
+
+    @property
+    def averaged(self) -> CaptionNetwork:
+        """The network to judge: the mean of the weights so far, late ones counting most."""
+        return cast(CaptionNetwork, self._average.module)
+
+    @property
+    def lr(self) -> float:
+        """The first group's learning rate now."""
+        return float(self._schedule.get_last_lr()[0])
+
+    @property
+    def done(self) -> float:
+        """Share of the stage's steps that are behind."""
+        return self._schedule.last_epoch / self._steps
+
+    def step(self, terms: Sequence[Term]) -> float:
+        """Update the network from the gradients of the loss, the weighted sum of the terms' means
+        over all processes' words. Gives this process's part of that sum."""
+        world = self._world
+        parts = [t.weight * t.total / world.sum(t.words) for t in terms]
+        loss = torch.stack(parts).sum()
+        self._optimizer.zero_grad(set_to_none=True)
+        # times size, as the processes' gradients are then averaged
+        self._scaler.scale(loss * world.size).backward()
+        self._scaler.unscale_(self._optimizer)
+        nn.utils.clip_grad_norm_(self._network.parameters(), self._options.clip_norm)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._schedule.step()
+        self._average.update_parameters(self._network)
+        return loss.item()
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on but the network itself, with all processes' random
+        numbers."""
+        state: dict[str, Any] = {
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "average": self._average.state_dict(),
+            "random": self._world.gather(torch.get_rng_state()),
+        }
+        if self._machine.device.type == "cuda":  # whose dropout has a generator of its own
+            own = torch.cuda.get_rng_state(self._machine.device)
+            state["cuda_random"] = self._world.gather(own)
+        return state
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state`` gave."""
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._scaler.load_state_dict(state["scaler"])
+        self._average.load_state_dict(state["average"])
+        torch.set_rng_state(state["random"][self._world.rank])
+        if self._machine.device.type == "cuda":
+            own = state["cuda_random"][self._world.rank]
+            torch.cuda.set_rng_state(own, self._machine.device)

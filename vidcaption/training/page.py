@@ -1,0 +1,84 @@
+"""What a training leaves for a person to look at: ``training.html`` and its pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vidcaption.datasets.samples import Sample
+from vidcaption.evaluation.captioning import caption_samples
+from vidcaption.model import folder as model_folder
+from vidcaption.model.device import Machine
+from vidcaption.model.manifest import CARD, read_text
+from vidcaption.options import SearchOptions
+from vidcaption.output.write import write_atomic
+from vidcaption.report import page
+from vidcaption.report.cases import SEED, look
+from vidcaption.report.plots import plot_captions
+from vidcaption.report.sheet import plot_sheet
+from vidcaption.training.history import LOSS, Epoch, plot_history, read_history
+
+PAGE, CAPTIONS, SHEET = "training.html", "captions.png", "sheet.png"
+MOST_SAMPLES = 1000  # captioned for the histograms
+SHOWN = 12
+
+
+def write_training_page(
+    folder: Path, samples: Sequence[Sample], frames: int, machine: Machine
+) -> None:
+    """Write ``training.html``, ``loss.png``, ``captions.png`` and ``sheet.png`` into ``folder``.
+
+    ``folder``: of a model and its ``history.csv``; ``samples``: captioned ones of ``dev``, of
+    which at most ``MOST_SAMPLES`` are used, drawn by chance, always the same; ``frames``: looked at
+    per sample. None of these files is in the manifest: a model runs without them, and they show
+    pictures of the dataset, which may not be given to others.
+
+    Raises UsageError where the history cannot be read, ModelError, InputError, OutputError.
+    """
+    epochs = read_history(folder)
+    model = model_folder.load(folder, machine.device)
+    drawn = np.random.default_rng(SEED).permutation(len(samples))[:MOST_SAMPLES]
+    part = [samples[i] for i in drawn]
+    said = caption_samples(model.network, model.vocabulary, part, frames, SearchOptions(), machine)
+    cases = [look(model, s, said[s.id], None, frames, machine) for s in part[:SHOWN]]
+    pictures = {
+        LOSS: plot_history(epochs),
+        CAPTIONS: plot_captions(
+            [each.text for each in said.values()], [text for s in part for text in s.captions]
+        ),
+        SHEET: plot_sheet(cases),
+    }
+    for name, png in pictures.items():
+        write_atomic(folder / name, png)
+    counts = f"Captions of {len(part)} of {len(samples)} dev samples, by the best epoch's model."
+    sections = [
+        page.section("Epochs", page.plot(pictures[LOSS], "losses by epoch"), _table(epochs)),
+        page.section(
+            "Captions",
+            page.paragraph(counts),
+            page.plot(pictures[CAPTIONS], "lengths of captions and frequencies of words"),
+        ),
+        page.section(
+            "Real and predicted", page.paragraph(page.HOW_TO_READ), *map(page.case_card, cases)
+        ),
+        page.section("Configuration", page.preformatted(read_text(folder / CARD))),
+    ]
+    name = folder.resolve().name
+    write_atomic(folder / PAGE, page.page(f"Training of {name}", sections))
+
+
+def _table(epochs: Sequence[Epoch]) -> str:
+    head = ("epoch", "stage", "loss", "dev loss", "dev CIDEr", "learning rate", "seconds")
+    rows = (
+        (
+            str(e.epoch),
+            e.stage,
+            f"{e.loss:.3f}",
+            f"{e.dev_loss:.3f}",
+            "" if e.dev_cider is None else f"{e.dev_cider:.1f}",
+            f"{e.lr:.2e}",
+            f"{e.seconds:.0f}",
+        )
+        for e in epochs
+    )
+    return page.table(head, rows)
