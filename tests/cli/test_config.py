@@ -94,7 +94,10 @@ def test_a_list_of_inputs(write: Write, capsys: pytest.CaptureFixture[str]) -> N
         ("[run]\nbaem = 3", "given.toml: [run] has 'baem', which is unknown; did you mean beam"),
         ('[run]\nout_dir = "x"', "[run] has 'out_dir', which is unknown; did you mean out-dir"),
         ("[run]\nxyz = 3", "[run] has 'xyz', which is unknown; there are batch-size, beam, "),
-        ("[rnu]\nbeam = 3", "given.toml has 'rnu' at its top; there may be only [run], [features], "),
+        (
+            "[rnu]\nbeam = 3",
+            "given.toml has 'rnu' at its top; there may be only [run], [features], ",
+        ),
         ("beam = 3", "given.toml has 'beam' at its top; there may be only [run]"),
         ("run = 3", "given.toml has 'run' at its top"),
         ('[run]\nbeam = "3"', '[run] beam is "3"; it must be a whole number'),
