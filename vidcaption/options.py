@@ -62,40 +62,41 @@ def _fits(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
+def check(f: Field[Any], value: Any) -> None:
+    """Raises UsageError where ``value`` is not of the field's type, choices and bounds."""
+    if choices := choices_of(f):
+        if value not in choices:
+            raise UsageError(f"{flag_of(f)} is {value!r}; allowed are {', '.join(choices)}")
+    elif not _fits(value, f.type):
+        kind = "a whole number" if f.type is int else getattr(f.type, "__name__", str(f.type))
+        raise UsageError(f"{flag_of(f)} is {value!r}; it must be {kind}")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        _check_bounds(f, value)
+
+
+def _check_bounds(f: Field[Any], value: float) -> None:
+    low, high, above = (f.metadata[key] for key in ("at_least", "at_most", "above"))
+    if (
+        not math.isfinite(value)
+        or (low is not None and value < low)
+        or (high is not None and value > high)
+        or (above is not None and value <= above)
+    ):
+        wanted = [f"at least {low:g}"] if low is not None else []
+        wanted += [f"above {above:g}"] if above is not None else []
+        wanted += [f"at most {high:g}"] if high is not None else []
+        raise UsageError(
+            f"{flag_of(f)} is {value:g}; it must be {' and '.join(wanted) or 'finite'}"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Base: checks each field against the bounds in its metadata. Raises UsageError."""
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            value = getattr(self, f.name)
-            choices = choices_of(f)
-            if choices:
-                if value not in choices:
-                    raise UsageError(f"{flag_of(f)} is {value!r}; allowed are {', '.join(choices)}")
-            elif not _fits(value, f.type):
-                kind = (
-                    "a whole number" if f.type is int else getattr(f.type, "__name__", str(f.type))
-                )
-                raise UsageError(f"{flag_of(f)} is {value!r}; it must be {kind}")
-            elif isinstance(value, int | float) and not isinstance(value, bool):
-                self._check_bounds(f, value)
-
-    @staticmethod
-    def _check_bounds(f: Field[Any], value: float) -> None:
-        low, high, above = (f.metadata[key] for key in ("at_least", "at_most", "above"))
-        if (
-            not math.isfinite(value)
-            or (low is not None and value < low)
-            or (high is not None and value > high)
-            or (above is not None and value <= above)
-        ):
-            wanted = [f"at least {low:g}"] if low is not None else []
-            wanted += [f"above {above:g}"] if above is not None else []
-            wanted += [f"at most {high:g}"] if high is not None else []
-            raise UsageError(
-                f"{flag_of(f)} is {value:g}; it must be {' and '.join(wanted) or 'finite'}"
-            )
+            check(f, getattr(self, f.name))
 
 
 @dataclass(frozen=True, kw_only=True)

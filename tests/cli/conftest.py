@@ -1,3 +1,15 @@
+import os
+from pathlib import Path
+
+import pytest
 from hub_fixtures import cache, files, folder, hub, repo, server
 
 __all__ = ["cache", "files", "folder", "hub", "repo", "server"]
+
+
+@pytest.fixture(autouse=True)
+def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have options in their own files and environment."""
+    for name in [name for name in os.environ if name.startswith("VIDCAPTION_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("platformdirs.user_config_path", lambda *_, **__: tmp_path / "settings")

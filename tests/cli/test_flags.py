@@ -6,6 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from vidcaption.cli.configured import ConfiguredCommand
 from vidcaption.cli.flags import with_options
 from vidcaption.errors import UsageError
 from vidcaption.options import Options, option
@@ -40,7 +41,7 @@ def call(*args: str) -> tuple[Result, dict[str, Any]]:
     got: dict[str, Any] = {}
     app = typer.Typer()
 
-    @app.command()
+    @app.command(cls=ConfiguredCommand)
     @with_options
     def make(
         things: Annotated[list[str], typer.Argument()], toy: Toy, buyer: Buyer, fast: bool = False
@@ -79,11 +80,15 @@ def test_values_the_dataclass_refuses(flags: str, message: str) -> None:
     assert not got
 
 
-@pytest.mark.parametrize("flags", ["--colour green", "--size x", "--no-loud", "--lid=1", "--at"])
+@pytest.mark.parametrize("flags", ["--colour green", "--size x", "--no-size", "--lid=1", "--at"])
 def test_values_typer_refuses(flags: str) -> None:
     result, got = call("a", *flags.split())
     assert result.exit_code == 2
     assert not got
+
+
+def test_the_last_word_on_a_switch_counts() -> None:
+    assert call("a", "--loud", "--no-loud", "--no-lid", "--lid")[1]["toy"] == Toy()
 
 
 def test_help_shows_choices_bounds_defaults_and_panels() -> None:

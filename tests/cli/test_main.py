@@ -8,12 +8,13 @@ import pytest
 import vidcaption
 from vidcaption.cli import main
 from vidcaption.cli.app import app
+from vidcaption.cli.config import config
 from vidcaption.cli.models import models
 
 HEAVY = ("torch", "torchvision", "cv2", "av", "huggingface_hub")
 COMMANDS = [
     [*group, command.name or command.callback.__name__]
-    for group, typer_app in (([], app), (["models"], models))
+    for group, typer_app in (([], app), (["models"], models), (["config"], config))
     for command in typer_app.registered_commands
 ]
 

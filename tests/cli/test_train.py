@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 
 from vidcaption.cli import main
+from vidcaption.model.config import ModelConfig
+from vidcaption.options import TrainOptions, flag_of
 
 SMALL = [
     *["--backbone-weights", "none", "--image-size", "32", "--grid", "1", "--size", "16"],
@@ -73,6 +77,44 @@ def test_a_training_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixtu
     assert main(command) == 2
     assert "holds a training already; add --resume" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
+
+
+def test_a_training_is_repeated_from_its_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = folder / "model/training.toml"
+    monkeypatch.chdir(folder / "model")  # from elsewhere, as places are written out
+    command = ["train", "--config", str(recipe), "--out", str(folder / "again"), "--quiet"]
+    assert main(command) == 0
+    again = folder / "again"
+    for name in ("model.safetensors", "config.json", "vocab.json"):
+        assert (again / name).read_bytes() == (folder / "model" / name).read_bytes(), name
+    table = tomllib.loads(recipe.read_text())["train"]
+    assert tomllib.loads((again / "training.toml").read_text())["train"] == table
+    options = {flag_of(f)[2:] for kind in (TrainOptions, ModelConfig) for f in fields(kind)}
+    assert table.keys() == options | {"datasets", "precision", "backbone-weights"}
+    assert table["datasets"] == [str(folder / "data.jsonl")]
+    lines = recipe.read_text().splitlines()
+    assert {"epochs = 1  # command line", "lr = 0.0008  # default"} <= set(lines)
+    assert "epochs = 1  # " + str(recipe) in (again / "training.toml").read_text()
+    assert main(["models", "verify", str(again)]) == 0
+
+
+def test_the_file_of_a_training_from_a_model_leaves_the_network_to_it(folder: Path) -> None:
+    command = ["train", str(folder / "data.jsonl"), "--out", str(folder / "further"), *SMALL]
+    assert main([*command, "--init", str(folder / "model"), "--finetune-epochs", "0"]) == 0
+    table = tomllib.loads((folder / "further/training.toml").read_text())["train"]
+    assert table["init"] == str(folder / "model")
+    assert not {flag_of(f)[2:] for f in fields(ModelConfig)} & table.keys()
+
+
+def test_a_refused_training_writes_no_file(folder: Path) -> None:
+    before = (folder / "model/training.toml").read_bytes()
+    command = ["train", str(folder / "data.jsonl"), "--out", str(folder / "model"), *SMALL]
+    assert main([*command, "--lr", "0.1"]) == 2
+    assert (folder / "model/training.toml").read_bytes() == before
+    assert main([*command[:-1], "--out", str(folder / "none"), "--resume"]) == 2
+    assert not (folder / "none/training.toml").exists()
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command_path = context.command_path if context else "vidcaption"
-        return _fail(f"{error.format_message().rstrip('.')} (see {command_path} --help)", 2)
+        notes = "; ".join((*_notes(error), f"see {command_path} --help"))
+        return _fail(f"{error.format_message().rstrip('.')} ({notes})", 2)
     except VidcaptionError as error:
-        return _fail(str(error), error.exit_code)
+        notes = "; ".join(_notes(error))
+        return _fail(f"{error} ({notes})" if notes else str(error), error.exit_code)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
@@ -45,6 +47,11 @@ def main(args: Sequence[str] | None = None) -> int:
             1,
         )
     return int(code or 0)
+
+
+def _notes(error: BaseException) -> list[str]:
+    """What was added to an error on its way: where an option comes from."""
+    return getattr(error, "__notes__", [])
 
 
 def _fail(message: str, code: int) -> int:

@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 
 from vidcaption import __version__
+from vidcaption.cli.config import config
+from vidcaption.cli.configured import ConfiguredCommand
+from vidcaption.cli.doctor import doctor
 from vidcaption.cli.evaluate import evaluate
 from vidcaption.cli.features import features
 from vidcaption.cli.models import models
@@ -16,7 +19,6 @@ from vidcaption.cli.run import run
 from vidcaption.cli.train import train
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -40,8 +42,10 @@ def vidcaption(
     """Captions local videos: timed sentences about what is seen."""
 
 
-app.command()(run)
-app.command()(features)
-app.command()(train)
-app.command()(evaluate)
+app.command(cls=ConfiguredCommand)(run)
+app.command(cls=ConfiguredCommand)(features)
+app.command(cls=ConfiguredCommand)(train)
+app.command(cls=ConfiguredCommand)(evaluate)
 app.add_typer(models, name="models")
+app.add_typer(config, name="config")
+app.command()(doctor)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.weights import Offline, resolve_with_bar
 from vidcaption.errors import UsageError
@@ -17,8 +18,9 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
+            autocompletion=complete_model,
             help="A model folder, owner/name or owner/name@revision on the Hub, or 'default' for "
-            "the embedded one."
+            "the embedded one.",
         ),
     ],
     dataset: Annotated[Path, typer.Argument(help="A dataset: a file of captions or a folder.")],
@@ -36,6 +38,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="MODEL",
+            autocompletion=complete_model,
             help="Also score this model on the same samples, and print the differences.",
         ),
     ] = None,

@@ -5,34 +5,48 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from vidcaption.cli.configured import use_files
 from vidcaption.options import Options, choices_of, flag_of
 
 R = TypeVar("R")
+_CONFIG = inspect.Parameter(
+    "config_file",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="A TOML file with options; --no-NAME turns off a switch that it turns on.",
+            is_eager=True,
+            callback=use_files,
+        ),
+    ],
+)
 
 
 def with_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give ``command`` one flag per field of each parameter annotated with an Options class.
 
-    Typer sees the flags; ``command`` gets the dataclasses, built and checked. Values that a
-    dataclass refuses raise its UsageError before ``command`` is entered.
+    Typer sees the flags, and ``--config`` besides; ``command`` gets the dataclasses, built and
+    checked. Values that a dataclass refuses raise its UsageError before ``command`` is entered.
 
     >>> @app.command()
     ... @with_options
     ... def evaluate(data: Path, search: SearchOptions, machine: MachineOptions) -> None: ...
     """
     signature = inspect.signature(command)
-    bundles = {
-        name: parameter.annotation
-        for name, parameter in signature.parameters.items()
-        if inspect.isclass(parameter.annotation) and issubclass(parameter.annotation, Options)
-    }
+    bundles = bundles_of(command)
 
     @functools.wraps(command)
     def with_flags(**values: Any) -> R:
+        del values[_CONFIG.name]  # its options are among the values
         for name, kind in bundles.items():
             values[name] = kind(**{f.name: values.pop(f.name) for f in fields(kind)})
         return command(**values)
@@ -43,8 +57,19 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
             parameters += [_parameter(bundles[name], f) for f in fields(bundles[name])]
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    parameters.append(_CONFIG)
     with_flags.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return with_flags
+
+
+def bundles_of(command: Callable[..., Any]) -> dict[str, type[Options]]:
+    """The parameters of a command, decorated or not, that are options dataclasses."""
+    parameters = inspect.signature(inspect.unwrap(command)).parameters
+    return {
+        name: parameter.annotation
+        for name, parameter in parameters.items()
+        if inspect.isclass(parameter.annotation) and issubclass(parameter.annotation, Options)
+    }
 
 
 def _parameter(kind: type[Options], f: Field[Any]) -> inspect.Parameter:

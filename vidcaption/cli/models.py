@@ -8,10 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from vidcaption.cli.completion import complete_model
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[
     str,
-    typer.Argument(metavar="NAME", help="default, a folder, owner/name or owner/name@revision."),
+    typer.Argument(
+        metavar="NAME",
+        autocompletion=complete_model,
+        help="default, a folder, owner/name or owner/name@revision.",
+    ),
 ]
 
 models = typer.Typer(help="List, fetch, check, remove and publish models.")
@@ -22,12 +28,13 @@ def list_models(as_json: Json = False) -> int:
     """The embedded model, those in the Hub's cache, and those of the catalogue."""
     from dataclasses import asdict
 
+    from vidcaption.cli.voice import put_table
     from vidcaption.store.catalog import entries
 
     rows = [asdict(each) for each in entries()]
     if as_json:
         return _put_json(rows)
-    _put_table(
+    put_table(
         ("NAME", "WHERE", "SIZE", "LANGUAGES", "LICENSE", "SCORES"),
         [
             (
@@ -251,17 +258,6 @@ def _put_lines(lines: Iterable[str]) -> int:
 
     put("".join(f"{line}\n" for line in lines))
     return 0
-
-
-def _put_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from vidcaption.output.text import printable
-
-    cells = [[printable(cell) for cell in row] for row in (heads, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    _put_lines(
-        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    )
 
 
 def _short(name: str, revisions: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.weights import Offline, resolve_with_bar
 from vidcaption.options import CaptionOptions, MachineOptions, OutputOptions, VoiceOptions
@@ -25,8 +26,9 @@ def run(
     model: Annotated[
         str | None,
         typer.Option(
+            autocompletion=complete_model,
             help="A model folder, or owner/name or owner/name@revision on the Hub; the embedded "
-            "model unless given."
+            "model unless given.",
         ),
     ] = None,
     offline: Offline = False,

@@ -1,18 +1,29 @@
 """``vidcaption train``."""
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from vidcaption.cli.completion import complete_model, complete_preset
+from vidcaption.cli.configured import Setting, presets, settings, use_preset
+from vidcaption.cli.files import to_toml
 from vidcaption.cli.flags import with_options
 from vidcaption.model.config import ModelConfig
-from vidcaption.options import DeviceOptions, TrainOptions, VoiceOptions
+from vidcaption.options import DeviceOptions, TrainOptions, VoiceOptions, flag_of
+
+RECIPE = "training.toml"
+# what belongs to one run rather than to the recipe
+_PASSING = ("out", "resume", "quiet", "verbose", "progress", "device", "threads")
+
+_PLACES = ("datasets", "text", "features", "init", "backbone-weights")
 
 
 @with_options
 def train(
+    context: typer.Context,
     datasets: Annotated[
         list[Path], typer.Argument(metavar="DATASET", help="Datasets, used together.")
     ],
@@ -43,6 +54,7 @@ def train(
         str | None,
         typer.Option(
             metavar="MODEL",
+            autocompletion=complete_model,
             help="A model to start from, such as default: its network and vocabulary are kept, and "
             "the options of the network have no effect.",
         ),
@@ -59,12 +71,23 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
     ] = False,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Options to take instead of the defaults, of a published system: "
+            f"{', '.join(presets())}; or of a TOML file.",
+            is_eager=True,
+            callback=use_preset,
+            autocompletion=complete_preset,
+        ),
+    ] = None,
 ) -> int:
     """Train a model on captioned images and videos: with a frozen CNN first, then end to end.
 
     Needs the extra "train". The folder can be given to run --model and to evaluate; its
     training.html shows how it went and what the model says. Under torchrun all its processes train
-    one model.
+    one model. With --config FOLDER/training.toml and another --out the same training is run again.
     """
     from vidcaption.cli.voice import make_progress
     from vidcaption.datasets.read import read_dataset
@@ -76,11 +99,12 @@ def train(
 
     from vidcaption.model.device import Machine
     from vidcaption.model.folder import load
+    from vidcaption.output.write import write_atomic
     from vidcaption.store import resolve
     from vidcaption.training.backbone import find_weights
     from vidcaption.training.distributed import World, own_device
     from vidcaption.training.page import write_training_page
-    from vidcaption.training.trainer import DEV_FRAMES, Trainer
+    from vidcaption.training.trainer import CHECKPOINT, DEV_FRAMES, Trainer
 
     start = load(resolve(init)) if init else None
     # a checkpoint has the CNN already, and so has a model
@@ -96,8 +120,38 @@ def train(
             init=start,
             features=features,
         )
+        if world.first and not resume and not (out / CHECKPOINT).exists():
+            write_atomic(out / RECIPE, _recipe(settings(context)))
         if trainer.run(resume).history and world.first:
             progress.add_task("training.html", total=None)
             write_training_page(out, trainer.dev, DEV_FRAMES, found)
     world.leave()
     return 0
+
+
+def _recipe(chosen: Iterable[Setting]) -> str:
+    """The options of a training, which ``--config`` takes for another one.
+
+    Files and folders are made absolute. With ``--init`` the network's options are left out, as it
+    keeps its own.
+    """
+    from vidcaption.output.text import printable
+
+    lines = {each.key: each for each in chosen if each.value not in (None, [], ())}
+    passing = [flag_of(f)[2:] for f in fields(ModelConfig)] if "init" in lines else []
+    rows = [
+        f"{key} = {to_toml(_absolute(key, each.value))}  # {printable(each.source)}\n"
+        for key, each in lines.items()
+        if key not in (*_PASSING, *passing)
+    ]
+    return (
+        f"# Repeat it: vidcaption train --config {RECIPE} --out FOLDER\n\n[train]\n{''.join(rows)}"
+    )
+
+
+def _absolute(key: str, value: Any) -> Any:
+    """``value``, with its place written out if it is a file or folder that is there."""
+    if isinstance(value, list | tuple):
+        return [_absolute(key, one) for one in value]
+    is_place = key in _PLACES and Path(value).expanduser().exists()
+    return Path(value).expanduser().absolute() if is_place else value

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import typer
 from rich.console import Console, RenderableType
@@ -32,6 +32,17 @@ def put(text: str) -> None:
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(1) from error
         raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def put_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns as wide as they must be, on standard output."""
+    cells = [[printable(cell) for cell in row] for row in (heads, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = (
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
+    put("".join(f"{line}\n" for line in lines))
 
 
 class Voice:

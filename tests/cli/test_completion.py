@@ -1,0 +1,135 @@
+"""What the shell is offered, by the protocol that the installed scripts speak."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from vidcaption.cli import main
+from vidcaption.store import DEFAULT, embedded
+
+COMMIT = "0" * 40
+# a process of its own, which says on standard error what it should not have loaded
+SCRIPT = """
+import sys
+from vidcaption.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(*(n for n in ("torch", "cv2", "av", "httpx2") if n in sys.modules), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with a folder, a home, and a cache with a model by two names."""
+    place = tmp_path_factory.mktemp("place")
+    (place / "runs/mine").mkdir(parents=True)
+    (place / ".hidden").mkdir()
+    model = place / "cache/models--owner--name"
+    shutil.copytree(str(embedded(DEFAULT)), model / "snapshots" / COMMIT)
+    (model / "refs").mkdir()
+    for name in ("main", "v1"):
+        (model / "refs" / name).write_text(COMMIT)
+    command = place / "bin/vidcaption"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vidcaption "$@"\n')
+    command.chmod(0o755)
+    return place
+
+
+def environment(place: Path, **extra: str) -> dict[str, str]:
+    path = f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    offline = {"HF_HUB_CACHE": str(place / "cache"), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    return os.environ | offline | {"PATH": path, "HOME": str(place)} | extra
+
+
+@pytest.fixture
+def offered(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., list[str]]:
+    """The lines that come out when the shell asks, with these variables."""
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(place / "cache"))
+
+    def offered(**protocol: str) -> list[str]:
+        for name, value in protocol.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main([])
+        return [line for line in capsys.readouterr().out.splitlines() if line]
+
+    return offered
+
+
+def in_bash(typed: str) -> dict[str, str]:
+    words = f"vidcaption {typed}"
+    position = str(len(words.split(" ")) - 1)
+    return {
+        "_VIDCAPTION_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": position,
+    }
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("run --model ", ["bin", "cache", "default", "owner/name", "owner/name@v1", "runs"]),
+        ("run --model owner/name@", ["owner/name@v1"]),
+        ("run --model runs/", ["runs/mine"]),
+        ("run --model gone/", []),
+        ("evaluate d", ["default"]),
+        ("models info def", ["default"]),
+        ("train --init ow", ["owner/name", "owner/name@v1"]),
+        ("train --preset m", ["mean-pool"]),
+        ("config show t", ["train"]),
+        ("run --segment ", ["fixed", "scenes"]),
+        ("run --out-", ["--out-dir"]),
+        ("tr", ["train"]),
+    ],
+)
+def test_bash(typed: str, names: list[str], offered: Callable[..., list[str]]) -> None:
+    assert sorted(offered(**in_bash(typed))) == names
+
+
+def test_a_broken_file_with_options_does_not_matter(
+    offered: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vidcaption.toml").write_text("broken")
+    monkeypatch.chdir(tmp_path)
+    assert offered(**in_bash("run --segm")) == ["--segment"]
+
+
+def test_fish_and_zsh(offered: Callable[..., list[str]]) -> None:
+    typed = {"_TYPER_COMPLETE_ARGS": "vidcaption run --model ow"}
+    fish = {"_VIDCAPTION_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    assert offered(**fish, **typed) == ["owner/name", "owner/name@v1"]
+    zsh = offered(_VIDCAPTION_COMPLETE="complete_zsh", **typed)
+    assert zsh == ['_arguments \'*: :(("owner/name"', '"owner/name@v1"))\'']
+
+
+def test_models_are_listed_without_heavy_libraries_and_network(place: Path) -> None:
+    command = [sys.executable, "-c", SCRIPT]
+    settings = environment(place, **in_bash("run --model owner/name@"))
+    result = subprocess.run(command, cwd=place, env=settings, capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("owner/name@v1\n", "\n")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_in_bash_after_installing_it(place: Path) -> None:
+    script = """
+    vidcaption --install-completion >&2
+    . ~/.bashrc
+    COMP_WORDS=(vidcaption train --preset show) COMP_CWORD=3
+    _vidcaption_completion vidcaption
+    echo "${COMPREPLY[@]}"
+    """
+    command = ["bash", "--norc", "-c", script]
+    output = subprocess.check_output(command, env=environment(place), text=True)
+    assert output == "show-attend-tell\n"

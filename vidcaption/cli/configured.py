@@ -1,0 +1,219 @@
+"""Commands whose options may also stand in the environment and in TOML files.
+
+A flag wins over the environment, that over ``--config FILE``, that over ``vidcaption.toml`` in the
+working directory, that over the user's file, that over a preset, and that over the default.
+"""
+
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperOption
+
+from vidcaption.cli import files
+from vidcaption.errors import UsageError, VidcaptionError
+
+DEFAULT, COMMAND_LINE = "default", "command line"
+_SOURCES = "vidcaption.sources."
+_OF_ITSELF = ("config_file", "preset")  # which tell where options stand, and stand in no file
+
+Parameter = TyperArgument | TyperOption
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An option as it is in the end. ``source``: what said so."""
+
+    key: str
+    value: Any
+    source: str
+
+
+class ConfiguredCommand(TyperCommand):
+    """A command whose options have a variable each, as VIDCAPTION_RUN_BEAM, and a key in files."""
+
+    def __init__(self, name: str | None, **attributes: Any) -> None:
+        super().__init__(name, **attributes)
+        for option in self.params:
+            if isinstance(option, TyperOption):
+                option.envvar = f"{_prefix(name)}{_key(option).replace('-', '_').upper()}"
+                option.show_envvar = False  # a rule tells them all; the help has no room for each
+
+    @property
+    def keys(self) -> dict[str, Parameter]:
+        """What may stand in a file: every option, and the arguments that are a list."""
+        return {
+            _key(each): each
+            for each in self.params
+            if each.expose_value
+            and each.name not in _OF_ITSELF
+            and (
+                isinstance(each, TyperOption)
+                or (isinstance(each, TyperArgument) and each.nargs < 0)
+            )
+        }
+
+    def make_parser(self, ctx: Any) -> Any:
+        """Also takes ``--no-srt``, so that the command line has the last word on switches."""
+        parser = super().make_parser(ctx)
+        for key, each in self.keys.items():
+            if isinstance(each, TyperOption) and each.is_bool_flag and not each.secondary_opts:
+                parser.add_option(
+                    obj=each,
+                    opts=[f"--no-{key}"],
+                    dest=each.name,
+                    action="store_const",
+                    const=False,
+                )
+        return parser
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with sources_told(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        with sources_told(ctx):
+            return super().invoke(ctx)
+
+
+def use_files(ctx: typer.Context, given: Path | None) -> Path | None:
+    """Take the options that stand in files: of the user, of the working directory, and ``given``.
+
+    Raises UsageError for a file with anything wrong in it, and for a variable that no option has.
+    """
+    if ctx.resilient_parsing:  # the shell asks for completions
+        return given
+    _check_variables(ctx)
+    for path in (files.user_file(), files.PROJECT_FILE):
+        _take(ctx, _read(ctx, path) or {}, str(path))
+    if given is not None:
+        table = _read(ctx, given)
+        if table is None:
+            raise UsageError(f"--config is {given}, and there is no such file")
+        _take(ctx, table, str(given))
+    return given
+
+
+def use_preset(ctx: typer.Context, name: str | None) -> str | None:
+    """Take the options of a preset, a file that all others have precedence over.
+
+    Raises UsageError.
+    """
+    if name is None or ctx.resilient_parsing:
+        return name
+    path = Path(name).expanduser() if name.endswith(".toml") else presets().get(name)
+    if path is None:
+        raise UsageError(
+            f"--preset is {name!r}, which is unknown; {files.nearest(name, presets())}; "
+            "or give a file, NAME.toml"
+        )
+    table = _read(ctx, path)
+    if table is None:
+        raise UsageError(f"--preset is {name!r}, and there is no such file")
+    _take(ctx, table, f"preset {name}", below=True)
+    return name
+
+
+def presets() -> dict[str, Path]:
+    """The file of each preset that comes with the package, by name."""
+    folder = Path(__file__).parent.parent / "training" / "presets"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def settings(ctx: typer.Context) -> list[Setting]:
+    """Every option of a command that was parsed, and where its value comes from."""
+    return [
+        Setting(key, ctx.params.get(each.name), _source(ctx, each))
+        for key, each in _command(ctx).keys.items()
+    ]
+
+
+def configured(ctx: typer.Context) -> dict[str, ConfiguredCommand]:
+    """All the commands of this kind, by name."""
+    root = ctx.find_root().command
+    commands: Mapping[str, Any] = getattr(root, "commands", {root.name: root})
+    return {name: each for name, each in commands.items() if isinstance(each, ConfiguredCommand)}
+
+
+@contextmanager
+def sources_told(ctx: typer.Context) -> Iterator[None]:
+    """Add to errors that speak of a flag where its value comes from, if nobody typed it."""
+    try:
+        yield
+    except (VidcaptionError, typer.TyperException) as error:
+        told: Callable[[], str] = getattr(error, "format_message", error.__str__)
+        flags = set(re.findall(r"--[\w-]+", told()))
+        for key, each in _command(ctx).keys.items():
+            source = _source(ctx, each)
+            if flags & set(each.opts) and source not in (DEFAULT, COMMAND_LINE):
+                error.add_note(f"--{key} comes from {source}")
+        raise
+
+
+def _prefix(command: str | None) -> str:
+    return f"VIDCAPTION_{(command or '').upper()}_"
+
+
+def _key(parameter: Any) -> str:
+    """An option's long flag without its dashes, or an argument's name."""
+    long = (flag[2:] for flag in parameter.opts if flag.startswith("--"))
+    return next(long, str(parameter.name))
+
+
+def _kinds(command: ConfiguredCommand) -> dict[str, Any]:
+    """The type of each key, as the command's function declares it."""
+    declared = inspect.signature(command.callback).parameters if command.callback else {}
+    kinds = {key: declared[each.name].annotation for key, each in command.keys.items()}
+    return {
+        key: get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        for key, kind in kinds.items()
+    }
+
+
+def _command(ctx: typer.Context) -> ConfiguredCommand:
+    assert isinstance(ctx.command, ConfiguredCommand)
+    return ctx.command
+
+
+def _read(ctx: typer.Context, path: Path) -> dict[str, Any] | None:
+    """The values in a file by the name of their parameter; None where there is no file."""
+    command = _command(ctx)
+    table = files.read_table(path, command.name or "", configured(ctx), _kinds(command))
+    return table and {command.keys[key].name: value for key, value in table.items()}
+
+
+def _take(ctx: typer.Context, values: dict[str, Any], source: str, *, below: bool = False) -> None:
+    """Lay ``values`` above the defaults that the context has by now, or below them."""
+    sources = ctx.meta.setdefault(f"{_SOURCES}{ctx.info_name}", {})
+    told = dict.fromkeys(values, source)
+    present = dict(ctx.default_map or {})
+    ctx.default_map = values | present if below else present | values
+    ctx.meta[f"{_SOURCES}{ctx.info_name}"] = told | sources if below else sources | told
+
+
+def _source(ctx: typer.Context, parameter: Any) -> str:
+    source = ctx.get_parameter_source(parameter.name)
+    match source.name if source else "DEFAULT":
+        case "COMMANDLINE":
+            return COMMAND_LINE
+        case "ENVIRONMENT":
+            return str(parameter.envvar)
+        case "DEFAULT_MAP":
+            return str(ctx.meta[f"{_SOURCES}{ctx.info_name}"][parameter.name])
+    return DEFAULT
+
+
+def _check_variables(ctx: typer.Context) -> None:
+    prefix = _prefix(ctx.command.name)
+    known = {str(each.envvar) for each in ctx.command.params if isinstance(each, TyperOption)}
+    for name in sorted(os.environ):
+        if name.startswith(prefix) and name not in known:
+            raise UsageError(
+                f"the environment has {name}, which is no option; {files.nearest(name, known)}"
+            )

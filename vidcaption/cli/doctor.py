@@ -1,0 +1,33 @@
+"""``vidcaption doctor``."""
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Tell whether this installation works, down to a caption, and what to do if not.
+
+    Exit codes: 0 it works, perhaps with warnings; 3 something without which nothing can run fails.
+    """
+    from dataclasses import asdict
+
+    from vidcaption.cli.voice import put
+    from vidcaption.doctor import examine
+    from vidcaption.output.text import printable
+
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            put(f"{finding.state:7}  {finding.name}: {printable(finding.found)}\n")
+            if finding.advice:
+                put(f"         {printable(finding.advice)}\n")
+    works = all(finding.state != "failed" for finding in findings)
+    if as_json:
+        rows = [asdict(finding) for finding in findings]
+        put(json.dumps({"works": works, "findings": rows}, indent=2, ensure_ascii=False) + "\n")
+    return 0 if works else 3
