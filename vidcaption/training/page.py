@@ -1,12 +1,12 @@
 """What a training leaves for a person to look at: ``training.html`` and its pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vidcaption.datasets.samples import Sample
-from vidcaption.evaluation.captioning import caption_samples
+from vidcaption.evaluation.captioning import Said, caption_samples
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.manifest import CARD, read_text
@@ -24,14 +24,20 @@ SHOWN = 12
 
 
 def write_training_page(
-    folder: Path, samples: Sequence[Sample], frames: int, machine: Machine
+    folder: Path,
+    samples: Sequence[Sample],
+    frames: int,
+    machine: Machine,
+    *,
+    shown: Sequence[Sample] = (),
 ) -> None:
     """Write ``training.html``, ``loss.png``, ``captions.png`` and ``sheet.png`` into ``folder``.
 
     ``folder``: of a model and its ``history.csv``; ``samples``: captioned ones of ``dev``, of
     which at most ``MOST_SAMPLES`` are used, drawn by chance, always the same; ``frames``: looked at
-    per sample. None of these files is in the manifest: a model runs without them, and they show
-    pictures of the dataset, which may not be given to others.
+    per sample; ``shown``: whose pictures are shown, instead of some of ``samples``, where those may
+    not be given to others. None of these files is in the manifest: a model runs without them, and
+    they may show pictures of a dataset.
 
     Raises UsageError where the history cannot be read, ModelError, InputError, OutputError.
     """
@@ -39,8 +45,14 @@ def write_training_page(
     model = model_folder.load(folder, machine.device)
     drawn = np.random.default_rng(SEED).permutation(len(samples))[:MOST_SAMPLES]
     part = [samples[i] for i in drawn]
-    said = caption_samples(model.network, model.vocabulary, part, frames, SearchOptions(), machine)
-    cases = [look(model, s, said[s.id], None, frames, machine) for s in part[:SHOWN]]
+
+    def caption(some: Sequence[Sample]) -> Mapping[str, Said]:
+        network, vocabulary = model.network, model.vocabulary
+        return caption_samples(network, vocabulary, some, frames, SearchOptions(), machine)
+
+    said = caption(part)
+    own = caption(shown) if shown else said
+    cases = [look(model, s, own[s.id], None, frames, machine) for s in shown or part[:SHOWN]]
     pictures = {
         LOSS: plot_history(epochs),
         CAPTIONS: plot_captions(
