@@ -12,6 +12,7 @@ from vidcaption import __version__
 from vidcaption.cli.evaluate import evaluate
 from vidcaption.cli.models import models
 from vidcaption.cli.run import run
+from vidcaption.cli.status import status
 from vidcaption.cli.train import train
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ def vidcaption(
 
 
 app.command()(run)
+app.command()(status)
 app.command()(train)
 app.command()(evaluate)
 app.add_typer(models, name="models")

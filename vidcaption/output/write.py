@@ -10,6 +10,14 @@ from pathlib import Path
 from vidcaption.errors import OutputError
 
 
+def encoded(text: str) -> bytes:
+    """The bytes of a file with this text: UTF-8.
+
+    A file name that is not UTF-8 comes with lone surrogates, which are escaped rather than refused.
+    """
+    return text.encode("utf-8", "backslashreplace")
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, so that a reader sees the old file or the new one, never a part.
 
@@ -18,8 +26,7 @@ def write_atomic(path: Path, text: str) -> None:
     OutputError if it cannot be written; an old file is then as it was, and no part of a new one is
     left.
     """
-    # A file name that is not UTF-8 reaches us with lone surrogates: escape them rather than fail.
-    data = text.encode("utf-8", "backslashreplace")
+    data = encoded(text)
     try:
         if not path.parent.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
