@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from clips import write_image
+from leases import holder
 
 from vidcaption import Captioner, InputError, OutputError
 from vidcaption.batch import Books, Job, Outcome, caption_all, loop
@@ -204,10 +205,8 @@ def test_what_a_file_holds_is_not_tried_again(tmp_path: Path, run: Run) -> None:
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"\0" * 5000)
     log = Log()
-    outcomes = run(
-        [Job(path, tmp_path, {}) for path in (bad, tmp_path / "gone.mp4")], log, retries=9
-    )
-    assert [each.status for each in outcomes] == ["failed", "failed"]
+    jobs = [Job(path, tmp_path, {}) for path in (bad, tmp_path / "gone.mp4")]
+    assert [each.status for each in run(jobs, log, retries=9)] == ["failed", "failed"]
     assert log.retried == []
 
 
@@ -228,8 +227,6 @@ def test_what_another_run_is_at_comes_last(
         still = write_image(tmp_path / f"{name}.png")
         jobs.append(Job(still, tmp_path, {"srt": tmp_path / f"{name}.srt"}))
     monkeypatch.setattr(loop, "POLL_S", 0.02)
-    from test_ledger import holder
-
     with holder(tmp_path, "a") as other:
         assert other.stdout is not None and other.stdout.readline() == "True\n"
         threading.Thread(target=lambda: (time.sleep(0.3), other.kill())).start()
