@@ -123,6 +123,15 @@ def test_without_targets_it_is_always_needed(job: Job) -> None:
     assert books().plan(Job(job.path, job.root, {})).needed
 
 
+def test_what_a_killed_process_left_is_removed(job: Job, tmp_path: Path) -> None:
+    old, new = (tmp_path / f".vidcaption-{name}.tmp" for name in ("old", "new"))
+    old.touch()
+    new.touch()
+    os.utime(old, (1, 1))
+    write(job, books())
+    assert not old.exists() and new.exists()
+
+
 def test_one_file_for_all(job: Job, tmp_path: Path) -> None:
     target = tmp_path / "all.csv"
     by = books()

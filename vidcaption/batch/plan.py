@@ -12,7 +12,7 @@ from pathlib import Path
 from vidcaption.batch.ledger import Ledger
 from vidcaption.errors import OutputError
 from vidcaption.options import CaptionOptions
-from vidcaption.output.write import encoded, write_atomic
+from vidcaption.output.write import encoded, sweep, write_atomic
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class Books:
         self._recipe = {"model": model_sha256, "options": asdict(options)}
         self._force = force
         self._ledgers: dict[str, Ledger] = {}
+        self._swept: set[Path] = set()
 
     def plan(self, job: Job) -> Plan:
         """Look at what is there now. Raises OutputError if a folder's ledger cannot be read.
@@ -111,6 +112,9 @@ class Books:
             yield True
             return
         with self._ledger(target).lease(target.stem) as held:  # all formats share it
+            if target.parent not in self._swept:
+                self._swept.add(target.parent)
+                sweep(target.parent)
             yield held
 
     def write(self, target: Path, text: str, fingerprint: str) -> None:
