@@ -3,8 +3,6 @@
 import errno
 import os
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from leases import holder
 
 from vidcaption import Captioner, InputError, OutputError
 from vidcaption.batch import Books, Job, Outcome, caption_all, loop
-from vidcaption.batch.ledger import Ledger
 from vidcaption.batch.loop import may_pass
 from vidcaption.errors import VidcaptionError
 from vidcaption.options import CaptionOptions
@@ -229,10 +226,14 @@ def test_what_another_run_is_at_comes_last(
     monkeypatch.setattr(loop, "POLL_S", 0.02)
     with holder(tmp_path, "a") as other:
         assert other.stdout is not None and other.stdout.readline() == "True\n"
-        threading.Thread(target=lambda: (time.sleep(0.3), other.kill())).start()
-        log = Log()
+
+        class Killing(Log):
+            def waiting(self, jobs: Sequence[Job]) -> None:
+                super().waiting(jobs)
+                other.kill()
+
+        log = Killing()
         outcomes = list(run(jobs, log))
     assert [each.job for each in outcomes] == jobs[::-1]
     assert {each.status for each in outcomes} == {"captioned"}
     assert log.waited and set(map(tuple, log.waited)) == {(jobs[0].path,)}
-    assert Ledger(tmp_path)

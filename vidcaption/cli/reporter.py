@@ -54,7 +54,6 @@ class Reporter:
     def opened(self, job: Job, captioning: "Captioning") -> None:
         info = captioning.info
         first, self._captioning = self._captioning is None, captioning
-        self._opened_s = time.monotonic()
         if self._bar is not None:
             start_s, end_s = captioning.options.start_s, captioning.options.end_s
             ends_s = [each for each in (end_s, info.duration_s) if each is not None]
