@@ -67,19 +67,19 @@ def _each(
     """All files with the folder each is found under, those that are found twice included."""
     for name in names:
         path = Path(name)
-        if path.is_dir():
+        if os.path.isdir(path):
             files = _files_in(path, recursive, known)
             if not files:
                 hint = "" if recursive else "; -r looks into the folders within it"
                 raise UsageError(f"{path} holds no video or image{hint}")
             yield from ((file, path) for file in files)
-        elif path.exists():
+        elif os.path.exists(path):
             yield path, path.parent
         else:
             yield from _matching(name, recursive, known)
     for path in listed:
         # a folder that gives nothing stays, and fails when it is opened
-        files = _files_in(path, recursive, known) if path.is_dir() else []
+        files = _files_in(path, recursive, known) if os.path.isdir(path) else []
         yield from ((file, path) for file in files) if files else [(path, path.parent)]
 
 
@@ -97,7 +97,7 @@ def _matching(pattern: str, recursive: bool, known: frozenset[str]) -> list[tupl
         for path in sorted(root.glob("/".join(rest)), key=natural_key):
             if not hidden and any(p.startswith(".") for p in path.parts[len(root.parts) :]):
                 continue
-            if path.is_dir():
+            if os.path.isdir(path):
                 found += _files_in(path, recursive, known)
             elif path.suffix.casefold() in known or (named and path.suffix.casefold() == named):
                 found.append(path)

@@ -80,7 +80,7 @@ class Books:
                 kept.append(target)
                 continue
             todo[format] = target
-            if target.exists():
+            if os.path.exists(target):
                 replaced.append(target)
         return Plan(bool(todo), todo, tuple(replaced), tuple(kept), fingerprint)
 
@@ -130,7 +130,7 @@ class Books:
         """The fingerprint of an output that is ours as it stands, or None."""
         ledger = self._ledger(target)
         ledger.refresh()
-        if not ledger.knows(target.name) or not target.is_file():
+        if not ledger.knows(target.name) or not os.path.isfile(target):
             return None
         try:
             return ledger.fingerprint(target.name, _digest(target.read_bytes()))
@@ -169,7 +169,7 @@ def check_writable(targets: Iterable[Path]) -> None:
 
 def _has_content(path: Path) -> bool:
     """Whether there is something to lose."""
-    return path.is_file() and path.stat().st_size > 0
+    return os.path.isfile(path) and os.path.getsize(path) > 0
 
 
 def _state(path: Path) -> list[int] | None:

@@ -51,7 +51,7 @@ class Delivery:
             if place != "-":
                 self._into_one(Path(place), selection)
         # Those that exist may be done, whether they can be written or not.
-        check_writable(path for path in self._files() if not path.exists() or path.is_dir())
+        check_writable(path for path in self._files() if not os.path.isfile(path))
 
     def done(self, books: Books, jobs: Sequence[Job]) -> bool:
         """Whether the one file for all is what it would be. Raises OutputError if it is kept."""
@@ -112,7 +112,7 @@ class Delivery:
 
 
 def _is_device(path: Path) -> bool:
-    return path.exists() and not path.is_file() and not path.is_dir()
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _sources(jobs: Iterable[Job]) -> list[Path]:
