@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from vidcaption.options import (
+    BatchOptions,
     CaptionOptions,
+    LogOptions,
     MachineOptions,
     Options,
     OutputOptions,
-    VoiceOptions,
     choices_of,
     flag_of,
 )
@@ -21,7 +22,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TABLE_ROWS = [line.split("|")[1:-1] for line in README.splitlines() if line.startswith("|")]
 
 
-@pytest.mark.parametrize("kind", [OutputOptions, CaptionOptions, MachineOptions, VoiceOptions])
+@pytest.mark.parametrize(
+    "kind", [OutputOptions, BatchOptions, CaptionOptions, MachineOptions, LogOptions]
+)
 def test_every_flag_has_a_row_with_its_default(kind: type[Options]) -> None:
     for f in fields(kind):
         row = next((row for row in TABLE_ROWS if f"`{flag_of(f)}`" in row[0]), None)

@@ -250,6 +250,61 @@ class FeatureOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogOptions(VoiceOptions):
+    """What is said on standard error, and what is kept of it. Standard output carries results."""
+
+    debug: bool = option(
+        False, "Say everything: why each file is run or not, and where time goes.", short="-vv"
+    )
+    log_json: bool = option(False, "Say it as JSON, one object per line, and draw no bar.")
+    log_file: Path | None = option(
+        None, "Add to this file what --verbose says, whatever is said here."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.quiet and self.debug:
+            raise UsageError("--quiet and --debug contradict each other; leave one of them out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions(Options):
+    """Many inputs: which there are, which of them are run, and what is kept of the run."""
+
+    recursive: bool = option(
+        False, "Look into the folders within a folder, too, and follow links.", short="-r"
+    )
+    suffix: str | None = option(
+        None, "In folders, take files with these suffixes, too: .dat or .dat,.bin."
+    )
+    from_file: str | None = option(
+        None,
+        "Read paths of inputs from this file, one per line or separated by NUL; - is standard "
+        "input.",
+    )
+    force: bool = option(False, "Run what is done, too, and replace whatever is in the way.")
+    dry_run: bool = option(False, "Say what would be run and what is done, and do nothing.")
+    fail_fast: bool = option(False, "Stop at the first input that fails.")
+    retries: int = option(
+        0,
+        "Try again this often where reading or writing fails for a reason that may pass.",
+        at_least=0,
+        at_most=100,
+    )
+    shard: str | None = option(
+        None,
+        "Run one part of all inputs: I/N, from 1/N to N/N, or auto for that of this Slurm array "
+        "task or torchrun process.",
+    )
+    manifest: Path | None = option(
+        None, "Add a JSON row on each input to this file as soon as it is through."
+    )
+    retry_failed: Path | None = option(
+        None, "Run only what failed last by this manifest; INPUT may be left out."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions(Options):
     """How a model is trained: first on a frozen CNN's cached features, then end to end."""
 

@@ -42,7 +42,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--frobnicate"], "No such option: --frobnicate (see vidcaption --help)"),
         (["frobnicate"], "No such command 'frobnicate' (see vidcaption --help)"),
-        (["run"], "Missing argument 'INPUT' (see vidcaption run --help)"),
+        (["run"], "no INPUT is given; name videos or folders, or a list of them with --from-file"),
+        (["status"], "Missing argument 'MANIFEST...' (see vidcaption status --help)"),
         (["run", "x", "--beam", "1.5"], "Invalid value for '--beam'"),
         (["run", "x", "--beam", "0"], "--beam is 0; it must be at least 1 and at most 50"),
         (["run", "x", "--segment", "odd"], "Invalid value for '--segment'"),
@@ -65,7 +66,8 @@ def raise_(error: BaseException) -> Callable[..., None]:
 def test_unexpected_errors_are_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("vidcaption.batch.discover", raise_(RuntimeError("it\nbroke \x1b[31m")))
+    broken = raise_(RuntimeError("it\nbroke \x1b[31m"))
+    monkeypatch.setattr("vidcaption.cli.selection.discover", broken)
     assert main(["run", "x"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("vidcaption: unexpected RuntimeError: it broke \\u001b[31m. This is a")
@@ -73,14 +75,14 @@ def test_unexpected_errors_are_one_sentence(
 
 
 def test_debug_lets_unexpected_errors_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vidcaption.batch.discover", raise_(RuntimeError("it broke")))
+    monkeypatch.setattr("vidcaption.cli.selection.discover", raise_(RuntimeError("it broke")))
     monkeypatch.setenv("VIDCAPTION_DEBUG", "1")
     with pytest.raises(RuntimeError, match="it broke"):
         main(["run", "x"])
 
 
 def test_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("vidcaption.batch.discover", raise_(KeyboardInterrupt()))
+    monkeypatch.setattr("vidcaption.cli.selection.discover", raise_(KeyboardInterrupt()))
     assert main(["run", "x"]) == 130
     assert capsys.readouterr() == ("", "")
 

@@ -11,7 +11,7 @@ import srt
 from clips import Clips
 
 import vidcaption.output
-from vidcaption import batch
+from vidcaption.batch import ledger, loop
 from vidcaption.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,7 +32,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """All files but the ledgers; those only if they hold nothing, and should not be there."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        str(path.relative_to(folder))
+        for path in files
+        if path.name != ledger.NAME or path.stat().st_size == 0
+    )
 
 
 class Run:
@@ -125,12 +131,6 @@ def test_one_bad_input_does_not_stop_the_others(
 def test_an_input_named_twice_runs_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(capsys, "clip.mp4", "./clip.mp4", str(here / "clip.mp4"), "--srt")
     assert len(run.lines) == 1
-
-
-def test_old_outputs_are_replaced(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (here / "clip.srt").write_text("old")
-    Run(capsys, "clip.mp4", "--srt")
-    assert (here / "clip.srt").read_text().startswith("1\n00:00:00,000 --> ")
 
 
 def test_json_of_one_and_of_several(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -249,7 +249,7 @@ def test_an_interrupt_keeps_what_shares_a_file(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy("clip.mp4", "second.mp4")
-    caption, calls = batch._caption, []
+    caption, calls = loop._caption, []
 
     def interrupted(*args: object) -> object:
         calls.append(args)
@@ -257,7 +257,7 @@ def test_an_interrupt_keeps_what_shares_a_file(
             raise KeyboardInterrupt
         return caption(*args)
 
-    monkeypatch.setattr(batch, "_caption", interrupted)
+    monkeypatch.setattr(loop, "_caption", interrupted)
     run = Run(capsys, "clip.mp4", "second.mp4", "-o", "all.json")
     assert run.code == 130
     [document] = json.loads((here / "all.json").read_text())
@@ -267,10 +267,11 @@ def test_an_interrupt_keeps_what_shares_a_file(
 def test_failures_do_not_replace_a_shared_file(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (here / "all.json").write_text("old")
-    shutil.copy("bad.mp4", "worse.mp4")
-    assert Run(capsys, "bad.mp4", "worse.mp4", "-o", "all.json").code == 1
-    assert (here / "all.json").read_text() == "old"
+    Run(capsys, "clip.mp4", "bad.mp4", "-o", "all.json")
+    old = (here / "all.json").read_bytes()
+    shutil.copy("bad.mp4", "clip.mp4")
+    assert Run(capsys, "clip.mp4", "bad.mp4", "-o", "all.json").code == 1
+    assert (here / "all.json").read_bytes() == old
 
 
 def test_a_name_that_is_too_long(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

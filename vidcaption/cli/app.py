@@ -16,6 +16,7 @@ from vidcaption.cli.evaluate import evaluate
 from vidcaption.cli.features import features
 from vidcaption.cli.models import models
 from vidcaption.cli.run import run
+from vidcaption.cli.status import status
 from vidcaption.cli.train import train
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ app.command(cls=ConfiguredCommand)(run)
 app.command(cls=ConfiguredCommand)(features)
 app.command(cls=ConfiguredCommand)(train)
 app.command(cls=ConfiguredCommand)(evaluate)
+app.command()(status)
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
 app.command()(doctor)

@@ -1,11 +1,14 @@
 """Where the results of ``run`` go: files next to the inputs, one file, or standard output."""
 
 import os
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vidcaption.batch import Outcome, check_writable
+from vidcaption.batch import Books, Job, Outcome, check_writable
+from vidcaption.batch.loop import POLL_S
+from vidcaption.cli.selection import Selection
 from vidcaption.cli.voice import put
 from vidcaption.errors import UsageError
 from vidcaption.options import OutputOptions
@@ -18,52 +21,99 @@ from vidcaption.output.write import write_atomic
 class Delivery:
     """Decided and checked before any work: raises UsageError or OutputError if it cannot be met.
 
-    ``found``: the inputs and the folders they are found under. ``several``: whether the command
-    can mean more than one video; one shared output then has the form for several, however many
-    there are. ``targets``: for each input, the file to write in each format, or nothing where all
-    share one output. ``lines``: readable lines go to standard output as they come.
+    ``targets``: for each input, the file to write in each format, or nothing where all share one
+    output; that has the form for several videos where the command can mean several, however many
+    there are. ``shared``: the one file for all. ``lines``: readable lines go to standard output as
+    they come.
     """
 
-    def __init__(self, output: OutputOptions, found: Mapping[Path, Path], *, several: bool) -> None:
+    def __init__(self, output: OutputOptions, selection: Selection) -> None:
         formats = output.formats or ("txt",)
+        place = output.output or (None if output.formats else "-")
+        if place is None and selection.piped and output.out_dir is None:
+            if len(formats) > 1:
+                raise UsageError(
+                    f"a video on standard input gives one format on standard output, and "
+                    f"{len(formats)} are asked for; leave the others out, or add --out-dir"
+                )
+            place = "-"
         self._format = formats[0]
-        self._shared = output.output or (None if output.formats else "-")
-        self.several = several
-        self.lines = self._shared == "-" and self._format == "txt"
+        self.several = selection.several
+        self.lines = place == "-" and self._format == "txt"
+        self.on_stdout = place == "-"
+        self.shared: Path | None = None
         self.targets: Mapping[Path, Mapping[str, Path]] = {}
-        if self._shared is None:
-            self.targets = output_paths(found, formats, output.out_dir, found)
-            check_writable(
-                path for by_format in self.targets.values() for path in by_format.values()
-            )
-            return
-        if several:
-            render_many(self._format, ())  # refuses a format that holds one video only
-        if self._shared != "-":
-            target = Path(self._shared)
-            if any(os.path.realpath(target) == os.path.realpath(path) for path in found):
-                raise UsageError(f"--output is {self._shared}, which is an input")
-            check_writable([target])
+        if place is None:
+            self.targets = output_paths(selection.found, formats, output.out_dir, selection.found)
+        else:
+            if self.several:
+                render_many(self._format, ())  # refuses a format that holds one video only
+            if place != "-":
+                self._into_one(Path(place), selection)
+        # Those that exist may be done, whether they can be written or not.
+        check_writable(path for path in self._files() if not os.path.isfile(path))
 
-    def deliver(self, outcomes: Iterable[Outcome]) -> None:
+    def done(self, books: Books, jobs: Sequence[Job]) -> bool:
+        """Whether the one file for all is what it would be. Raises OutputError if it is kept."""
+        if self.shared is None or _is_device(self.shared):
+            return False
+        return books.done(self.shared, _sources(jobs))
+
+    def deliver(self, outcomes: Iterable[Outcome], books: Books) -> None:
         """Run through ``outcomes`` and write what they share. Raises OutputError."""
-        if self._shared is None or self.lines:
+        if self.shared is None and (not self.on_stdout or self.lines):
             deque(outcomes, maxlen=0)
             return
-        captioned = (each.captions for each in outcomes if each.captions is not None)
-        if self._shared == "-":
-            for piece in self._pieces(captioned):
+        if self.shared is None:
+            for piece in self._pieces(each.captions for each in outcomes):
                 put(piece)
             return
-        finished: list[Captions] = []
+        finished: list[Outcome] = []
         try:
-            for captions in captioned:
-                finished.append(captions)
+            for outcome in outcomes:
+                if outcome.captions is not None:
+                    finished.append(outcome)
         finally:  # also when interrupted
             if finished:
-                write_atomic(Path(self._shared), "".join(self._pieces(finished)))
+                self._write(self.shared, finished, books)
 
-    def _pieces(self, captions: Iterable[Captions]) -> Iterator[str]:
+    def _into_one(self, target: Path, selection: Selection) -> None:
+        if any(os.path.realpath(target) == os.path.realpath(path) for path in selection.found):
+            raise UsageError(f"--output is {target}, which is an input")
+        if self.several or _is_device(target):
+            self.shared = target
+        else:
+            self.targets = {path: {self._format: target} for path in selection.found}
+
+    def _files(self) -> Iterator[Path]:
+        if self.shared is not None:
+            yield self.shared
+        for by_format in self.targets.values():
+            yield from by_format.values()
+
+    def _write(self, target: Path, outcomes: Sequence[Outcome], books: Books) -> None:
+        text = "".join(self._pieces(each.captions for each in outcomes))
+        if _is_device(target):
+            write_atomic(target, text)
+            return
+        fingerprint = books.fingerprint(_sources(each.job for each in outcomes))
+        while True:
+            with books.lease([target]) as ours:
+                if ours:
+                    books.write(target, text, fingerprint)
+                    return
+            time.sleep(POLL_S)  # another run is writing
+
+    def _pieces(self, captions: Iterable[Captions | None]) -> Iterator[str]:
+        given = (each for each in captions if each is not None)
         if self.several:
-            return render_many(self._format, captions)
-        return (each.render(self._format) for each in captions)
+            return render_many(self._format, given)
+        return (each.render(self._format) for each in given)
+
+
+def _is_device(path: Path) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def _sources(jobs: Iterable[Job]) -> list[Path]:
+    return [job.source or job.path for job in jobs]

@@ -1,15 +1,18 @@
 """What ``run`` tells a person while it works."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from vidcaption.batch import Outcome
+from vidcaption.batch import Job, Manifest, Outcome, Plan
+from vidcaption.batch.plan import in_the_way
 from vidcaption.cli.delivery import Delivery
-from vidcaption.cli.voice import Voice, put, say
-from vidcaption.options import VoiceOptions
+from vidcaption.cli.log import Log
+from vidcaption.cli.voice import put
+from vidcaption.errors import OutputError, VidcaptionError
 from vidcaption.output.formats import txt_line
 from vidcaption.output.text import printable
 from vidcaption.types import Segment
@@ -20,73 +23,171 @@ if TYPE_CHECKING:
 MISSING_S = 1.0  # containers are often wrong by less
 
 
-class Reporter(Voice):
-    """A ``batch.Watcher``: the progress bar, the readable lines, one sentence on each input.
+class Reporter:
+    """A ``batch.Watcher``: the live view, the readable lines, a sentence and a row on each input.
 
-    ``count``: how many inputs there are. ``failed``: how many of them were not captioned or not
-    written so far.
+    ``count``: how many inputs there are. ``trouble``: whether one failed so far, or its row could
+    not be written.
     """
 
-    def __init__(self, options: VoiceOptions, delivery: Delivery, *, count: int) -> None:
-        super().__init__(options)
+    def __init__(
+        self, log: Log, delivery: Delivery, manifest: Manifest | None, *, count: int
+    ) -> None:
+        self._log = log
         self._delivery = delivery
+        self._manifest = manifest
         self._count = count
-        self._bar = self.make_bar(lines_on_stdout=delivery.lines)
-        self._opened = 0
-        self._captioning: Captioning
+        self._bar = log.make_bar(lines_on_stdout=delivery.lines)
+        if self._bar is not None and count > 1:
+            self._bar.headline = self._headline
+        self._captioning: Captioning | None = None
+        self._said_waiting = False
         self._began_s = time.monotonic()
-        self.failed = 0
+        self._worked_s = self._seen_s = 0.0  # of work, and of video captioned in it
+        self._became: Counter[str] = Counter()
+        self.trouble = False
 
-    def bar(self) -> AbstractContextManager[object]:
-        """The progress bar, if one is wanted, is on the screen inside this context."""
+    def live(self) -> AbstractContextManager[object]:
+        """The live view, if one is wanted, is on the screen inside this context."""
         return self._bar or nullcontext()
 
-    def opened(self, path: Path, captioning: "Captioning") -> None:
+    def opened(self, job: Job, captioning: "Captioning") -> None:
         info = captioning.info
-        self._captioning = captioning
-        self._opened += 1
+        first, self._captioning = self._captioning is None, captioning
         if self._bar is not None:
-            place = f" ({self._opened} of {self._count})" if self._count > 1 else ""
             start_s, end_s = captioning.options.start_s, captioning.options.end_s
             ends_s = [each for each in (end_s, info.duration_s) if each is not None]
             self._bar.begin(
-                path.name + place,
+                job.path.name,
                 max(0, min(ends_s) - start_s) if ends_s else None,
                 lambda: captioning.progress_s - start_s,
             )
         facts = [info.codec, f"{info.width}x{info.height}"]
         facts += [f"{info.fps:.2f} frames/s"] if info.fps is not None else []
         facts += [f"{info.duration_s:.1f} s"] if info.duration_s is not None else []
-        self.detail(f"{path}: {', '.join(facts)}")
+        self._log.detail(f"{job.path}: {', '.join(facts)}", "opened", path=job.path)
         if self._delivery.lines and self._delivery.several:
-            put(("\n" if self._opened > 1 else "") + printable(info.path) + ":\n")
+            put(("" if first else "\n") + printable(str(job.path)) + ":\n")
 
     def captioned(self, segment: Segment) -> None:
         if self._delivery.lines:
             put(txt_line(segment) + "\n")
 
+    def retrying(self, job: Job, error: VidcaptionError, wait_s: float) -> None:
+        message = f"{error}; trying again in {wait_s:g} s"
+        self._log.tell(message, "retry", path=job.path, wait_s=wait_s)
+
+    def waiting(self, jobs: Sequence[Job]) -> None:
+        if not self._said_waiting:
+            names = ", ".join(str(job.path) for job in jobs[:3]) + (", ..." if jobs[3:] else "")
+            message = f"waiting for another run that is at work on {names}"
+            self._log.tell(message, "waiting", paths=[str(job.path) for job in jobs])
+        self._said_waiting = True
+
     def followed(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
         """The same outcomes, each told of when it comes."""
         for outcome in outcomes:
+            self._became[outcome.status] += 1
             self._tell_of(outcome)
+            if self._manifest is not None:
+                try:
+                    self._manifest.add(outcome)
+                except OutputError as error:  # the captions are what the night is for
+                    self.trouble = True
+                    self._log.fail(str(error), path=outcome.job.path)
             yield outcome
 
-    def sum_up(self) -> None:
-        if self._count > 1:
-            elapsed_s = time.monotonic() - self._began_s
-            failed = f", {self.failed} failed" if self.failed else ""
-            self.tell(f"{self._count - self.failed} captioned{failed}, in {elapsed_s:.1f} s")
+    def sum_up(self, *, interrupted: bool = False) -> None:
+        """How many inputs became what, and how many are left."""
+        if self._count < 2 and not interrupted:
+            return
+        facts = {status: self._became[status] for status in ("captioned", "done", "kept", "failed")}
+        facts["left"] = self._left
+        names = {"done": "done before"}
+        parts = [f"{facts['captioned']} captioned"]
+        parts += [
+            f"{number} {names.get(status, status)}"
+            for status, number in facts.items()
+            if number and status != "captioned"
+        ]
+        seconds = time.monotonic() - self._began_s
+        text = f"{', '.join(parts)}, in {seconds:.1f} s"
+        if interrupted:
+            again = "; the same command goes on from here" if self._delivery.targets else ""
+            text = f"interrupted: {text}{again}"
+        event = "interrupted" if interrupted else "summary"
+        self._log.tell(text, event, **facts, seconds=round(seconds, 3))
+
+    @property
+    def _left(self) -> int:
+        return self._count - self._became.total()
 
     def _tell_of(self, outcome: Outcome) -> None:
+        job, captions = outcome.job, outcome.captions
+        facts = {"path": job.path, "seconds": round(outcome.elapsed_s, 3)}
         if outcome.error is not None:
-            self.failed += 1
-            say(str(outcome.error))
-        if outcome.captions is None:
+            self.trouble = True
+            kind = type(outcome.error).__name__
+            self._log.fail(str(outcome.error), "failed", error_class=kind, **facts)
+        for path in outcome.kept:
+            self._log.tell(f"{in_the_way(path)}; --force replaces it", "kept", **facts, output=path)
+        if outcome.status == "done":
+            say = self._log.tell if self._count == 1 else self._log.detail
+            say(f"{job.path} is done already; --force does it again", "done", **facts)
+        if captions is None or self._captioning is None:
             return
-        if outcome.captions.corrupt:
-            self.tell(f"{outcome.path}: {outcome.captions.corrupt} broken packets were left out")
+        self._worked_s += outcome.elapsed_s
+        self._seen_s += self._progress_s()
+        if captions.corrupt:
+            self._log.tell(
+                f"{job.path}: {captions.corrupt} broken packets were left out", "broken", **facts
+            )
         if (missing_s := self._captioning.missing_s) > MISSING_S:
-            self.tell(f"{outcome.path}: the last {missing_s:.1f} s are missing; it may be cut off")
-        if outcome.error is None and (targets := self._delivery.targets.get(outcome.path)):
-            written = ", ".join(map(str, targets.values()))
-            self.tell(f"{outcome.path} -> {written} ({outcome.elapsed_s:.1f} s)")
+            self._log.tell(
+                f"{job.path}: the last {missing_s:.1f} s are missing; it may be cut off",
+                "cut_off",
+                **facts,
+            )
+        spent = ", ".join(f"{name} {s:.2f} s" for name, s in self._captioning.seconds.items())
+        self._log.trace(f"{job.path}: {spent}", "timing", **facts, spent=self._captioning.seconds)
+        if outcome.error is None and outcome.written:
+            written = ", ".join(map(str, outcome.written))
+            self._log.tell(
+                f"{job.path} -> {written} ({outcome.elapsed_s:.1f} s)",
+                "captioned", outputs=[str(path) for path in outcome.written], **facts,
+            )  # fmt: skip
+        elif outcome.error is None:
+            self._log.trace(f"{job.path} is captioned", "captioned", **facts)
+
+    def _progress_s(self) -> float:
+        """Seconds of the video at hand that are captioned."""
+        if self._captioning is None:
+            return 0.0
+        return self._captioning.progress_s - self._captioning.options.start_s
+
+    def _headline(self) -> str:
+        """Files, speed and the time that is left, if the rest is like what was done so far."""
+        worked = self._became["captioned"] + self._became["failed"]
+        text = f"{self._became.total()} of {self._count} files, {self._left} left"
+        text += f", {self._became['failed']} failed" if self._became["failed"] else ""
+        if self._seen_s and self._worked_s:
+            text += f", {self._seen_s / self._worked_s:.1f} x real time"
+        if worked:
+            left_s = (time.monotonic() - self._began_s) / worked * self._left
+            text += f", {timedelta(seconds=round(left_s))} to go"
+        return text
+
+
+def described(job: Job, plan: Plan) -> str:
+    """What is to be done for an input, in a line that is safe to print."""
+    return printable(_described(job, plan))
+
+
+def _described(job: Job, plan: Plan) -> str:
+    notes = [in_the_way(path) for path in plan.kept]
+    if not plan.needed:
+        return f"{'keep' if plan.kept else 'done'}  {job.path}" + "".join(f": {n}" for n in notes)
+    where = f" -> {', '.join(map(str, plan.todo.values()))}" if plan.todo else ""
+    if plan.replaced:
+        notes.append(f"replaces {', '.join(map(str, plan.replaced))}")
+    return f"run   {job.path}{where}" + (f" ({'; '.join(notes)})" if notes else "")

@@ -1,28 +1,46 @@
 """``vidcaption run``."""
 
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.weights import Offline, resolve_with_bar
-from vidcaption.options import CaptionOptions, MachineOptions, OutputOptions, VoiceOptions
+from vidcaption.errors import UsageError
+from vidcaption.options import (
+    BatchOptions,
+    CaptionOptions,
+    LogOptions,
+    MachineOptions,
+    OutputOptions,
+)
+
+if TYPE_CHECKING:
+    from vidcaption.batch import Books, Job, Outcome
+    from vidcaption.cli.delivery import Delivery
+    from vidcaption.cli.log import Log
+    from vidcaption.pipeline import Captioner
 
 
 @with_options
 def run(
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Videos, images, or folders of them.")
-    ],
     output: OutputOptions,
+    batch: BatchOptions,
     options: CaptionOptions,
     machine: MachineOptions,
-    voice: VoiceOptions,
-    recursive: Annotated[
-        bool, typer.Option("-r", "--recursive", help="Look into the folders within a folder, too.")
-    ] = False,
+    voice: LogOptions,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT...",
+            help="Videos, images, folders of them, patterns; - is a video on standard input.",
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -35,20 +53,60 @@ def run(
 ) -> int:
     """Caption videos: files next to them in each format asked for, or else lines on stdout.
 
+    What is done already, by the same model with the same options from the same input, is passed
+    over. Files that were edited, or that vidcaption did not write, are kept.
+
     Exit codes: 0 all inputs are captioned, 1 some are not, 2 the command is wrong, 3 nothing can
     run or be written, 130 interrupted.
     """
-    from vidcaption.batch import caption_all, discover
+    from vidcaption.batch import Books, Job, check_writable, spooled
     from vidcaption.cli.delivery import Delivery
-    from vidcaption.cli.reporter import Reporter
-    from vidcaption.cli.voice import Voice
+    from vidcaption.cli.interrupt import interruptible
+    from vidcaption.cli.log import Log
+    from vidcaption.cli.reporter import described
+    from vidcaption.cli.selection import select
+    from vidcaption.cli.voice import put
+    from vidcaption.model.manifest import WEIGHTS, verify
 
-    found = discover(inputs, recursive=recursive)
-    several = len(found) > 1 or any(Path(name).is_dir() for name in inputs)
-    delivery = Delivery(output, found, several=several)
+    log = Log(voice)
+    with log.closing_words(), interruptible(), ExitStack() as stack:
+        selection = select(inputs or [], batch)
+        delivery = Delivery(output, selection)
+        if delivery.shared is not None and batch.retry_failed is not None:
+            raise UsageError("--retry-failed would leave the others out of --output; drop one")
+        if selection.shard is not None:
+            log.detail(f"{selection.shard}: {len(selection.chosen)} inputs", "shard")
+        if not selection.chosen:
+            log.tell("nothing to do: --shard or --retry-failed leave no input")
+            return 0
 
-    folder = resolve_with_bar(model, offline, Voice(voice))
+        folder = resolve_with_bar(model, offline or batch.dry_run, log)
+        books = Books(verify(folder)[WEIGHTS]["sha256"], options, force=batch.force)
+        spool = selection.piped and not batch.dry_run
+        source = stack.enter_context(spooled()) if spool else None
+        jobs = [
+            Job(path, selection.found[path], delivery.targets.get(path, {}), source)
+            for path in selection.chosen
+        ]
+        plans = [books.plan(job) for job in jobs]
+        lines = [described(job, plan) for job, plan in zip(jobs, plans, strict=True)]
+        if delivery.done(books, jobs):
+            log.tell(f"{delivery.shared} is done already; --force does it again", "done")
+            return 0
+        if batch.dry_run:
+            put("".join(f"{line}\n" for line in lines))
+            return 0
+        for line in lines:
+            log.trace(line, "plan")
+        check_writable(target for plan in plans for target in plan.todo.values())
 
+        load = functools.cache(functools.partial(_load, folder, machine, log))
+        if any(plan.needed for plan in plans):
+            load()  # what is wrong with the model or the device is said before all else
+        return _work(load, jobs, books, options, delivery, batch, log)
+
+
+def _load(folder: Path, machine: MachineOptions, log: "Log") -> "Captioner":
     # Only now, as it takes seconds: whatever can be wrong with the command was said before.
     from vidcaption.pipeline import Captioner
 
@@ -59,11 +117,44 @@ def run(
         batch_size=machine.batch_size,
         threads=machine.threads,
     )
-    reporter = Reporter(voice, delivery, count=len(found))
-    reporter.detail(f"model {captioner.model.name}, sha256 {captioner.model.sha256}")
-    reporter.detail(f"on {captioner.machine.device}, {captioner.machine.precision}")
-    with reporter.bar():
-        outcomes = caption_all(captioner, found, options, delivery.targets, reporter)
-        delivery.deliver(reporter.followed(outcomes))
+    name, sha256 = captioner.model.name, captioner.model.sha256
+    log.detail(f"model {name}, sha256 {sha256}", "model", name=name, sha256=sha256)
+    device, precision = str(captioner.machine.device), str(captioner.machine.precision)
+    log.detail(f"on {device}, {precision}", "device", device=device, precision=precision)
+    return captioner
+
+
+def _work(
+    load: "Callable[[], Captioner]",
+    jobs: "Sequence[Job]",
+    books: "Books",
+    options: CaptionOptions,
+    delivery: "Delivery",
+    batch: BatchOptions,
+    log: "Log",
+) -> int:
+    """Do all jobs and tell of them. Returns the exit code."""
+    from vidcaption.batch import Manifest, caption_all
+    from vidcaption.cli.interrupt import INTERRUPTED
+    from vidcaption.cli.reporter import Reporter
+
+    manifest = Manifest(batch.manifest, books.model_sha256) if batch.manifest is not None else None
+    reporter = Reporter(log, delivery, manifest, count=len(jobs))
+    outcomes = caption_all(load, jobs, options, books, reporter, retries=batch.retries)
+    if batch.fail_fast:
+        outcomes = _until_failure(outcomes)
+    try:
+        with reporter.live():
+            delivery.deliver(reporter.followed(outcomes), books)
+    except KeyboardInterrupt:
+        reporter.sum_up(interrupted=True)
+        return INTERRUPTED
     reporter.sum_up()
-    return 1 if reporter.failed else 0
+    return 1 if reporter.trouble else 0
+
+
+def _until_failure(outcomes: "Iterable[Outcome]") -> "Iterator[Outcome]":
+    for outcome in outcomes:
+        yield outcome
+        if outcome.status == "failed":
+            return

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from vidcaption.errors import OutputError
 from vidcaption.options import VoiceOptions
@@ -78,7 +79,12 @@ def make_progress(options: VoiceOptions) -> Progress:
 
 
 class Bar(Progress):
-    """A progress bar on standard error that asks for its position whenever it is drawn."""
+    """A progress bar on standard error that asks for its position whenever it is drawn.
+
+    ``headline`` gives the line above the bar, if there is to be one.
+    """
+
+    headline: Callable[[], str] = str
 
     def __init__(self, *, force_terminal: bool | None = None) -> None:
         super().__init__(
@@ -103,4 +109,6 @@ class Bar(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         for task in self.task_ids:
             self.update(task, completed=self._position())
+        if headline := self.headline():
+            yield Text(printable(headline))
         yield from super().get_renderables()

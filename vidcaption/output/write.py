@@ -5,9 +5,21 @@ import errno
 import os
 import secrets
 import stat
+import time
 from pathlib import Path
 
 from vidcaption.errors import OutputError
+
+_TEMPORARY = ".vidcaption-{}.tmp"
+_ABANDONED_S = 3600.0  # a write takes no such time
+
+
+def encoded(text: str) -> bytes:
+    """The bytes of a file with this text: UTF-8.
+
+    A file name that is not UTF-8 comes with lone surrogates, which are escaped rather than refused.
+    """
+    return text.encode("utf-8", "backslashreplace")
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -18,8 +30,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     OutputError if it cannot be written; an old file is then as it was, and no part of a new one is
     left.
     """
-    # A file name that is not UTF-8 reaches us with lone surrogates: escape them rather than fail.
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    data = encoded(content) if isinstance(content, str) else content
     try:
         if not path.parent.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,12 +44,20 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         ) from error
 
 
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left in ``folder``."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(_TEMPORARY.format("*")):
+            if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                path.unlink()
+
+
 def _replace(path: Path, data: bytes) -> None:
     # Refused here, as replacing the file would get around its own write protection.
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     # Not derived from the name, which may already be as long as the file system allows.
-    temporary = path.with_name(f".vidcaption-{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(_TEMPORARY.format(secrets.token_hex(8)))
     try:
         with temporary.open("xb") as file:
             file.write(data)

@@ -1,0 +1,110 @@
+"""Leases that die with their process, and rows that many processes add to one file."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from leases import holder
+
+from vidcaption import OutputError
+from vidcaption.batch.ledger import NAME, Ledger, names_in
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX locks")
+
+ADD = """
+import sys
+from pathlib import Path
+from vidcaption.batch.ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]))
+for number in range(200):
+    name = f"{sys.argv[2]}-{number}"
+    with ledger.lease(name) as held:
+        assert held
+        ledger.add(name, "0" * 64, "x" * 500)
+"""
+
+
+def test_a_lease_lasts_as_long_as_its_process(tmp_path: Path) -> None:
+    mine = Ledger(tmp_path)
+    with holder(tmp_path, "clip") as other:
+        assert other.stdout is not None and other.stdout.readline() == "True\n"
+        with mine.lease("clip") as held:
+            assert not held
+        with mine.lease("another") as held:
+            assert held
+        mine.refresh()  # opens and closes the file, which must drop no lease but ours
+        with mine.lease("clip") as held:
+            assert not held
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        with mine.lease("clip") as held:
+            assert held
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_while_a_lease_is_held_does_not_drop_it(tmp_path: Path) -> None:
+    mine = Ledger(tmp_path)
+    with mine.lease("clip") as held, mine.lease("second") as too:
+        assert held and too
+        mine.add("clip.srt", "0" * 64, "f")
+        mine.refresh()
+        with holder(tmp_path, "clip") as other:
+            assert other.communicate("") == ("False\n", None)
+    assert names_in(tmp_path) == {"clip.srt"}
+
+
+def test_an_empty_ledger_is_removed_unless_another_is_at_work(tmp_path: Path) -> None:
+    mine = Ledger(tmp_path)
+    with holder(tmp_path, "other") as other:
+        assert other.stdout is not None and other.stdout.readline() == "True\n"
+        with mine.lease("clip"):
+            pass
+        assert (tmp_path / NAME).exists()
+        with mine.lease("other") as held:
+            assert not held
+        other.communicate("")
+    assert not (tmp_path / NAME).exists()
+
+
+def test_rows_of_many_processes_do_not_mix(tmp_path: Path) -> None:
+    children = [
+        subprocess.Popen([sys.executable, "-c", ADD, str(tmp_path), name]) for name in "abc"
+    ]
+    assert [child.wait() for child in children] == [0, 0, 0]
+    assert names_in(tmp_path) == {f"{name}-{number}" for name in "abc" for number in range(200)}
+    assert len((tmp_path / NAME).read_bytes().splitlines()) == 600
+
+
+def test_rows_of_others_are_seen(tmp_path: Path) -> None:
+    one, two = Ledger(tmp_path), Ledger(tmp_path)
+    for number in range(3):
+        with one.lease("x"):
+            one.add("x.srt", str(number), f"made {number}")
+        two.refresh()
+        assert two.fingerprint("x.srt", str(number)) == f"made {number}"
+    (tmp_path / NAME).unlink()
+    with one.lease("y"):
+        one.add("y.srt", "0", "anew")
+    two.refresh()
+    assert two.names() == {"y.srt"}
+
+
+def test_names_that_are_not_text(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    with ledger.lease("caf\udce9") as held:
+        assert held
+        ledger.add("caf\udce9\n.srt", "0", "f")
+    assert names_in(tmp_path) == {"caf\udce9\n.srt"}
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = pytest.raises(OutputError, match=r"\.vidcaption\.jsonl, the record of what was")
+    with refused, Ledger(tmp_path / "file").lease("x"):
+        pass
+    (tmp_path / "d" / NAME).mkdir(parents=True)
+    with pytest.raises(OutputError, match="cannot be read: Is a directory"):
+        Ledger(tmp_path / "d").refresh()

@@ -1,0 +1,68 @@
+"""Signals, sent to a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from vidcaption.cli.interrupt import interruptible
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+
+SCRIPT = """
+import sys, time
+from vidcaption.cli.interrupt import interruptible
+try:
+    with interruptible():
+        try:
+            print("ready", flush=True)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("once", flush=True)
+            if sys.argv[1] == "twice":
+                time.sleep(60)
+finally:
+    print("cleaned up", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("times", "code", "rest"), [("once", 0, "cleaned up\n"), ("twice", 130, "")]
+)
+def test_one_is_an_exception_and_two_end_it(
+    number: signal.Signals, times: str, code: int, rest: str
+) -> None:
+    command = [sys.executable, "-c", SCRIPT, times]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == "once\n"
+        if times == "twice":
+            process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == rest
+    assert process.returncode == code
+
+
+def test_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with interruptible():
+        assert signal.getsignal(signal.SIGTERM) != before[1]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_thread_leaves_signals_alone() -> None:
+    seen = []
+
+    def work() -> None:
+        with interruptible():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]

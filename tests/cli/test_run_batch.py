@@ -1,0 +1,289 @@
+"""``vidcaption run`` over many inputs: what it does, skips and keeps, and what it says of it."""
+
+import io
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from clips import write_clip, write_image
+
+from vidcaption.cli import main
+
+QUICK = ["--beam", "1", "--frames", "1", "--max-words", "4"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with two images and a file that is none."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for number in (2, 10):
+        write_image(tmp_path / f"in/i{number}.png", number=number)
+    (tmp_path / "in/bad.mp4").write_bytes(b"\0" * 5000)
+    return tmp_path
+
+
+class Run:
+    """What one command did."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *args: str) -> None:
+        self.code = main(["run", *QUICK, *args])
+        self.out, self.err = capsys.readouterr()
+        self.lines = self.err.splitlines()
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+Capsys = pytest.CaptureFixture[str]
+
+
+def test_the_second_run_does_what_is_left(here: Path, capsys: Capsys) -> None:
+    assert Run(capsys, "in", "--srt").code == 1
+    before = stamps(here / "in")
+    run = Run(capsys, "in", "--srt", "--progress", "off")
+    assert run.code == 1
+    assert run.lines[0].startswith("vidcaption: in/bad.mp4 ")
+    assert run.lines[1].startswith("vidcaption: 0 captioned, 2 done before, 1 failed, in ")
+    assert stamps(here / "in") == before
+    (here / "in/i2.srt").unlink()
+    run = Run(capsys, "in/i*.png", "--srt")
+    assert run.code == 0
+    assert run.lines[-1].startswith("vidcaption: 1 captioned, 1 done before, in ")
+    run = Run(capsys, "in/i2.png", "--srt")
+    assert run.lines == ["vidcaption: in/i2.png is done already; --force does it again"]
+    run = Run(capsys, "in/i2.png", "--srt", "--max-words", "3")
+    assert run.lines[0].startswith("vidcaption: in/i2.png -> in/i2.srt (")
+
+
+def test_force_and_kept_files(here: Path, capsys: Capsys) -> None:
+    (here / "in/i2.srt").write_text("mine")
+    run = Run(capsys, "in/i2.png", "--srt")
+    assert (run.code, run.lines) == (0, [
+        "vidcaption: in/i2.srt is kept: it was edited, or vidcaption did not write it; "
+        "--force replaces it"
+    ])  # fmt: skip
+    assert Run(capsys, "in/i2.png", "--srt", "-q").err == ""
+    assert (here / "in/i2.srt").read_text() == "mine"
+    run = Run(capsys, "in/i2.png", "-o", "in/i2.srt")
+    assert run.code == 0 and (here / "in/i2.srt").read_text() == "mine"
+    assert Run(capsys, "in/i2.png", "--srt", "--force").code == 0
+    assert (here / "in/i2.srt").read_text() != "mine"
+
+
+def test_one_file_for_all_is_done_or_kept(here: Path, capsys: Capsys) -> None:
+    (here / "all.csv").write_text("mine")
+    run = Run(capsys, "in/i*.png", "-o", "all.csv")
+    assert run.code == 3 and "all.csv is kept" in run.err and "--force" in run.err
+    assert Run(capsys, "in/i*.png", "-o", "all.csv", "--force").code == 0
+    rows = (here / "all.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["video", "in/i2.png", "in/i10.png"]
+    run = Run(capsys, "in/i*.png", "-o", "all.csv")
+    assert run.lines == ["vidcaption: all.csv is done already; --force does it again"]
+    os.utime("in/i2.png", (1, 1))
+    assert "2 captioned" in Run(capsys, "in/i*.png", "-o", "all.csv").err
+
+
+def test_dry_run(here: Path, capsys: Capsys) -> None:
+    Run(capsys, "in/i2.png", "in/i10.png", "--srt")
+    (here / "in/i10.srt").write_text("mine")
+    write_image(here / "in/i3\x1b[31m.png")
+    before = stamps(here / "in")
+    run = Run(capsys, "in", "--srt", "--dry-run")
+    assert (run.code, run.err) == (0, "")
+    assert run.out.splitlines() == [
+        "run   in/bad.mp4 -> in/bad.srt",
+        "done  in/i2.png",
+        "run   in/i3\\u001b[31m.png -> in/i3\\u001b[31m.srt",
+        "keep  in/i10.png: in/i10.srt is kept: it was edited, or vidcaption did not write it",
+    ]
+    run = Run(capsys, "in/i2.png", "--srt", "--dry-run", "--max-words", "3")
+    assert run.out == "run   in/i2.png -> in/i2.srt (replaces in/i2.srt)\n"
+    assert stamps(here / "in") == before
+
+
+def test_a_dry_run_loads_no_model(here: Path) -> None:
+    import subprocess
+
+    script = (
+        "import sys; from vidcaption.cli import main; code = main(sys.argv[1:]);"
+        "sys.exit(100 if {'torch', 'av', 'cv2'} & sys.modules.keys() else code)"
+    )
+    command = [sys.executable, "-c", script, "run", "in", "--srt", "--dry-run"]
+    assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_fail_fast(here: Path, capsys: Capsys) -> None:
+    run = Run(capsys, "in", "--srt", "--fail-fast")
+    assert run.code == 1
+    assert run.lines[-1].startswith("vidcaption: 0 captioned, 1 failed, 2 left, in ")
+    assert not list((here / "in").glob("*.srt"))
+
+
+def test_manifest_status_and_retry(here: Path, capsys: Capsys) -> None:
+    assert Run(capsys, "in", "--srt", "--manifest", "log/m.jsonl", "--out-dir", "out").code == 1
+    rows = [json.loads(line) for line in (here / "log/m.jsonl").read_text().splitlines()]
+    assert [(row["path"], row["status"], row["root"]) for row in rows] == [
+        ("in/bad.mp4", "failed", "in"),
+        ("in/i2.png", "captioned", "in"),
+        ("in/i10.png", "captioned", "in"),
+    ]
+    assert rows[0]["error"]["class"] == "InputError"
+    assert rows[1]["outputs"] == {"srt": "out/i2.srt"}
+
+    assert main(["status", "log/m.jsonl"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("3 inputs: 2 captioned, 0 done, 0 kept, 1 failed; ")
+    assert second.startswith("failed: in/bad.mp4 is not a video")
+    assert main(["status", "log/m.jsonl", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["inputs"], summary["captioned"], summary["failed"]) == (3, 2, 1)
+    assert summary["failures"][0]["path"] == "in/bad.mp4"
+    assert main(["status", "in/bad.mp4"]) == 2
+    assert "is no manifest" in capsys.readouterr().err
+
+    write_clip(here / "in/bad.mp4", [0.0, 0.1])
+    again = ["--retry-failed", "log/m.jsonl", "--srt", "--out-dir", "out"]
+    run = Run(capsys, *again, "--manifest", "log/m.jsonl")
+    assert run.code == 0 and run.lines[0].startswith("vidcaption: in/bad.mp4 -> out/bad.srt (")
+    run = Run(capsys, *again)
+    assert run.lines == ["vidcaption: nothing to do: --shard or --retry-failed leave no input"]
+    run = Run(capsys, "in", "--retry-failed", "log/m.jsonl", "-o", "all.csv")
+    assert run.code == 2 and "would leave the others out of --output" in run.err
+
+
+def test_retried_inputs_keep_their_names(here: Path, capsys: Capsys) -> None:
+    """Which of x.png and x.mp4 becomes x.srt does not depend on which of them failed."""
+    shutil.copy("in/i2.png", "x.png")
+    shutil.copy("in/bad.mp4", "x.mkv")
+    assert Run(capsys, "x.png", "x.mkv", "--srt", "--manifest", "m").code == 1
+    assert (here / "x.png.srt").exists() and not (here / "x.srt").exists()
+    write_clip(here / "x.mkv", [0.0, 0.1])
+    Run(capsys, "--retry-failed", "m", "--srt")
+    assert (here / "x.srt").exists()
+
+
+def test_shards_share_the_inputs(here: Path, capsys: Capsys) -> None:
+    shutil.copy("in/i2.png", "in/i2.jpg")
+    out = ""
+    for number in (1, 2, 3):
+        out += Run(capsys, "in", "--srt", "--dry-run", "--shard", f"{number}/3").out
+    whole = Run(capsys, "in", "--srt", "--dry-run").out
+    assert sorted(out.splitlines()) == sorted(whole.splitlines())
+    run = Run(capsys, "in", "--shard", "auto")
+    assert run.code == 2 and "--shard is auto" in run.err
+
+
+def test_a_shard_found_in_the_environment_is_told_of(
+    here: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    run = Run(capsys, "in/i2.png", "--srt", "--shard", "auto", "-v")
+    assert run.lines[0] == "vidcaption: shard 1/1, by torchrun's RANK: 1 inputs"
+
+
+def test_a_list_of_inputs(here: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "list").write_bytes(b"in/i2.png\0gone.mp4\0in/i10.png\0")
+    run = Run(capsys, "--from-file", "list", "--srt")
+    assert run.code == 1
+    assert "gone.mp4 cannot be read: no such file" in run.err
+    assert "2 captioned, 1 failed" in run.err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"in/i2.png\n")))
+    assert Run(capsys, "--from-file", "-", "--jsonl", "-o", "-").out.count('"in/i2.png"') == 1
+
+
+def test_a_video_on_standard_input(
+    here: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pipe(name: str) -> None:
+        data = (here / name).read_bytes()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    pipe("in/i2.png")
+    run = Run(capsys, "-", "--json")
+    assert run.code == 0 and json.loads(run.out)["video"]["path"] == "stdin"
+    pipe("in/i2.png")
+    assert Run(capsys, "-", "--srt", "--vtt", "--out-dir", "out").code == 0
+    assert sorted(path.name for path in (here / "out").glob("s*")) == ["stdin.srt", "stdin.vtt"]
+    pipe("in/bad.mp4")
+    run = Run(capsys, "-")
+    assert run.code == 1 and run.lines[0].startswith("vidcaption: stdin is not a video")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("- in/i2.png", "given with other inputs"),
+        ("- --from-file -", "given with other inputs"),
+        ("- --shard 1/2", "leave them out"),
+        ("- --srt --vtt", "2 are asked for"),
+        ("in --shard 3/2", "allowed are 1/N to N/N"),
+        ("in --suffix /", "is no suffix"),
+        ("--retry-failed in/bad.mp4", "is no manifest"),
+        ("--from-file gone", "--from-file gone cannot be read"),
+        ("in --retries -1", "--retries is -1"),
+        ("in -q -vv", "--quiet and --debug contradict"),
+    ],
+)
+def test_wrong_commands(args: str, message: str, here: Path, capsys: Capsys) -> None:
+    run = Run(capsys, *args.split())
+    assert (run.code, run.out) == (2, "")
+    assert len(run.lines) == 1 and message in run.err
+
+
+def test_places_that_cannot_be_written(here: Path, capsys: Capsys) -> None:
+    for flag in ("--manifest", "--log-file"):
+        run = Run(capsys, "in/i2.png", "--srt", flag, "in")
+        assert run.code == 3 and f"{flag} in cannot be written: Is a directory" in run.err
+    assert not (here / "in/i2.srt").exists()
+
+
+def test_log_as_json(here: Path, capsys: Capsys) -> None:
+    odd = "in/i\x1b]0;x\x07\u202e.png"
+    shutil.copy("in/i2.png", odd)
+    run = Run(capsys, "in/bad.mp4", odd, "--srt", "--log-json", "-vv", "--progress", "on")
+    assert run.code == 1 and run.err.isascii() and "\x1b" not in run.err
+    events = [json.loads(line) for line in run.lines]
+    assert all({"time", "level", "event", "text"} <= event.keys() for event in events)
+    by_event = {event["event"]: event for event in events}
+    assert by_event["failed"]["path"] == "in/bad.mp4"
+    assert by_event["failed"]["error_class"] == "InputError"
+    assert by_event["captioned"]["path"] == odd
+    assert by_event["summary"]["captioned"] == 1 and by_event["summary"]["failed"] == 1
+    assert {"plan", "model", "device", "opened", "timing"} <= by_event.keys()
+    run = Run(capsys, "gone.mp4", "--log-json")
+    assert run.code == 2
+    [event] = [json.loads(line) for line in run.lines]
+    assert (event["level"], event["error_class"]) == ("error", "UsageError")
+
+
+def test_log_file(here: Path, capsys: Capsys) -> None:
+    for _ in range(2):
+        run = Run(capsys, "in/i2.png", "in/bad.mp4", "--srt", "-q", "--log-file", "log/run.log")
+        assert len(run.lines) == 1
+    text = (here / "log/run.log").read_text()
+    assert text.count(" error: in/bad.mp4 is not a video") == 2
+    assert text.count(" info: in/i2.png -> in/i2.srt (") == 1
+    assert text.count(" verbose: in/i2.png is done already") == 1
+
+
+def test_names_cannot_drive_the_terminal(here: Path, capsys: Capsys) -> None:
+    odd = "in/\x1b]0;\u202ered.png"
+    shutil.copy("in/i2.png", odd)
+    for args in (["--srt", "--dry-run"], ["-vv", "--srt", "--manifest", "m"], ["--progress", "on"]):
+        run = Run(capsys, odd, "in/i2.png", *args)
+        assert "\x1b]" not in run.out + run.err and "\u202e" not in run.out + run.err
+    shutil.copy("in/bad.mp4", odd)
+    assert Run(capsys, odd, "--srt", "--manifest", "m").code == 1
+    main(["status", "m"])
+    assert "\\u001b]0;\\u202ered.png is not a video" in capsys.readouterr().out
+
+
+def test_the_live_view_counts_files(here: Path, capsys: Capsys) -> None:
+    run = Run(capsys, "in", "--srt", "--progress", "on")
+    assert "of 3 files" in run.err and "1 failed" in run.err and "left" in run.err

@@ -1,0 +1,142 @@
+"""Which files are to be captioned: from files, folders, patterns and lists."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from pathlib import Path
+
+from vidcaption.batch import ledger
+from vidcaption.errors import UsageError
+from vidcaption.output.naming import natural_key
+from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+_PATTERN = re.compile(r"[*?[]")
+_SUFFIX = re.compile(r"\.?[^\s./\\]+(?:\.[^\s./\\]+)*")
+
+
+def discover(
+    inputs: Iterable[str | Path],
+    listed: Iterable[Path] = (),
+    *,
+    recursive: bool = False,
+    suffixes: Iterable[str] = (),
+) -> dict[Path, Path]:
+    """Every file to caption, in order and once, with the folder that it is found under.
+
+    ``inputs`` are files, folders and, where no file has that name, patterns with ``*``, ``?``,
+    ``[a-z]`` and ``**``, for shells that leave them as they are. ``listed`` are files and folders,
+    of which some may be missing: those are kept, to fail one by one. ``suffixes``, such as
+    ``.dat``, are those of videos in folders beside the known ones.
+
+    What a folder or a pattern gives comes in natural order, without hidden files, files that are no
+    video or image by their suffix, and files that vidcaption wrote. Links to folders are followed,
+    but none twice. Files that are the same one in the end are found once, at the first place.
+
+    Raises UsageError for an input that does not exist, a pattern that nothing matches, a folder
+    that cannot be listed, and one without videos or images.
+    """
+    known = VIDEO_SUFFIXES | IMAGE_SUFFIXES | {suffix.casefold() for suffix in suffixes}
+    names = [str(name) for name in inputs]
+    missing = [name for name in names if not os.path.exists(name) and not _PATTERN.search(name)]
+    if missing:
+        raise UsageError(f"no such file or folder: {', '.join(missing)}")
+    found: dict[Path, Path] = {}
+    seen: set[str] = set()
+    for file, root in _each(names, listed, recursive, frozenset(known)):
+        identity = os.path.realpath(file)
+        if identity not in seen:
+            seen.add(identity)
+            found[file] = root
+    return found
+
+
+def suffixes_of(text: str) -> frozenset[str]:
+    """The suffixes in a list such as ``.dat,bin``, each with its dot. Raises UsageError."""
+    parts = [part.strip() for part in text.split(",")]
+    if odd := [part for part in parts if not _SUFFIX.fullmatch(part)]:
+        raise UsageError(
+            f"--suffix is {text!r} and {odd[0]!r} is no suffix; give such as .dat or .dat,.bin"
+        )
+    return frozenset("." + part.removeprefix(".").casefold() for part in parts)
+
+
+def _each(
+    names: Iterable[str], listed: Iterable[Path], recursive: bool, known: frozenset[str]
+) -> Iterator[tuple[Path, Path]]:
+    """All files with the folder each is found under, those that are found twice included."""
+    for name in names:
+        path = Path(name)
+        if os.path.isdir(path):
+            files = _files_in(path, recursive, known)
+            if not files:
+                hint = "" if recursive else "; -r looks into the folders within it"
+                raise UsageError(f"{path} holds no video or image{hint}")
+            yield from ((file, path) for file in files)
+        elif os.path.exists(path):
+            yield path, path.parent
+        else:
+            yield from _matching(name, recursive, known)
+    for path in listed:
+        # a folder that gives nothing stays, and fails when it is opened
+        files = _files_in(path, recursive, known) if os.path.isdir(path) else []
+        yield from ((file, path) for file in files) if files else [(path, path.parent)]
+
+
+def _matching(pattern: str, recursive: bool, known: frozenset[str]) -> list[tuple[Path, Path]]:
+    """What ``pattern`` stands for, each with the folder before its first ``*``, ``?`` or ``[``."""
+    parts = Path(pattern).parts
+    root = Path(*takewhile(lambda part: not _PATTERN.search(part), parts))
+    rest = parts[len(root.parts) :]
+    if rest[-1] == "**":
+        rest = (*rest, "*")
+    named = Path(rest[-1]).suffix.casefold()  # `*.bin` asks for those, known or not
+    hidden = any(part.startswith(".") for part in rest)
+    found: list[Path] = []
+    try:
+        for path in sorted(root.glob("/".join(rest)), key=natural_key):
+            if not hidden and any(p.startswith(".") for p in path.parts[len(root.parts) :]):
+                continue
+            if os.path.isdir(path):
+                found += _files_in(path, recursive, known)
+            elif path.suffix.casefold() in known or (named and path.suffix.casefold() == named):
+                found.append(path)
+    except (ValueError, NotImplementedError) as error:
+        raise UsageError(f"{pattern} is not a pattern: {error}") from error
+    if not found:
+        raise UsageError(f"no such file, and no video or image matches: {pattern}")
+    return [(path, root) for path in found]
+
+
+def _files_in(folder: Path, recursive: bool, known: frozenset[str]) -> list[Path]:
+    """Videos and images in a folder, in natural order. Raises UsageError if it cannot be listed."""
+    files: list[Path] = []
+    been: set[tuple[int, int]] = set()
+    try:
+        for place, subfolders, names in os.walk(folder, onerror=_raise, followlinks=True):
+            status = os.stat(place)
+            if (status.st_dev, status.st_ino) in been:  # a link led back here
+                subfolders.clear()
+                continue
+            been.add((status.st_dev, status.st_ino))
+            # Pruned in place, so that os.walk does not go there; in order, links last, so that of
+            # two ways to a folder always the same is taken.
+            subfolders[:] = sorted(
+                (name for name in subfolders if recursive and not name.startswith(".")),
+                key=lambda name: (os.path.islink(Path(place, name)), natural_key(Path(name))),
+            )
+            ours = ledger.names_in(Path(place)) if ledger.NAME in names else set()
+            files += [
+                Path(place, name)
+                for name in names
+                if not name.startswith(".")
+                and Path(name).suffix.casefold() in known
+                and name not in ours
+            ]
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be listed: {error.strerror}") from error
+    return sorted(files, key=natural_key)
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,71 @@
+"""What comes on standard input or in a file: paths of inputs, or one video."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+from typing import BinaryIO
+
+from vidcaption.errors import OutputError, UsageError
+
+STDIN = "-"
+
+
+def read_list(name: str) -> list[Path]:
+    """The paths in the file of that name, or on standard input if it is ``-``.
+
+    They are separated by NUL if there is one, and else stand on a line each; empty ones are passed
+    over. Paths are taken as they are, relative to the working folder. Raises UsageError if there is
+    none, or if none of them exists: then this is no list, or the folder is another one.
+    """
+    what = "the list on standard input" if name == STDIN else name
+    if name == STDIN:
+        data = _readable_stdin("list the inputs on it").read()
+    else:
+        try:
+            data = Path(name).read_bytes()
+        except OSError as error:
+            raise UsageError(f"--from-file {name} cannot be read: {error.strerror}") from error
+    data = data.removeprefix(b"\xef\xbb\xbf")  # Windows editors
+    separated = b"\0" in data
+    entries = data.split(b"\0") if separated else [line.rstrip(b"\r") for line in data.split(b"\n")]
+    paths = [Path(os.fsdecode(entry)) for entry in entries if entry]
+    if not paths:
+        raise UsageError(f"{what} holds no path; write one per line, or separate them by NUL")
+    if not any(os.path.lexists(path) for path in paths):
+        first = ascii(str(paths[0])[:100])
+        raise UsageError(
+            f"none of the {len(paths)} paths in {what} exists, the first being {first}; "
+            "they are relative to the working folder"
+        )
+    return paths
+
+
+@contextmanager
+def spooled() -> Iterator[Path]:
+    """The video on standard input as a file, which is removed at the end.
+
+    A file always, as most containers have to be read forth and back. Raises UsageError if standard
+    input is a terminal, OutputError if the file cannot be written.
+    """
+    stream = _readable_stdin("pipe a video into it")
+    with TemporaryDirectory(prefix="vidcaption-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder, "stdin")
+        try:
+            with path.open("wb") as file:
+                shutil.copyfileobj(stream, file, 1 << 20)
+        except OSError as error:
+            raise OutputError(
+                f"the video on standard input cannot be kept in {gettempdir()}: {error.strerror}; "
+                "name a folder with space in the environment variable TMPDIR"
+            ) from error
+        yield path
+
+
+def _readable_stdin(hint: str) -> BinaryIO:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(f"standard input is a terminal; {hint}")
+    return sys.stdin.buffer

@@ -1,0 +1,115 @@
+"""What became of each input of a run, as rows in a file: for scripts, and to run some again."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+from vidcaption.batch.loop import Outcome, Status
+from vidcaption.batch.rows import add_row, open_rows, parsed
+from vidcaption.errors import OutputError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The last that a manifest says of an input.
+
+    ``root``: the folder that it was found under. ``outputs``: by format. ``error``: a sentence, and
+    ``error_class`` the name of its class, where it failed. ``model``: the SHA-256 of the weights.
+    """
+
+    path: Path
+    root: Path
+    status: Status
+    outputs: Mapping[str, str]
+    seconds: float
+    error_class: str | None
+    error: str | None
+    model: str
+
+
+class Manifest:
+    """A file to which rows are added; several processes may add to one. Raises OutputError."""
+
+    def __init__(self, path: Path, model_sha256: str) -> None:
+        self._path = path
+        self._model = model_sha256
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(open_rows(path))
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def add(self, outcome: Outcome) -> None:
+        """Add the row of an input that is through. Raises OutputError."""
+        error = outcome.error
+        row = {
+            "path": str(outcome.job.path),
+            "root": str(outcome.job.root),
+            "status": outcome.status,
+            "outputs": {format: str(path) for format, path in outcome.job.targets.items()},
+            "seconds": round(outcome.elapsed_s, 3),
+            "error": {"class": type(error).__name__, "text": str(error)} if error else None,
+            "model": self._model,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        try:
+            descriptor = open_rows(self._path)
+            try:
+                add_row(descriptor, row)
+            finally:
+                os.close(descriptor)
+        except OSError as failure:
+            raise self._failed(failure) from failure
+
+    def _failed(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"--manifest {self._path} cannot be written: {error.strerror}; choose another place"
+        )
+
+
+def read_manifest(path: Path) -> list[Row]:
+    """The last row of each input, in the order in which they were first through.
+
+    Rows that a crash tore are passed over. Raises UsageError if the file cannot be read, or holds
+    something else.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    rows: dict[Path, Row] = {}
+    for raw in parsed(data):
+        if row := _row(raw):
+            rows[row.path] = row
+    if data.strip() and not rows:
+        raise UsageError(f"{path} is no manifest; give a file that run --manifest wrote")
+    return list(rows.values())
+
+
+def _row(raw: Mapping[str, Any]) -> Row | None:
+    """A row that has what it must, or None."""
+    try:
+        error = raw["error"] or {"class": None, "text": None}
+        row = Row(
+            Path(raw["path"]),
+            Path(raw["root"]),
+            raw["status"],
+            {str(format): str(path) for format, path in raw["outputs"].items()},
+            float(raw["seconds"]),
+            error["class"],
+            error["text"],
+            str(raw["model"]),
+        )
+        os.fsencode(row.path)
+        os.fsencode(row.root)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    if "\0" in f"{row.path}{row.root}":
+        return None
+    fits = row.status in get_args(Status) and all(
+        value is None or isinstance(value, str) for value in (row.error_class, row.error)
+    )
+    return row if fits else None

@@ -1,0 +1,34 @@
+"""Ctrl-C, and the signal by which job schedulers end a process."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGINT or SIGTERM inside raises KeyboardInterrupt; a second one ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    caught = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal caught
+        if caught:
+            os._exit(INTERRUPTED)
+        caught = True
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

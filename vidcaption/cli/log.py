@@ -1,0 +1,113 @@
+"""What is said, as loud as wanted, as lines or as JSON, on standard error and in a file."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import IntEnum
+
+import typer
+
+from vidcaption.batch.rows import open_rows
+from vidcaption.cli.voice import Bar, Voice, say
+from vidcaption.errors import OutputError, VidcaptionError
+from vidcaption.options import LogOptions
+from vidcaption.output.text import printable
+
+
+class Level(IntEnum):
+    """How loud the options must be for it to be said."""
+
+    ERROR = 0
+    INFO = 1
+    VERBOSE = 2
+    DEBUG = 3
+
+
+class Log(Voice):
+    """A voice whose messages are events too: with a name, and with facts that JSON shows.
+
+    Raises OutputError if the log file cannot be written.
+    """
+
+    def __init__(self, options: LogOptions) -> None:
+        super().__init__(options)
+        self._json = options.log_json
+        self._file = options.log_file
+        asked = ((options.debug, Level.DEBUG), (options.verbose, Level.VERBOSE))
+        quiet = Level.ERROR if options.quiet else Level.INFO
+        self._loudness = next((level for wanted, level in asked if wanted), quiet)
+        if self._file is not None:
+            try:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                os.close(open_rows(self._file))
+            except OSError as error:
+                raise OutputError(
+                    f"--log-file {self._file} cannot be written: {error.strerror}; "
+                    "choose another place"
+                ) from error
+
+    def fail(self, message: str, event: str = "error", **facts: object) -> None:
+        """A failure: said whatever the options."""
+        self._speak(Level.ERROR, message, event, facts)
+
+    def tell(self, message: str, event: str = "note", **facts: object) -> None:
+        self._speak(Level.INFO, message, event, facts)
+
+    def detail(self, message: str, event: str = "note", **facts: object) -> None:
+        self._speak(Level.VERBOSE, message, event, facts)
+
+    def trace(self, message: str, event: str = "note", **facts: object) -> None:
+        """Something that helps to find out why."""
+        self._speak(Level.DEBUG, message, event, facts)
+
+    def make_bar(self, *, lines_on_stdout: bool = False) -> Bar | None:
+        return None if self._json else super().make_bar(lines_on_stdout=lines_on_stdout)
+
+    @contextmanager
+    def closing_words(self) -> Iterator[None]:
+        """An error that ends the command inside is said as all else is, and sets its exit code."""
+        try:
+            yield
+        except VidcaptionError as error:
+            self.fail(" ".join(str(error).split()), error_class=type(error).__name__)
+            raise typer.Exit(error.exit_code) from error
+
+    def _speak(self, level: Level, message: str, event: str, facts: dict[str, object]) -> None:
+        if level <= self._loudness:
+            if self._json:
+                print(_as_json(level, message, event, facts), file=sys.stderr)
+            else:
+                say(message)
+        if self._file is not None and level <= max(self._loudness, Level.VERBOSE):
+            line = (
+                _as_json(level, message, event, facts)
+                if self._json
+                else f"{_now()} {level.name.lower()}: {printable(message)}"
+            )
+            self._keep(line)
+
+    def _keep(self, line: str) -> None:
+        """Add a line to the log file. The batch goes on without the file if that fails."""
+        assert self._file is not None
+        try:
+            descriptor = open_rows(self._file)
+            try:
+                os.write(descriptor, (line + "\n").encode("utf-8", "backslashreplace"))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            say(f"--log-file {self._file} cannot be written any more: {error.strerror}")
+            self._file = None
+
+
+def _as_json(level: Level, message: str, event: str, facts: dict[str, object]) -> str:
+    """One line of ASCII; what could drive a terminal is escaped."""
+    row = {"time": _now(), "level": level.name.lower(), "event": event, "text": message, **facts}
+    return printable(json.dumps(row, default=str))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
