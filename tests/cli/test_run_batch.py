@@ -281,7 +281,7 @@ def test_names_cannot_drive_the_terminal(here: Path, capsys: Capsys) -> None:
     shutil.copy("in/bad.mp4", odd)
     assert Run(capsys, odd, "--srt", "--manifest", "m").code == 1
     main(["status", "m"])
-    assert "\\u001b]0;\\u202ered.png is not a video" in capsys.readouterr().out
+    assert "\\u001b]0;\\u202ered.png has no frame" in capsys.readouterr().out
 
 
 def test_the_live_view_counts_files(here: Path, capsys: Capsys) -> None:
