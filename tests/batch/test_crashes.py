@@ -42,7 +42,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {f"in/{path.name}": digest(path) for path in (folder / "in").glob("i*.[sj][rs]*")}
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [5, pytest.param(40, marks=pytest.mark.slow)])
 def test_kills_at_any_moment(tmp_path: Path, whole: dict[str, str], kills: int) -> None:
     images(tmp_path, 40)
     command = [sys.executable, str(KENNEL), str(kills), "1", "1.5", "run", "in", "--srt", "--jsonl"]

@@ -79,7 +79,7 @@ def test_the_environment_and_files_reach_a_command(
     # the command line has the last word on switches, too
     monkeypatch.setenv("VIDCAPTION_RUN_VTT", "1")
     assert main(["run", clip, "--no-json", "--no-vtt", "--tsv", "--out-dir", "p"]) == 0
-    assert [path.suffix for path in Path("p").rglob("*.*")] == [".tsv"]
+    assert [path.suffix for path in Path("p").rglob("[!.]*.*")] == [".tsv"]
 
 
 def test_a_list_of_inputs(write: Write, capsys: pytest.CaptureFixture[str]) -> None:

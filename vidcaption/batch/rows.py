@@ -18,7 +18,8 @@ def open_rows(path: Path) -> int:
 def add_row(descriptor: int, row: Mapping[str, Any]) -> None:
     """Add a row, on disk when this returns, by one write that no other process's mixes with.
 
-    It starts on a line of its own even if a crash left a part of a row. Raises OSError.
+    It starts on a line of its own even if a crash left a part of a row; what another process is
+    just writing may look like one, and a blank line comes of it. Raises OSError.
     """
     data = json.dumps(row).encode() + b"\n"
     end = os.lseek(descriptor, 0, os.SEEK_END)
