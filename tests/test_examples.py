@@ -1,10 +1,67 @@
 import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import av
 import pytest
+import srt
+from clips import every, write_clip
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+QUICK = ["--beam", "1", "--frames", "1", "--max-words", "4", "-q"]
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+
+
+def needs(*tools: str) -> pytest.MarkDecorator:
+    missing = [tool for tool in tools if not shutil.which(tool)]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+@pytest.fixture
+def command(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """``vidcaption``, that of this checkout, on the PATH."""
+    path = tmp_path_factory.mktemp("bin") / "vidcaption"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vidcaption "$@"\n')
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(path.parent), prepend=os.pathsep)
+    root = str(EXAMPLES.parent)
+    monkeypatch.setenv("PYTHONPATH", root, prepend=os.pathsep)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second of video."""
+    return write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", every(0.1, 10))
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> set[str]:
+    """Files in a folder, whose content a plan does not look at; some in each of two shards."""
+    for name in ("a.mp4", "b c.mp4", "d.mp4", "f's.mp4", "g.mp4", "i j.mp4", "k.mp4", "ü.mp4"):
+        (tmp_path / name).touch()
+    return {path.stem for path in tmp_path.iterdir()}
+
+
+def planned(stdout: str) -> list[str]:
+    """The videos in what --dry-run prints."""
+    return [Path(path).stem for path in re.findall("^run +(.+) -> ", stdout, re.MULTILINE)]
+
+
+def run(name: str, *arguments: str | Path, cwd: Path, **variables: str) -> str:
+    result = subprocess.run(
+        [EXAMPLES / name, *arguments], cwd=cwd, env=os.environ | variables, text=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
 
 
 def test_the_clip_is_small_and_cuts_every_four_seconds() -> None:
@@ -27,3 +84,124 @@ def test_make_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_clip.write(str(tmp_path / "clip.mp4"))
     with av.open(str(tmp_path / "clip.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == 5 * 24
+
+
+@posix
+@needs("shellcheck")
+def test_shellcheck_finds_nothing() -> None:
+    result = subprocess.run(["shellcheck", *EXAMPLES.glob("*.sh")], stdout=subprocess.PIPE)
+    assert result.stdout == b""
+
+
+@posix
+@pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.sh")))
+def test_a_script_without_arguments_tells_how_it_is_used(script: str) -> None:
+    result = subprocess.run([EXAMPLES / script], capture_output=True, text=True)
+    assert result.returncode > 0
+    assert "usage: " in result.stderr and script in result.stderr
+
+
+@needs("bash", "find", "xargs")
+def test_find_xargs(tmp_path: Path, command: Path, names: set[str]) -> None:
+    os.utime(tmp_path / "d.mp4", (0, 0))
+    stdout = run("find_xargs.sh", ".", "--dry-run", cwd=tmp_path, DAYS="1", JOBS="2")
+    assert sorted(planned(stdout)) == sorted(names - {"d"})
+
+
+@needs("bash", "parallel")
+def test_parallel(tmp_path: Path, command: Path, names: set[str]) -> None:
+    stdout = run("parallel.sh", ".", "--dry-run", cwd=tmp_path, JOBS="2")
+    assert sorted(planned(stdout)) == sorted(names)  # each once
+
+
+@needs("bash")
+def test_slurm(tmp_path: Path, command: Path, names: set[str]) -> None:
+    array = {"JOB_ID": "7", "TASK_COUNT": "2", "TASK_MIN": "1", "TASK_MAX": "2"}
+    variables = {f"SLURM_ARRAY_{name}": value for name, value in array.items()}
+    one, two = (
+        run("slurm.sh", ".", "--dry-run", cwd=tmp_path, SLURM_ARRAY_TASK_ID=task, **variables)
+        for task in "12"
+    )
+    assert planned(one) and planned(two)
+    assert sorted(planned(one) + planned(two)) == sorted(names)  # each once
+
+
+@needs("bash", "find", "comm")
+def test_watch(tmp_path: Path, command: Path, clip: Path) -> None:
+    """What is there, and what comes later: in a subfolder, with a space and a part at a time."""
+    shutil.copy(clip, tmp_path / "first.mp4")
+    (tmp_path / "broken.mp4").write_text("no video")
+    later = tmp_path / "sub folder/later.mp4"
+    log = tmp_path / "log"
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            [EXAMPLES / "watch.sh", tmp_path, *QUICK], stderr=stderr, start_new_session=True,
+            env=os.environ | {"EVERY": "0.5"},
+        ) as watch,
+    ):  # fmt: skip
+        try:
+            wait_for(tmp_path / "first.srt", watch)
+            later.parent.mkdir()
+            data = clip.read_bytes()
+            with later.open("wb") as file:
+                file.write(data[:500])
+                file.flush()
+                time.sleep(0.2)
+                file.write(data[500:])
+            wait_for(later.with_suffix(".srt"), watch)
+        finally:
+            os.killpg(watch.pid, signal.SIGTERM)
+    for path in (tmp_path / "first.srt", later.with_suffix(".srt")):
+        assert len(list(srt.parse(path.read_text()))) == 1
+    told = log.read_text().splitlines()
+    assert len(told) == 1 and "broken.mp4" in told[0]  # of the other one nothing, and once
+
+
+def wait_for(path: Path, process: "subprocess.Popen[bytes]") -> None:
+    deadline_s = time.monotonic() + 300  # a busy machine
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < deadline_s, f"no {path}"
+        time.sleep(0.1)
+
+
+@needs("make")
+def test_makefile(tmp_path: Path, command: Path, clip: Path) -> None:
+    shutil.copy(clip, tmp_path / "a.mp4")
+    make = ["make", "-s", "-C", tmp_path, "-f", EXAMPLES / "Makefile"]
+    assert subprocess.run([*make, "-q"]).returncode == 1  # there is something to do
+    assert subprocess.run([*make, f"OPTIONS={' '.join(QUICK[:-1])}"]).returncode == 0
+    assert len(list(srt.parse((tmp_path / "a.srt").read_text()))) == 1
+    assert subprocess.run([*make, "-q"]).returncode == 0
+    os.utime(tmp_path / "a.mp4")
+    assert subprocess.run([*make, "-q"]).returncode == 1
+
+
+@needs("systemd-analyze")
+def test_systemd(tmp_path: Path, command: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    installed = tmp_path / ".local/bin/vidcaption"
+    installed.parent.mkdir(parents=True)
+    shutil.copy(command, installed)
+    for kind in ("service", "timer"):
+        shutil.copy(EXAMPLES / f"vidcaption@.{kind}", tmp_path / f"vidcaption@srv-my\\x20v.{kind}")
+    units = sorted(tmp_path.glob("vidcaption@*"))
+    verify = ["systemd-analyze", "--user", "verify", *units]
+    result = subprocess.run(verify, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@needs("bash", "ffmpeg")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_mux(tmp_path: Path, command: Path, clip: Path, suffix: str) -> None:
+    """With captions that are there and were edited."""
+    shutil.copy(clip, tmp_path / "a.mp4")
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nMine\n")
+    run("mux.sh", "a.mp4", f"b{suffix}", "-q", cwd=tmp_path)
+    with av.open(str(tmp_path / f"b{suffix}")) as container:
+        assert [stream.type for stream in container.streams] == ["video", "subtitle"]
+        assert container.streams.subtitles[0].language == "eng"
+        assert sum(1 for _ in container.decode(video=0)) == 10
+    assert b"Mine" in (tmp_path / f"b{suffix}").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "a.srt", f"b{suffix}"}

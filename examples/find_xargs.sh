@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Captions the videos that find selects, here those of the last week, with xargs.
+#
+#     examples/find_xargs.sh FOLDER [OPTION...]           # options of vidcaption run
+#     DAYS=1 JOBS=4 examples/find_xargs.sh videos --beam 1
+#
+# Each process takes 100 videos, so that the model is loaded that seldom. One kind of video only:
+# processes do not know of each other's files, and x.mp4 and x.mkv would both want x.srt. A single
+# process does: `find ... -print0 | vidcaption run --from-file - --srt`.
+#
+# Exit code: 0 all are captioned, 123 some are not.
+set -euo pipefail
+
+folder=${1:?"usage: $0 FOLDER [OPTION...]"}
+shift
+
+find "$folder" -type f -iname '*.mp4' -mtime "-${DAYS:-7}" -print0 |
+    xargs -0 -r -n 100 -P "${JOBS:-1}" vidcaption run --srt "$@"
