@@ -346,7 +346,7 @@ class TrainOptions(Options):
     lr: float = option(8e-4, "Highest learning rate.", above=0, at_most=1)
     finetune_lr: float = option(3e-4, "The same when the CNN trains too.", above=0, at_most=1)
     backbone_lr: float = option(1e-4, "The CNN's own highest learning rate.", above=0, at_most=1)
-    scst_lr: float = option(5e-5, "The same when captions are rewarded.", above=0, at_most=1)
+    scst_lr: float = option(1e-4, "The same when captions are rewarded.", above=0, at_most=1)
     scst_temperature: float = option(
         0.5, "What divides the logits when captions are drawn to be rewarded.", above=0, at_most=2
     )

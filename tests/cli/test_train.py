@@ -72,6 +72,23 @@ def test_a_finished_training_writes_its_page_anew(folder: Path) -> None:
     assert [path.read_bytes() for path in pages] == before
 
 
+def test_a_page_can_show_other_pictures(folder: Path, tmp_path: Path) -> None:
+    from vidcaption.datasets.jsonl import read_jsonl
+    from vidcaption.datasets.samples import Sample
+    from vidcaption.model.device import Machine
+    from vidcaption.options import DeviceOptions
+    from vidcaption.training.page import write_training_page
+
+    shutil.copytree(folder / "model", tmp_path / "model")
+    dev = [sample for sample in read_jsonl(folder / "data.jsonl") if sample.split == "dev"]
+    other = Sample("free", ("a picture to be given away",), None, stills=(folder / "3.png",))
+    machine = Machine.find(DeviceOptions(device="cpu"))
+    write_training_page(tmp_path / "model", dev, 1, machine, shown=[other])
+    page = (tmp_path / "model" / "training.html").read_text(encoding="utf-8")
+    assert "a picture to be given away" in page and dev[0].captions[0] not in page
+    assert f"Captions of {len(dev)} of {len(dev)} dev samples" in page
+
+
 def test_a_training_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["train", str(folder / "data.jsonl"), "--out", str(folder / "model"), *SMALL]
     assert main(command) == 2
