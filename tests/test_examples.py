@@ -173,7 +173,8 @@ def test_makefile(tmp_path: Path, command: Path, clip: Path) -> None:
     assert subprocess.run([*make, f"OPTIONS={' '.join(QUICK[:-1])}"]).returncode == 0
     assert len(list(srt.parse((tmp_path / "a.srt").read_text()))) == 1
     assert subprocess.run([*make, "-q"]).returncode == 0
-    os.utime(tmp_path / "a.mp4")
+    later = (tmp_path / "a.srt").stat().st_mtime + 1
+    os.utime(tmp_path / "a.mp4", (later, later))
     assert subprocess.run([*make, "-q"]).returncode == 1
 
 
