@@ -1,4 +1,4 @@
-"""Write the tables of README.md and of the model card from the JSON in benchmarks/results.
+"""Write the tables of the READMEs and of the model card from the JSON in benchmarks/results.
 
 python benchmarks/tables.py           # rewrites what stands between the markers
 python benchmarks/tables.py --check   # exit code 1 if that would change a file
@@ -16,7 +16,7 @@ from vidcaption.model.folder import write_manifest
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 MODEL = ROOT / "weights" / "default"
-PAGES = (ROOT / "README.md", MODEL / "README.md")
+PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", MODEL / "README.md")
 
 
 def read(name: str) -> Any:
@@ -86,7 +86,27 @@ def speed() -> str:
     return "\n".join([row(*heads), row(*["---"] * len(heads)), row(*cells), "", facts])
 
 
-TABLES: dict[str, Callable[[], str]] = {"scores": scores, "ablation": ablation, "speed": speed}
+def soak() -> str:
+    """What became of a batch that was killed again and again, and how much memory it had."""
+    report = read("soak")
+    heads = ["inputs", "broken", "kills", "lost", "torn", "done twice"]
+    cells = [report[head.replace(" ", "_")] for head in heads]
+    memory = report["memory_mib"]
+    first, last = memory["quarters"][0], memory["quarters"][-1]
+    facts = (
+        f"Memory over {memory['of_outputs']} videos of one run: {first:.0f} MiB in the first "
+        f"quarter, {last:.0f} MiB in the last, at most {memory['peak']:.0f} MiB. All runs: "
+        f"{report['seconds']:.0f} s on {report['machine']['cores']} cores, which did other work."
+    )
+    return "\n".join([row(*heads), row(*["---"] * len(heads)), row(*cells), "", facts])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "scores": scores,
+    "ablation": ablation,
+    "speed": speed,
+    "soak": soak,
+}
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

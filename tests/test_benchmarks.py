@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,8 @@ from types import ModuleType
 
 import pytest
 
-from vidcaption import Captioner
+from vidcaption import Captioner, InputError
+from vidcaption.video.reader import probe
 
 pytest.importorskip("resource", reason="peak memory is read with a POSIX module")
 
@@ -56,3 +58,36 @@ def test_startup_prints_json() -> None:
     report = json.loads(result.stdout)
     for kind in ("import", "embedded", "cached", "pinned"):
         assert 0 < report[kind]["median_ms"] <= report[kind]["max_ms"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_soak_prints_json() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/soak.py"), "--clips", "10", "--kills", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    report = json.loads(result.stdout)
+    assert (report["inputs"], report["good"], report["broken"], report["kills"]) == (10, 9, 1, 1)
+    assert report["exit_codes"] == [-9, 1, 1]
+    assert report["last_run"] == {"done": 9, "failed": 1}
+    assert sum(report["outputs_of_each_run"]) == 9 and report["outputs_of_each_run"][-1] == 0
+    assert {report[name] for name in ("lost", "done_twice", "torn", "broken_not_told_of")} == {0}
+    assert 100 < report["memory_mib"]["quarters"][-1] <= report["memory_mib"]["peak"]
+
+
+def test_soak_sees_what_is_torn(tmp_path: Path) -> None:
+    soak = load("soak")
+    cue = "1\n00:00:00,000 --> 00:00:01,000\nA dog\n"
+    for name, text in (("whole", cue), ("half", cue[:20]), ("empty", "")):
+        (tmp_path / f"{name}.srt").write_text(text)
+    assert [path.stem for path in soak.outputs(tmp_path) if soak.whole(path)] == ["whole"]
+
+
+def test_soak_breaks_clips(tmp_path: Path) -> None:
+    soak = load("soak")
+    good, broken = soak.make(tmp_path, 10 * len(soak.KINDS), random.Random(0))
+    assert (len(good), len(broken)) == (9 * len(soak.KINDS), len(soak.KINDS))
+    for path in good:
+        assert probe(path).codec == "h264"
+    for path in broken:
+        with pytest.raises(InputError):
+            probe(path)
