@@ -38,7 +38,7 @@ def status(
             "seconds": round(seconds, 3),
             "failures": failures,
         }
-        put(printable(json.dumps({**summary, "failures": failures})) + "\n")
+        put(printable(json.dumps(summary)) + "\n")
         return 0
     parts = ", ".join(f"{number} {name}" for name, number in counts.items())
     put(f"{len(rows)} inputs: {parts}; {seconds:.1f} s of work\n")
