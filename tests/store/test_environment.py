@@ -71,7 +71,12 @@ def test_an_interrupt_does_not_wait_for_the_download(
     hub.fault = hang
     command = [sys.executable, "-m", "vidcaption", "models", "pull", NAME]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        # a shell that runs the tests in the background has them ignore interrupts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         asked.wait()
         process.send_signal(signal.SIGINT)
