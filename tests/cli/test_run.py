@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -11,7 +12,8 @@ import srt
 from clips import Clips
 
 import vidcaption.output
-from vidcaption.batch import ledger, loop
+from vidcaption.batch import ledger
+from vidcaption.batch.work import Work
 from vidcaption.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -249,15 +251,15 @@ def test_an_interrupt_keeps_what_shares_a_file(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy("clip.mp4", "second.mp4")
-    caption, calls = loop._caption, []
+    caption, calls = Work.caption, []
 
-    def interrupted(*args: object) -> object:
+    def interrupted(*args: Any) -> None:
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return caption(*args)
+        caption(*args)
 
-    monkeypatch.setattr(loop, "_caption", interrupted)
+    monkeypatch.setattr(Work, "caption", interrupted)
     run = Run(capsys, "clip.mp4", "second.mp4", "-o", "all.json")
     assert run.code == 130
     [document] = json.loads((here / "all.json").read_text())

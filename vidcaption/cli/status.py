@@ -19,7 +19,7 @@ def status(
     Of an input that was run more than once, in one file, the last time counts.
     """
     from vidcaption.batch import read_manifest
-    from vidcaption.batch.loop import Status
+    from vidcaption.batch.work import Status
     from vidcaption.cli.voice import put
     from vidcaption.output.text import printable
 
