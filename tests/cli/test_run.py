@@ -276,6 +276,23 @@ def test_failures_do_not_replace_a_shared_file(
     assert (here / "all.json").read_bytes() == old
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--workers", "0", "--workers is '0'; it must be auto, or from 1 to 256"),
+        ("--workers", "many", "--workers is 'many'; it must be auto, or from 1 to 256"),
+        ("--file-timeout", "0", "--file-timeout is 0; it must be above 0"),
+        ("--device", "cpu,tpu", "--device is 'tpu'; allowed are auto, cpu, cuda, cuda:N and mps"),
+    ],
+)
+def test_how_many_work_is_checked(
+    here: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str, message: str
+) -> None:
+    run = Run(capsys, "clip.mp4", "--srt", flag, value)
+    assert run.code == 2 and message in run.err
+    assert names(here) == ["bad.mp4", "clip.mp4"]
+
+
 def test_a_name_that_is_too_long(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(capsys, "a" * 300 + ".mp4", "--srt")
     assert run.code == 2 and "no such file" in run.err

@@ -47,19 +47,29 @@ def test_wrong_commands_are_told_before_the_model_is_loaded(tmp_path: Path) -> N
 
 
 @posix
-def test_an_interrupted_run_leaves_only_finished_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("to_all", [False, True], ids=["kill", "Ctrl-C"])
+@pytest.mark.parametrize("device", ["cpu", "cpu,cpu"])
+def test_an_interrupted_run_leaves_only_finished_files(
+    tmp_path: Path, device: str, to_all: bool
+) -> None:
+    """A terminal sends Ctrl-C to all processes of a command at once, those that read included."""
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 32, 3), np.uint8))
     shutil.copy(CLIP, tmp_path / "b.mp4")
     command = [*RUN, "a.png", "b.mp4", "--srt", "-v", "--beam", "50", "--stride", "0.1"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    command += ["--device", device]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("vidcaption: b.mp4: h264"):
-                process.send_signal(signal.SIGINT)
+            if line.startswith("vidcaption: a.png ->"):
+                kill = os.killpg if to_all else os.kill
+                kill(process.pid, signal.SIGINT)
                 break
         rest = process.stderr.read()
     assert process.returncode == 130
     assert re.fullmatch(
+        r"(vidcaption: b.mp4: h264, .*\n)?"
         r"vidcaption: interrupted: 1 captioned, 1 left, in \S+ s; "
         r"the same command goes on from here\n",
         rest,

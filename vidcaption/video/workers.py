@@ -116,9 +116,9 @@ class Worker:
 
     def kill(self) -> None:
         """End the process, whatever it is at."""
-        self.pipe.close()
         self._process.kill()
         self._process.join()
+        self.pipe.close()
 
     def fate(self) -> str:
         """How a process ended that has closed its pipe."""
@@ -223,7 +223,7 @@ def _serve(pipe: Connection, memory_bytes: int) -> None:
     while going_on:
         try:
             request: Request = pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             return
         going_on = _read(pipe, request)
 
@@ -249,7 +249,7 @@ def _read(pipe: Connection, request: Request) -> bool:
         failure = _Failure(
             f"{path} takes more memory than decoding may; scale it down first", lost=True
         )
-    except BrokenPipeError:
+    except ConnectionError:
         return False  # it was given up
     # Whatever else files bring about in the libraries that read them, it is theirs alone.
     except Exception as error:
