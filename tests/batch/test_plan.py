@@ -3,7 +3,9 @@
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +26,8 @@ def job(tmp_path: Path) -> Job:
     return Job(clip, tmp_path, targets)
 
 
-def books(model: str = MODEL, *, force: bool = False, **options: object) -> Books:
-    return Books(model, CaptionOptions(**options), force=force)  # type: ignore[arg-type]
+def books(model: str = MODEL, *, force: bool = False, **options: Any) -> Books:
+    return Books(model, CaptionOptions(**options), force=force)
 
 
 def write(job: Job, by: Books) -> Plan:
@@ -62,9 +64,9 @@ def test_only_the_missing_format_is_written(job: Job) -> None:
         lambda job: job.path.write_bytes(b"longer video"),
     ],
 )
-def test_what_decides_the_text_makes_it_anew(job: Job, change: object) -> None:
+def test_what_decides_the_text_makes_it_anew(job: Job, change: Callable[[Job], object]) -> None:
     write(job, books())
-    by = change(job)  # type: ignore[operator]
+    by = change(job)
     plan = (by if isinstance(by, Books) else books()).plan(job)
     assert plan.todo == job.targets and set(plan.replaced) == set(job.targets.values())
 
@@ -78,9 +80,9 @@ def test_back_to_the_options_of_before(job: Job) -> None:
 
 
 @pytest.mark.parametrize("edit", [lambda old: old + "x", lambda old: old[:-3], lambda old: "mine"])
-def test_an_edited_file_is_kept(job: Job, edit: object) -> None:
+def test_an_edited_file_is_kept(job: Job, edit: Callable[[str], str]) -> None:
     write(job, books())
-    job.targets["srt"].write_text(edit(TEXT))  # type: ignore[operator]
+    job.targets["srt"].write_text(edit(TEXT))
     for by in (books(), books(beam=1)):
         plan = by.plan(job)
         assert plan.kept == (job.targets["srt"],)

@@ -240,10 +240,10 @@ def _read_report(path: Path) -> dict[str, Any]:
     from vidcaption.errors import UsageError
 
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"--scores is {path}, which cannot be read as JSON ({error})") from error
-    return report  # type: ignore[no-any-return]
+    return report
 
 
 def _put_json(value: Any) -> int:
