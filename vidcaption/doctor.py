@@ -50,7 +50,7 @@ def examine() -> Iterator[Finding]:
     for name, check in _CHECKS.items():
         try:
             found = check()
-        except Exception as error:  # whatever a broken library raises
+        except Exception as error:  # importing a broken library may raise anything
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             if name in _OPTIONAL:
                 found = Finding(name, "warning", reason, "captions need none of this")

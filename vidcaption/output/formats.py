@@ -1,8 +1,8 @@
-"""Captions as text: one pure function per format, and several videos in one stream.
+r"""Captions as text: one pure function per format, and several videos in one stream.
 
-Every text can be encoded as UTF-8, has ``\\n`` line ends, reads the same in every locale and is
+Every text can be encoded as UTF-8, has ``\n`` line ends, reads the same in every locale and is
 safe to print on a terminal. JSON and JSONL keep texts and paths exactly (an escape stands for its
-character); the others show a text as one line, with ``\\uXXXX`` for what could drive a terminal.
+character); the others show a text as one line, with ``\uXXXX`` for what could drive a terminal.
 """
 
 from __future__ import annotations
