@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from vidcaption import OutputError
-from vidcaption.batch import Books, Job, Plan, check_writable
+from vidcaption.batch import Books, Job, Plan
 from vidcaption.batch.ledger import NAME
 from vidcaption.options import CaptionOptions
 
@@ -167,33 +166,3 @@ def test_a_torn_ledger_is_read_and_written_on(job: Job, tmp_path: Path, junk: by
     write(job, books())
     assert not books().plan(job).needed
     assert ledger.read_bytes().startswith(junk + b"\n")
-
-
-def test_writable_leaves_no_trace(tmp_path: Path) -> None:
-    (tmp_path / "old.srt").write_text("old")
-    check_writable(tmp_path / name for name in ("old.srt", "new.srt", "x/y/new.srt"))
-    assert [path.name for path in tmp_path.iterdir()] == ["old.srt"]
-    check_writable([Path(os.devnull)])
-
-
-def test_unwritable(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match=r"file.*x\.srt cannot be written: Not a directory"):
-        check_writable([tmp_path / "file/x.srt"])
-    with pytest.raises(OutputError, match="folder cannot be written: it is a folder"):
-        check_writable([tmp_path / "folder"])
-    if sys.platform == "linux":
-        with pytest.raises(OutputError, match="cannot be written"):
-            check_writable([Path("/proc/vidcaption/x.srt")])
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do anything")
-def test_write_protection(tmp_path: Path) -> None:
-    (tmp_path / "old.srt").touch(mode=0o400)
-    with pytest.raises(OutputError, match="write-protected"):
-        check_writable([tmp_path / "old.srt"])
-    tmp_path.chmod(0o500)
-    with pytest.raises(OutputError, match="Permission denied"):
-        check_writable([tmp_path / "new.srt"])
-    tmp_path.chmod(0o700)

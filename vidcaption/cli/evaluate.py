@@ -59,12 +59,11 @@ def evaluate(
 
     Needs the extra "eval". Without Java there is no METEOR, and the others are approximate.
     """
-    from vidcaption.batch import check_writable
     from vidcaption.cli.scores import comparison_table, score_table
     from vidcaption.cli.voice import Voice, put, say
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import of_split
-    from vidcaption.output.write import write_atomic
+    from vidcaption.output.write import check_writable, write_atomic
 
     targets = [path for path in (captions, html) if path]
     for path in targets:

@@ -59,7 +59,7 @@ def run(
     Exit codes: 0 all inputs are captioned, 1 some are not, 2 the command is wrong, 3 nothing can
     run or be written, 130 interrupted.
     """
-    from vidcaption.batch import Books, Job, check_writable, spooled
+    from vidcaption.batch import Books, Job, spooled
     from vidcaption.cli.delivery import Delivery
     from vidcaption.cli.interrupt import interruptible
     from vidcaption.cli.log import Log
@@ -67,6 +67,7 @@ def run(
     from vidcaption.cli.selection import select
     from vidcaption.cli.voice import put
     from vidcaption.model.manifest import WEIGHTS, verify
+    from vidcaption.output.write import check_writable
 
     log = Log(voice)
     with log.closing_words(), interruptible(), ExitStack() as stack:
