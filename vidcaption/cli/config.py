@@ -1,6 +1,5 @@
 """``vidcaption config``: which options hold, and who says so."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +30,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Each command's options, as they are without flags, and where each comes from."""
-    from vidcaption.cli.voice import put, put_table
+    from vidcaption.cli.voice import put_json, put_table
 
     known = configured(context)
     if command is not None and command not in known:
@@ -42,7 +41,7 @@ def show(
         for each in _resolved(known[name], context.find_root(), file)
     ]
     if as_json:
-        put(json.dumps(rows, indent=2, ensure_ascii=False, default=str) + "\n")
+        put_json(rows)
         return 0
     put_table(
         ("COMMAND", "OPTION", "VALUE", "FROM"),

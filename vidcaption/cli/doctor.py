@@ -1,6 +1,5 @@
 """``vidcaption doctor``."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from vidcaption.cli.voice import put
+    from vidcaption.cli.voice import put, put_json
     from vidcaption.doctor import examine
     from vidcaption.output.text import printable
 
@@ -29,5 +28,5 @@ def doctor(
     works = all(finding.state != "failed" for finding in findings)
     if as_json:
         rows = [asdict(finding) for finding in findings]
-        put(json.dumps({"works": works, "findings": rows}, indent=2, ensure_ascii=False) + "\n")
+        put_json({"works": works, "findings": rows})
     return 0 if works else 3

@@ -60,7 +60,7 @@ def evaluate(
     Needs the extra "eval". Without Java there is no METEOR, and the others are approximate.
     """
     from vidcaption.cli.scores import comparison_table, score_table
-    from vidcaption.cli.voice import Voice, put, say
+    from vidcaption.cli.voice import Voice, put, put_json, say
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import of_split
     from vidcaption.output.write import check_writable, write_atomic
@@ -101,5 +101,8 @@ def evaluate(
         write_atomic(captions, "".join(row + "\n" for row in rows))
     if html:
         write_atomic(html, evaluation_page(facts, evaluation, samples, folder, place))
-    put(json.dumps(facts, indent=2) + "\n" if as_json else table)
+    if as_json:
+        put_json(facts)
+    else:
+        put(table)
     return 0

@@ -247,9 +247,9 @@ def _read_report(path: Path) -> dict[str, Any]:
 
 
 def _put_json(value: Any) -> int:
-    from vidcaption.cli.voice import put
+    from vidcaption.cli.voice import put_json
 
-    put(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    put_json(value)
     return 0
 
 

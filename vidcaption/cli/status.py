@@ -1,6 +1,5 @@
 """``vidcaption status``."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, get_args
@@ -20,7 +19,7 @@ def status(
     """
     from vidcaption.batch import read_manifest
     from vidcaption.batch.loop import Status
-    from vidcaption.cli.voice import put
+    from vidcaption.cli.voice import put, put_json
     from vidcaption.output.text import printable
 
     rows = [row for manifest in manifests for row in read_manifest(manifest)]
@@ -38,7 +37,7 @@ def status(
             "seconds": round(seconds, 3),
             "failures": failures,
         }
-        put(printable(json.dumps(summary)) + "\n")
+        put_json(summary)
         return 0
     parts = ", ".join(f"{number} {name}" for name, number in counts.items())
     put(f"{len(rows)} inputs: {parts}; {seconds:.1f} s of work\n")

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from vidcaption.errors import OutputError
 from vidcaption.options import VoiceOptions
-from vidcaption.output.text import printable
+from vidcaption.output.text import json_text, printable
 
 
 def say(message: str) -> None:
@@ -33,6 +34,11 @@ def put(text: str) -> None:
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(1) from error
         raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def put_json(value: Any) -> None:
+    """Results for a program, on standard output; a path is its name."""
+    put(json_text(value, indent=2, default=str) + "\n")
 
 
 def put_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
