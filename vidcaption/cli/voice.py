@@ -43,13 +43,15 @@ def put_json(value: Any) -> None:
 
 def put_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns as wide as they must be, on standard output."""
-    cells = [[printable(cell) for cell in row] for row in (heads, *rows)]
+    put("".join(f"{line}\n" for line in aligned((heads, *rows))))
+
+
+def aligned(rows: Sequence[Sequence[str]], flush: str = "<") -> list[str]:
+    """Rows as lines, safe to print. With ``flush`` ``>`` all but the first column stand right."""
+    cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = (
-        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    )
-    put("".join(f"{line}\n" for line in lines))
+    forms = [f"{flush if i else '<'}{width}" for i, width in enumerate(widths)]
+    return ["  ".join(map(format, row, forms)).rstrip() for row in cells]
 
 
 class Voice:
