@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vidcaption.cli.arguments import Json
 from vidcaption.cli.completion import complete_command
 from vidcaption.cli.configured import ConfiguredCommand, Setting, configured, settings, sources_told
 from vidcaption.cli.files import nearest, to_toml
@@ -27,7 +28,7 @@ def show(
         Path | None,
         typer.Option("--config", metavar="FILE", help="As the command would be given it."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> int:
     """Each command's options, as they are without flags, and where each comes from."""
     from vidcaption.cli.voice import put_json, put_table

@@ -1,13 +1,9 @@
 """``vidcaption doctor``."""
 
-from typing import Annotated
-
-import typer
+from vidcaption.cli.arguments import Json
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> int:
+def doctor(as_json: Json = False) -> int:
     """Tell whether this installation works, down to a caption, and what to do if not.
 
     Exit codes: 0 it works, perhaps with warnings; 3 something without which nothing can run fails.

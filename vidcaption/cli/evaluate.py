@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from vidcaption.cli.arguments import Json, Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
-from vidcaption.cli.weights import Offline, resolve_with_bar
+from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
 from vidcaption.options import DeviceOptions, SearchOptions, VoiceOptions
 
@@ -33,7 +34,7 @@ def evaluate(
         ),
     ] = None,
     frames: Annotated[int, typer.Option(help="Frames looked at per sample.", min=1, max=64)] = 8,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Json = False,
     against: Annotated[
         str | None,
         typer.Option(

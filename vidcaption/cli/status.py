@@ -6,12 +6,14 @@ from typing import Annotated, get_args
 
 import typer
 
+from vidcaption.cli.arguments import Json
+
 
 def status(
     manifests: Annotated[
         list[Path], typer.Argument(metavar="MANIFEST...", help="Files that run --manifest wrote.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> int:
     """Sum up what runs say in their manifests, and name the inputs that failed.
 
