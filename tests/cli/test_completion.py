@@ -9,20 +9,12 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from runs import Apart
 
 from vidcaption.cli import main
 from vidcaption.store import DEFAULT, embedded
 
 COMMIT = "0" * 40
-# a process of its own, which says on standard error what it should not have loaded
-SCRIPT = """
-import sys
-from vidcaption.cli import main
-try:
-    main(sys.argv[1:])
-finally:
-    print(*(n for n in ("torch", "cv2", "av", "httpx2") if n in sys.modules), file=sys.stderr)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +110,10 @@ def test_fish_and_zsh(offered: Callable[..., list[str]]) -> None:
 
 
 def test_models_are_listed_without_heavy_libraries_and_network(place: Path) -> None:
-    command = [sys.executable, "-c", SCRIPT]
-    settings = environment(place, **in_bash("run --model owner/name@"))
-    result = subprocess.run(command, cwd=place, env=settings, capture_output=True, text=True)
-    assert (result.stdout, result.stderr) == ("owner/name@v1\n", "\n")
+    typed = environment(place, **in_bash("run --model owner/name@"))
+    offered = Apart(cwd=place, environment=typed)
+    assert (offered.out, offered.lines) == ("owner/name@v1\n", [])
+    assert not {"torch", "cv2", "av", "httpx2"} & offered.loaded
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
