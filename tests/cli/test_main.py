@@ -39,7 +39,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["--frobnicate"], "No such option: --frobnicate (see vidcaption --help)"),
         (["frobnicate"], "No such command 'frobnicate' (see vidcaption --help)"),
         (["run"], "no INPUT is given; name videos or folders, or a list of them with --from-file"),
-        (["status"], "Missing argument 'MANIFEST...' (see vidcaption status --help)"),
+        (["status"], "Missing argument 'MANIFEST' (see vidcaption status --help)"),
         (["run", "x", "--beam", "1.5"], "Invalid value for '--beam'"),
         (["run", "x", "--beam", "0"], "--beam is 0; it must be at least 1 and at most 50"),
         (["run", "x", "--segment", "odd"], "Invalid value for '--segment'"),

@@ -38,7 +38,7 @@ def run(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Videos, images, folders of them, patterns; - is a video on standard input.",
         ),
     ] = None,

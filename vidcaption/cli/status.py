@@ -11,7 +11,7 @@ from vidcaption.cli.arguments import Json
 
 def status(
     manifests: Annotated[
-        list[Path], typer.Argument(metavar="MANIFEST...", help="Files that run --manifest wrote.")
+        list[Path], typer.Argument(metavar="MANIFEST", help="Files that run --manifest wrote.")
     ],
     as_json: Json = False,
 ) -> int:
