@@ -36,9 +36,14 @@ class Apart:
         command = [sys.executable, "-c", LOADED, *args]
         result = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
         *lines, modules = result.stderr.splitlines()
-        self.code, self.out, self.lines, self.loaded = (
-            result.returncode,
-            result.stdout,
-            lines,
-            set(modules.split()),
-        )
+        self.code, self.out, self.lines = result.returncode, result.stdout, lines
+        self.loaded = set(modules.split())
+
+
+def install(folder: Path) -> Path:
+    """``vidcaption`` in ``folder``, as a shell finds it: that of this checkout."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "vidcaption"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vidcaption "$@"\n')
+    path.chmod(0o755)
+    return path

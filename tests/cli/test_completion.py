@@ -3,13 +3,12 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
-from runs import Apart
+from runs import Apart, install
 
 from vidcaption.cli import main
 from vidcaption.store import DEFAULT, embedded
@@ -28,10 +27,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (model / "refs").mkdir()
     for name in ("main", "v1"):
         (model / "refs" / name).write_text(COMMIT)
-    command = place / "bin/vidcaption"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vidcaption "$@"\n')
-    command.chmod(0o755)
+    install(place / "bin")
     return place
 
 
