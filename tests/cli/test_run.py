@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import srt
 from clips import Clips
+from runs import Run
 
 import vidcaption.output
 from vidcaption.batch import ledger
@@ -19,8 +20,6 @@ from vidcaption.cli import main
 ROOT = Path(__file__).parent.parent.parent
 CLIP = ROOT / "examples/clip.mp4"
 SCHEMA = json.loads((Path(vidcaption.output.__file__).parent / "schema.json").read_text())
-# two windows
-QUICK = ["--beam", "1", "--frames", "1", "--max-words", "6", "--window", "1", "--end", "2"]
 LINE = re.compile(r"\[\d\d:\d\d\.\d{3} --> \d\d:\d\d\.\d{3}\] \S.*")
 
 
@@ -41,15 +40,6 @@ def names(folder: Path) -> list[str]:
         for path in files
         if path.name != ledger.NAME or path.stat().st_size == 0
     )
-
-
-class Run:
-    """What one command did."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], *args: str) -> None:
-        self.code = main(["run", *QUICK, *args])
-        self.out, self.err = capsys.readouterr()
-        self.lines = self.err.splitlines()
 
 
 def test_subtitles_next_to_the_input(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from runs import Apart
 
 CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
 RUN = [sys.executable, "-m", "vidcaption", "run"]
@@ -34,16 +35,11 @@ def test_results_and_messages_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_wrong_commands_are_told_before_the_model_is_loaded(tmp_path: Path) -> None:
-    script = (
-        "import sys; from vidcaption.cli import main; code = main(sys.argv[1:]);"
-        "sys.exit(100 if 'torch' in sys.modules else code)"
-    )
-    here = [sys.executable, "-c", script, "run"]
-    missing = subprocess.run([*here, "gone.mp4"], capture_output=True, cwd=tmp_path)
-    assert missing.returncode == 2
+    missing = Apart("run", "gone.mp4", cwd=tmp_path)
+    assert missing.code == 2 and "torch" not in missing.loaded
     (tmp_path / "file").touch()
-    unwritable = [*here, str(CLIP), "--srt", "--out-dir", "file"]
-    assert subprocess.run(unwritable, capture_output=True, cwd=tmp_path).returncode == 3
+    unwritable = Apart("run", str(CLIP), "--srt", "--out-dir", "file", cwd=tmp_path)
+    assert unwritable.code == 3 and "torch" not in unwritable.loaded
 
 
 @posix

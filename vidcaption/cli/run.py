@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidcaption.cli.arguments import Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
-from vidcaption.cli.weights import Offline, resolve_with_bar
+from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
 from vidcaption.options import (
     BatchOptions,
@@ -38,7 +39,7 @@ def run(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Videos, images, folders of them, patterns; - is a video on standard input.",
         ),
     ] = None,
@@ -60,7 +61,7 @@ def run(
     Exit codes: 0 all inputs are captioned, 1 some are not, 2 the command is wrong, 3 nothing can
     run or be written, 130 interrupted.
     """
-    from vidcaption.batch import Books, Job, check_writable, spooled
+    from vidcaption.batch import Books, Job, spooled
     from vidcaption.cli.delivery import Delivery
     from vidcaption.cli.interrupt import interruptible
     from vidcaption.cli.log import Log
@@ -68,6 +69,7 @@ def run(
     from vidcaption.cli.selection import select
     from vidcaption.cli.voice import put
     from vidcaption.model.manifest import WEIGHTS, verify
+    from vidcaption.output.write import check_writable
     from vidcaption.video.workers import Workers, suitable
 
     log = Log(voice)
