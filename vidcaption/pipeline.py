@@ -121,6 +121,7 @@ class Captioning:
         self._captioner = captioner
         self._reader = reader or _local_reader(captioner._request(path, options))
         self._segments: list[Segment] = []
+        self._latest: tuple[list[Window], list[Caption]] = [], []  # one of each, once there is one
         self._ready = self._collect()  # one pass, however often it is iterated over
 
     def __enter__(self) -> "Captioning":
@@ -182,7 +183,7 @@ class Captioning:
         empty = True
         while batch := self._read():
             empty = False
-            captions = self._caption(batch)
+            captions = self._caption_news(batch)
             for window, caption in zip(batch, captions, strict=True):
                 self.progress_s = window.end_s
                 if caption.ids:
@@ -198,6 +199,19 @@ class Captioning:
         batch = self._reader.read()
         self.seconds["decode"] += time.monotonic() - began
         return batch
+
+    def _caption_news(self, windows: Sequence[Window]) -> list[Caption]:
+        """The captions of windows. One picture that stands, perhaps for hours, is captioned once."""
+        latest, captions = self._latest
+        news, rows = latest.copy(), []
+        for window in windows:
+            if not news or not _stands(news[-1], window):
+                news.append(window)
+            rows.append(len(news) - 1)
+        if fresh := news[len(latest) :]:
+            captions = captions + self._caption(fresh)
+        self._latest = news[-1:], captions[-1:]
+        return [captions[row] for row in rows]
 
     @torch.inference_mode()
     def _caption(self, windows: Sequence[Window]) -> list[Caption]:
@@ -238,6 +252,15 @@ class Captioning:
             score=sum(log_probs) / len(log_probs),
             words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
         )
+
+
+def _stands(before: Window, after: Window) -> bool:
+    """Whether one picture is all that both windows show."""
+    frames = [{id(frame): frame for frame in window.frames} for window in (before, after)]
+    if not len(frames[0]) == len(frames[1]) == 1:
+        return False
+    (a,), (b,) = frames[0].values(), frames[1].values()
+    return a is b or np.array_equal(a.image, b.image)
 
 
 def _local_reader(request: Request) -> "WindowReader":

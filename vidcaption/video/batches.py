@@ -5,10 +5,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from vidcaption.errors import InputError
 from vidcaption.options import CaptionOptions
 from vidcaption.types import VideoInfo, Window
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.windows import fixed_windows
+
+MOST_WINDOWS = 1_000_000  # of one video: 46 days at 4 s each
 
 
 class WindowReader:
@@ -24,6 +27,7 @@ class WindowReader:
     ) -> None:
         self._path, self._size, self._options = path, size, options
         self._batch_size = batch_size
+        self._given = 0
 
     def __enter__(self) -> Self:
         """Raises InputError where the file is not a video that can be read."""
@@ -55,4 +59,11 @@ class WindowReader:
 
     def read(self) -> list[Window]:
         """The next windows; none when the video is over. Raises InputError."""
-        return list(islice(self._windows, self._batch_size))
+        windows = list(islice(self._windows, self._batch_size))
+        self._given += len(windows)
+        if self._given > MOST_WINDOWS:
+            raise InputError(
+                f"{self._path} gives more than {MOST_WINDOWS:,} windows; caption a part of it with "
+                "--start and --end, or give a longer --window"
+            )
+        return windows

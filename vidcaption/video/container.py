@@ -61,12 +61,12 @@ def is_still(container: InputContainer, stream: VideoStream) -> bool:
 def said_duration(container: InputContainer, stream: VideoStream) -> float | None:
     """Seconds of video as the container says, or None."""
     if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    if not container.duration:
-        return None
-    # Matroska's duration counts from zero, and the stream may start later.
-    late = container.start_time if container.format.name.startswith("matroska") else 0
-    return (container.duration - max(late or 0, 0)) / av.time_base
+        said_s = float(stream.duration * stream.time_base)
+    else:
+        # Matroska's duration counts from zero, and the stream may start later.
+        late = container.start_time if container.format.name.startswith("matroska") else 0
+        said_s = ((container.duration or 0) - max(late or 0, 0)) / av.time_base
+    return said_s if said_s > 0 else None
 
 
 def _check_file(path: str) -> None:
@@ -84,6 +84,11 @@ def _check_file(path: str) -> None:
 def _unreadable(path: str, error: OSError | FFmpegError) -> InputError:
     if isinstance(error, ArgumentError):  # not one of the formats allowed
         return InputError(f"{path} is a text file or a playlist, not a video")
+    if isinstance(error, MemoryError):
+        return InputError(
+            f"{path} has more than FFmpeg's 1,000 streams, or takes more memory than there is; it "
+            "may be damaged"
+        )
     if not isinstance(error, InvalidDataError):
         return InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}")
     with open(path, "rb") as file:

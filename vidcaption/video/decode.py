@@ -14,9 +14,11 @@ from vidcaption.video.container import MAX_PIXELS, open_video, said_duration
 
 FALLBACK_FPS = Fraction(25)  # for streams without any timing, as FFmpeg assumes
 # Steps of the timestamps that mean a new clock (joined recordings, damage) rather than badly sorted
-# frames or a picture that stands still: back by so much, or ahead by so much and past the end.
+# frames or a picture that stands still: back by so much, ahead by so much and past the end, or
+# ahead by more than any picture stands.
 STEP_BACK_S = 1.0
 STEP_AHEAD_S = 600.0
+LONGEST_STEP_S = 86_400.0
 
 Shown = tuple[float, float, VideoFrame]  # shown from, until (seconds), and the decoded frame
 
@@ -137,4 +139,4 @@ class Clock:
         return self._start_s, self._end_s
 
     def _latest_s(self) -> float:
-        return max(self._start_s + STEP_AHEAD_S, self._said_s)
+        return min(max(self._start_s + STEP_AHEAD_S, self._said_s), self._start_s + LONGEST_STEP_S)

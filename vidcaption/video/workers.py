@@ -30,6 +30,7 @@ if sys.platform != "win32":
 
 MEMORY_BYTES = 4 * 2**30
 BEAT_S = 1.0  # between two signs of life from a worker that gets on
+END_S = 5.0  # for a process to end; one that hangs in the kernel, as on a dead disk, does not
 
 Request = tuple[Path, tuple[int, int], CaptionOptions, int]  # WindowReader's
 
@@ -90,7 +91,7 @@ class Workers:
 
     def take(self) -> "Worker":
         """A worker for one video. Raises OSError where no process can be started."""
-        worker = self._idle.pop() if self._idle else Worker(self._memory_bytes)
+        worker = self._living() or Worker(self._memory_bytes)
         self._busy.add(worker)
         return worker
 
@@ -101,6 +102,17 @@ class Workers:
             self._idle.append(worker)
         else:
             worker.kill()
+
+
+    def _living(self) -> "Worker | None":
+        """An idle worker; one that has died since it became idle is nobody's fault."""
+        with suppress(IndexError):  # threads take and put back at the same time
+            while True:
+                worker = self._idle.pop()
+                if worker.lives():
+                    return worker
+                worker.kill()
+        return None
 
 
 class Worker:
@@ -117,12 +129,15 @@ class Worker:
     def kill(self) -> None:
         """End the process, whatever it is at."""
         self._process.kill()
-        self._process.join()
+        self._process.join(END_S)
         self.pipe.close()
+
+    def lives(self) -> bool:
+        return self._process.is_alive()
 
     def fate(self) -> str:
         """How a process ended that has closed its pipe."""
-        self._process.join()
+        self._process.join(END_S)
         code = self._process.exitcode or 0
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
@@ -152,12 +167,16 @@ class RemoteReader:
     def __enter__(self) -> Self:
         """Raises InputError where the file is not a video that can be read."""
         self.used = True
-        if self._failure is not None:
-            raise InputError(
-                f"{self._path} cannot be read: no process can be started for it: "
-                f"{(self._failure.strerror or str(self._failure)).lower()}"
-            ) from self._failure
-        self.info = self._receive()
+        try:
+            if self._failure is not None:
+                raise InputError(
+                    f"{self._path} cannot be read: no process can be started for it: "
+                    f"{(self._failure.strerror or str(self._failure)).lower()}"
+                ) from self._failure
+            self.info = self._receive()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -216,7 +235,9 @@ class RemoteReader:
 
 def _serve(pipe: Connection, memory_bytes: int) -> None:
     """The worker's own: reads what it is told to, until the pipe or its parent's life ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us, when it has to
+    # The parent ends us, when it has to; a scheduler that stops the run may tell all processes.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     _limit_memory(memory_bytes)
     going_on = True
@@ -230,10 +251,10 @@ def _serve(pipe: Connection, memory_bytes: int) -> None:
 
 def _read(pipe: Connection, request: Request) -> bool:
     """Send the windows of one video, or why there are none. Returns whether we can go on."""
-    from vidcaption.video.batches import WindowReader
-
     path = request[0]
     try:
+        from vidcaption.video.batches import WindowReader
+
         with WindowReader(*request) as reader:
             pipe.send(reader.info)
             with _heartbeat(pipe, reader) as sending:
@@ -257,7 +278,10 @@ def _read(pipe: Connection, request: Request) -> bool:
             raise
         message = f"{path} cannot be read: unexpected {type(error).__name__}: {error}"
         failure = _Failure(message, lost=True)
-    pipe.send(failure)
+    try:
+        pipe.send(failure)
+    except ConnectionError:
+        return False
     return not failure.lost
 
 
@@ -311,11 +335,11 @@ def _errno(error: BaseException) -> int | None:
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Processes that are started inside never get a SIGINT: Ctrl-C is sent to all at once."""
+    """Processes that are started inside get neither SIGINT nor SIGTERM: all may be sent them."""
     if sys.platform == "win32":
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
