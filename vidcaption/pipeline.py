@@ -201,7 +201,7 @@ class Captioning:
         return batch
 
     def _caption_news(self, windows: Sequence[Window]) -> list[Caption]:
-        """The captions of windows. One picture that stands, perhaps for hours, is captioned once."""
+        """Captions of windows. One picture that stands, perhaps for hours, is captioned once."""
         latest, captions = self._latest
         news, rows = latest.copy(), []
         for window in windows:

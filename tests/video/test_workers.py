@@ -129,10 +129,44 @@ def test_a_hang_is_given_up(clips: Clips) -> None:
             assert pid(reader) != hung and len(read(reader)) == 1
 
 
+@posix
+def test_a_worker_that_hangs_at_once_is_ended() -> None:
+    with Workers(1, timeout_s=60) as workers:
+        workers.warm_up()
+        hung = workers._idle[0]
+        assert hung._process.pid is not None
+        os.kill(hung._process.pid, signal.SIGSTOP)
+        workers.timeout_s = 0.2
+        reader = RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1))
+        with pytest.raises(InputError, match="is given up"):
+            reader.__enter__()
+        assert not hung._process.is_alive() and not workers._busy
+
+
+@posix
+def test_a_worker_that_dies_while_idle_costs_nothing(workers: Workers) -> None:
+    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(end_s=4), 1)) as reader:
+        old = pid(reader)
+        assert len(read(reader)) == 1
+    os.kill(old, signal.SIGKILL)
+    os.waitid(os.P_PID, old, os.WEXITED | os.WNOWAIT)
+    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(end_s=4), 1)) as reader:
+        assert pid(reader) != old and len(read(reader)) == 1
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_stops_a_run_does_not_fail_its_inputs(workers: Workers, number: int) -> None:
+    """The signal may be sent to all processes, and reach a worker first."""
+    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1)) as reader:
+        os.kill(pid(reader), number)
+        assert len(read(reader)) == 5
+
+
 @linux
 def test_memory_is_limited(tmp_path: Path) -> None:
     big = write_image(tmp_path / "big.png", size=(6000, 6000))
-    with Workers(1, timeout_s=60, memory_bytes=2**27) as workers:
+    with Workers(1, timeout_s=60, memory_bytes=5 * 2**25) as workers:
         with (
             pytest.raises(InputError, match="takes more memory than decoding may"),
             RemoteReader(workers, (big, SIZE, CaptionOptions(), 1)) as reader,

@@ -1,5 +1,6 @@
 """Opens a video file and says what is wrong with it, in one sentence, if it cannot be opened."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -88,6 +89,11 @@ def _unreadable(path: str, error: OSError | FFmpegError) -> InputError:
         return InputError(
             f"{path} has more than FFmpeg's 1,000 streams, or takes more memory than there is; it "
             "may be damaged"
+        )
+    if isinstance(error, EOFError) or error.errno == errno.EIO:
+        return InputError(
+            f"{path} cannot be read to its end: it is cut off, or its disk or network fails; "
+            "download or record it again"
         )
     if not isinstance(error, InvalidDataError):
         return InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}")

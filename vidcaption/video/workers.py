@@ -103,7 +103,6 @@ class Workers:
         else:
             worker.kill()
 
-
     def _living(self) -> "Worker | None":
         """An idle worker; one that has died since it became idle is nobody's fault."""
         with suppress(IndexError):  # threads take and put back at the same time
