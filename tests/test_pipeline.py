@@ -1,19 +1,23 @@
 """The Python API, mostly with a tiny random model; the embedded one must know what it sees."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from clips import Clips
+from clips import IN_ORDER, Clips, write_clip
 
 import vidcaption
 from vidcaption import Captioner, InputError, Segment
 from vidcaption.model import folder as model_folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.search import Caption
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import CaptionOptions
+from vidcaption.pipeline import Captioning
+from vidcaption.types import Window
 
 CLIP = Path(__file__).parent.parent / "examples/clip.mp4"
 
@@ -45,7 +49,7 @@ def test_segments_cover_the_video(captioner: Captioner, tiny: Path, clips: Clips
     captions = captioner.caption(clips["h264.mp4"], SHORT)
     duration_s = captions.video.duration_s
     assert duration_s is not None
-    assert captions.model == vidcaption.output.ModelInfo(str(tiny), captioner.model.sha256)
+    assert captions.model == vidcaption.output.captions.ModelInfo(str(tiny), captioner.model.sha256)
     assert captions.options == SHORT
     assert captions.segments[0].start_s == 0
     assert captions.segments[-1].end_s == pytest.approx(duration_s)
@@ -134,3 +138,23 @@ def test_the_embedded_model_names_what_is_seen() -> None:
     ):
         [segment] = [s for s in captions.segments if s.start_s <= at_s < s.end_s]
         assert set(names) & set(segment.text.lower().split()), captions.render("txt")
+
+
+def test_a_picture_that_stands_is_captioned_once(
+    captioner: Captioner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many windows it fills; the next picture is another matter."""
+    path = write_clip(tmp_path / "slides.mkv", [0.0, 10.0, 20.0], options=IN_ORDER)
+    captioned: list[int] = []
+    caption = Captioning._caption
+
+    def counted(self: Captioning, windows: Sequence[Window]) -> list[Caption]:
+        captioned.append(len(windows))
+        return caption(self, windows)
+
+    monkeypatch.setattr(Captioning, "_caption", counted)
+    segments = captioner.caption(path, SHORT).segments
+    assert len(segments) == 51
+    assert sum(captioned) == 3
+    for start in (0, 25):
+        assert {segment.text for segment in segments[start : start + 25]} == {segments[start].text}
