@@ -70,8 +70,18 @@ def check(f: Field[Any], value: Any) -> None:
     elif not _fits(value, f.type):
         kind = "a whole number" if f.type is int else getattr(f.type, "__name__", str(f.type))
         raise UsageError(f"{flag_of(f)} is {value!r}; it must be {kind}")
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        _check_bounds(f, value)
+    else:
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, int | float) and not isinstance(one, bool):
+                _check_bounds(f, _as_float(one))
+
+
+def _as_float(value: float) -> float:
+    """A number, which may be an integer of any size."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(math.inf, value > 0 or -1)
 
 
 def _check_bounds(f: Field[Any], value: float) -> None:

@@ -30,7 +30,7 @@ def changed(**values):
         (changed(schema=99, since="DROP", odd=1), "needs a newer vidcaption .* schema 99"),
         (changed(schema=0), "schema 0"),
         (changed(schema="2"), "schema '2'"),
-        (changed(extra=1), "unknown fields: extra"),
+        (changed(extra=1), "unknown fields: .extra"),
         (changed(grid="DROP"), "lacks fields: grid"),
         (changed(backbone="alexnet"), "'alexnet'; allowed are mobilenet_v2"),
         (changed(grid=0), "at least 1"),

@@ -75,13 +75,14 @@ class ModelConfig(CnnConfig):
         """Parse ``config.json``. Raises ModelError where it is not a config of this version."""
         try:
             values: Any = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"config.json is not JSON ({error})") from error
         if not isinstance(values, dict):
             raise ModelError(f"config.json holds a {type(values).__name__}; it must hold an object")
         schema, since = values.pop("schema", None), values.pop("since", None)
         if isinstance(schema, int) and schema > SCHEMA:
-            newer = f"vidcaption {since}" if isinstance(since, str) else "a newer vidcaption"
+            told = isinstance(since, str) and since.isprintable()
+            newer = f"vidcaption {since}" if told else "a newer vidcaption"
             raise ModelError(
                 f"this model needs {newer} (config.json has schema {schema}, and this version "
                 f"reads {SCHEMA}); upgrade with 'pip install --upgrade vidcaption'"
@@ -92,7 +93,7 @@ class ModelConfig(CnnConfig):
             )
         names = {f.name for f in fields(cls)}
         if unknown := sorted(values.keys() - names):
-            raise ModelError(f"config.json has unknown fields: {', '.join(unknown)}")
+            raise ModelError(f"config.json has unknown fields: {', '.join(map(repr, unknown))}")
         if missing := sorted(names - values.keys()):
             raise ModelError(f"config.json lacks fields: {', '.join(missing)}")
         # JSON has no tuples

@@ -51,7 +51,7 @@ def verify(folder: Path) -> Rows:
         expected = {
             name: (rows[name]["size"], rows[name]["sha256"]) for name in (CONFIG, WEIGHTS, WORDS)
         }
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / MANIFEST} is broken; {_AGAIN}") from error
     for name, (size, sha256) in expected.items():
         path = folder / name

@@ -57,10 +57,13 @@ class Vocabulary:
         """Parse ``vocab.json``, a list of words. Raises ModelError."""
         try:
             words: Any = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"vocab.json is not JSON ({error})") from error
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise ModelError("vocab.json must hold a list of words")
         if not 0 < len(words) <= MOST_WORDS:
             raise ModelError(f"vocab.json holds {len(words)} words; allowed are 1 to {MOST_WORDS}")
+        odd = [word for word in words if not word or " " in word or not word.isprintable()]
+        if odd:
+            raise ModelError(f"vocab.json holds {odd[0]!r}; words have no spaces and can be printed")
         return cls(words)
