@@ -19,7 +19,7 @@ from vidcaption.options import CaptionOptions
 from vidcaption.video.batches import WindowReader
 
 HOURS = CaptionOptions(window_s=3600, frames=2)
-_folder = TemporaryDirectory(prefix="vidcaption-fuzz-")  # removed when the process ends
+_folder = TemporaryDirectory(prefix="vidcaption-fuzz-")  # pytest removes it, and libFuzzer does not
 
 av.logging.set_level(None)
 
