@@ -1,4 +1,4 @@
-"""All that is in the corpus is stood, without a fuzzer: seeds, and what was found to be a defect."""
+"""All that is in the corpus is stood, without a fuzzer: seeds, and what once was a defect."""
 
 from pathlib import Path
 

@@ -105,7 +105,8 @@ def _row(raw: Mapping[str, Any]) -> Row | None:
         )
         os.fsencode(row.path)
         os.fsencode(row.root)
-    except (LookupError, TypeError, ArithmeticError, ValueError, AttributeError):  # JSON may hold anything in any place
+    # JSON may hold anything in any place
+    except (LookupError, TypeError, ArithmeticError, ValueError, AttributeError):
         return None
     if "\0" in f"{row.path}{row.root}":
         return None

@@ -65,5 +65,5 @@ class Vocabulary:
             raise ModelError(f"vocab.json holds {len(words)} words; allowed are 1 to {MOST_WORDS}")
         odd = [word for word in words if not word or " " in word or not word.isprintable()]
         if odd:
-            raise ModelError(f"vocab.json holds {odd[0]!r}; words have no spaces and can be printed")
+            raise ModelError(f"vocab.json holds {odd[0]!r}; a word has no space and is printable")
         return cls(words)
