@@ -4,8 +4,10 @@ Time comes from the container's timestamps, never from ``index / fps``. A file i
 in order, in a thread of its own: PyAV releases the GIL, so decoding runs beside the network.
 """
 
+import math
 import os
 from collections.abc import Generator, Iterable, Iterator
+from itertools import tee
 from queue import Queue
 from threading import Event, Thread
 from types import TracebackType
@@ -21,6 +23,8 @@ from vidcaption.errors import InputError
 from vidcaption.types import Frame, VideoInfo
 from vidcaption.video.container import is_still, open_video, said_duration, undecodable
 from vidcaption.video.decode import Shown, decode, decode_all, measure
+from vidcaption.video.packets import UnsureError
+from vidcaption.video.sparse import Sampling, Selection
 
 # Converted frames waiting for the consumer; at least 2, see _run. Scaled ones are small, and as
 # many as the network takes at once let decoding go on while it works.
@@ -73,11 +77,17 @@ class VideoReader:
     ends; the latter two belong to the latest call of ``frames``.
     """
 
-    def __init__(self, path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        size: tuple[int, int] | None = None,
+        sampling: Sampling = "exact",
+    ) -> None:
         self.info = probe(path)
         self.corrupt = 0
         self.end_s = 0.0
         self._size = size
+        self._sampling: Sampling = sampling
         self._reformatter = VideoReformatter()
         self._pass: Generator[Frame, None, None] | None = None
 
@@ -147,13 +157,13 @@ class VideoReader:
             results.put(error)
 
     def _every(self, stop: Event) -> Iterator[Frame]:
-        for start_s, _, frame in self._shown(stop):
+        for start_s, _, frame in self._shown(stop, None):
             yield Frame(start_s, self._convert(frame))
 
     def _pick(self, times_s: Iterable[float], stop: Event) -> Iterator[Frame]:
-        times = iter(times_s)
+        asked, times = tee(times_s)
         time_s = next(times, None)
-        for start_s, until_s, frame in self._shown(stop):
+        for start_s, until_s, frame in self._shown(stop, asked):
             picked: Frame | None = None  # most frames are never picked, and never converted
             while time_s is not None and time_s < until_s:
                 picked = picked or Frame(start_s, self._convert(frame))
@@ -162,7 +172,26 @@ class VideoReader:
             if time_s is None:
                 return
 
-    def _shown(self, stop: Event) -> Iterator[Shown]:
+    def _shown(self, stop: Event, times_s: Iterable[float] | None) -> Iterator[Shown]:
+        """The frames that answer the times, or more of them, shown from and until then."""
+        given_s = -math.inf
+        if self.info.duration_s is not None and (times_s is not None or self._sampling != "exact"):
+            selection = Selection(times_s, self._sampling)
+            try:
+                with open_video(self.info.path) as (container, stream):
+                    for shown in selection.decode(container, stream, stop):
+                        given_s, self.end_s = shown[0], selection.end_s
+                        yield shown
+                self.end_s = selection.end_s
+                return
+            except UnsureError:
+                pass
+        for shown in self._every_shown(stop):
+            # The last one may turn out to be shown longer, and then answer more times.
+            if shown[0] > given_s or (shown[0] == given_s and times_s is not None):
+                yield shown
+
+    def _every_shown(self, stop: Event) -> Iterator[Shown]:
         """Each frame, shown until the next one starts; one frame behind the decoder for that."""
         held: tuple[float, VideoFrame] | None = None
         for shown in decode_all(self.info.path):
