@@ -2,9 +2,9 @@
 
     python benchmarks/film.py film.mp4 --seconds 60 --gop 250
 
-The encoder's settings are x264's defaults, as in most files that people have: B-frames, some of them
-references, and a key frame at least every ``gop`` frames. Of a film longer than a minute the first
-minute is encoded once and repeated.
+The encoder's settings are x264's defaults, as in most files that people have: B-frames, some of
+them references, and a key frame at least every ``gop`` frames. Of a film longer than a minute the
+first minute is encoded once and repeated.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 FPS = 25
 SHOT_S = 6.0
 ENCODED_S = 60
+SHAPES = 150
 GRAINS = 8  # different fields of noise, of which each frame gets one
 
 Picture = NDArray[np.uint8]
@@ -46,10 +47,10 @@ def pictures(seconds: float, size: tuple[int, int], seed: int = 0) -> Iterator[P
             backdrop = texture(chance, (2 * width, 2 * height))
             way = chance.uniform(-2.5, 2.5, 2)  # pixels a frame
             zoom = chance.uniform(-1e-3, 1e-3)
-            places = chance.uniform(0, 1, (6, 2)) * size
-            speeds = chance.uniform(-6, 6, (6, 2))
-            radii = chance.integers(20, 120, 6).tolist()
-            colours = chance.integers(0, 255, (6, 3)).tolist()
+            places = chance.uniform(0, 1, (SHAPES, 2)) * size
+            speeds = chance.uniform(-6, 6, (SHAPES, 2))
+            radii = chance.integers(4, 60, SHAPES).tolist()
+            colours = chance.integers(0, 255, (SHAPES, 3)).tolist()
         corner = np.array(size) / 2 + way * at + 6 * np.sin(at * np.array([0.31, 0.23]))
         scale = 1 + zoom * at
         move = np.array([[scale, 0, corner[0]], [0, scale, corner[1]]])

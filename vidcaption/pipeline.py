@@ -100,7 +100,7 @@ class Captioning:
         self.seconds = {"decode": 0.0, "encode": 0.0, "search": 0.0}
         self._captioner = captioner
         side = captioner._network.config.image_size
-        self._reader = VideoReader(path, (side, side))
+        self._reader = VideoReader(path, (side, side), options.sampling)
         self._segments: list[Segment] = []
         self._ready = self._collect()  # one pass, however often it is iterated over
 

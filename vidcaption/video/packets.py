@@ -70,9 +70,7 @@ def _nal_reader(codec: str, extradata: bytes) -> RoleOf:
     return lambda packet: _role(codec, packet, _after_lengths(memoryview(packet), size), single)
 
 
-def _role(
-    codec: str, packet: "Packet[VideoStream]", units: Iterator[bytes], single: bool
-) -> Role:
+def _role(codec: str, packet: "Packet[VideoStream]", units: Iterator[bytes], single: bool) -> Role:
     return _h264(packet, units) if codec == "h264" else _hevc(units, single)
 
 
@@ -90,7 +88,9 @@ def _h264(packet: "Packet[VideoStream]", units: Iterator[bytes]) -> Role:
             intra |= unit[1] >> 4 == 0b1011 or unit[1] == 0b10001000
     if not slices:
         raise UnsureError
-    return Role(packet.is_keyframe and (idr or intra), idr, idr, not (reference or settings), settings)
+    return Role(
+        packet.is_keyframe and (idr or intra), idr, idr, not (reference or settings), settings
+    )
 
 
 def _hevc(units: Iterator[bytes], single: bool) -> Role:

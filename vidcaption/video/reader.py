@@ -20,11 +20,11 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from vidcaption.errors import InputError
-from vidcaption.types import Frame, VideoInfo
+from vidcaption.types import Frame, Sampling, VideoInfo
 from vidcaption.video.container import is_still, open_video, said_duration, undecodable
 from vidcaption.video.decode import Shown, decode, decode_all, measure
 from vidcaption.video.packets import UnsureError
-from vidcaption.video.sparse import Sampling, Selection
+from vidcaption.video.sparse import Selection
 
 # Converted frames waiting for the consumer; at least 2, see _run. Scaled ones are small, and as
 # many as the network takes at once let decoding go on while it works.
@@ -72,9 +72,15 @@ class VideoReader:
     it frames keep their own size. The picture is squashed: neither the frame's shape nor the sample
     aspect ratio is kept, because the network wants a square and has learned from squashed ones.
 
+    ``sampling``: ``exact`` gives of each time the frame that is shown then; ``fast`` the nearest of
+    those that other frames are predicted from, without the decoder's loop filter, so a little less
+    clean; ``keyframes`` the nearest key frame. Where a file is damaged or its timestamps are
+    unusual, each is exact.
+
     ``info`` is the stream's description, ``corrupt`` counts the packets that were skipped because
-    they could not be read or decoded, and ``end_s`` is the time at which the last decoded frame
-    ends; the latter two belong to the latest call of ``frames``.
+    they could not be read or decoded, not those that no asked frame needed, and ``end_s`` is the
+    time at which the last decoded frame ends; the latter two belong to the latest call of
+    ``frames``.
     """
 
     def __init__(
@@ -108,11 +114,12 @@ class VideoReader:
             self._pass.close()
 
     def frames(self, times_s: Iterable[float] | None = None) -> Iterator[Frame]:
-        """One frame for each of ``times_s``: the one shown at that time.
+        """One frame for each of ``times_s``: the one shown at that time, or what ``sampling`` says.
 
         Times are seconds, ascending, and may be endless: the iterator ends with the video. The
         first frame answers the times before it. A frame that answers several times is the same
-        object each time. Without ``times_s``, every frame. A later call starts anew.
+        object each time. Without ``times_s``, every frame that may be sampled. A later call starts
+        anew.
         """
         self.close()
         self._pass = self._run(times_s)

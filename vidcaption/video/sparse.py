@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from threading import Event
-from typing import Literal
 
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -22,16 +21,15 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vidcaption.types import Sampling
 from vidcaption.video.container import MAX_PIXELS, said_duration
 from vidcaption.video.decode import Clock, Shown, packets
 from vidcaption.video.packets import Role, RoleOf, UnsureError, plain_role, role_reader
 
-Sampling = Literal["exact", "fast", "keyframes"]
-
 DEPTH = 32  # packets: no codec stores a frame more than 16 before or after its turn to be shown
 MOST_HELD = 2**25  # bytes of packets that wait to be dropped or decoded
 # Emptying the decoder, while its threads have no work, must save the decoding of so many packets.
-WORTH_FLUSHING = 24
+WORTH_FLUSHING = 8
 WITHOUT_FILTER = {"skip_loop_filter": "all", "flags2": "+fast"}
 
 
@@ -56,11 +54,12 @@ class Selection:
     are predicted from, without the loop filter. ``keyframes``: the nearest key frame.
 
     ``end_s`` is the time at which the frame ends that follows the last one given; at the end of the
-    video, the last one of all.
+    video, the last one of all. ``decoded`` counts the packets that the decoder got.
     """
 
     def __init__(self, times_s: Iterable[float] | None, sampling: Sampling) -> None:
         self.end_s = 0.0
+        self.decoded = 0
         self._sampling = sampling
         self._times = None if times_s is None else iter(times_s)
         self._time_s = 0.0 if self._times is None else next(self._times, None)
@@ -92,6 +91,7 @@ class Selection:
                 if entry.flush:
                     yield from self._match(stream.decode(None))
                     codec.flush_buffers()
+                self.decoded += 1
                 yield from self._match(stream.decode(entry.packet))
                 if stop.is_set():
                     return
@@ -158,7 +158,9 @@ class Selection:
 
     def _wanted(self, entries: Iterator[_Entry]) -> Iterator[_Entry]:
         """The entries that must be decoded."""
-        held: list[_Entry] = []  # of which it is not known yet if a needed one is predicted from them
+        held: list[
+            _Entry
+        ] = []  # of which it is not known yet if a needed one is predicted from them
         held_bytes = 0
         for entry in entries:
             if self._starts_anew(entry, held):
@@ -197,9 +199,7 @@ class Selection:
                 yield entry.start_s, entry.until_s, frame
 
 
-def _entries(
-    container: InputContainer, stream: VideoStream, role_of: RoleOf
-) -> Iterator[_Entry]:
+def _entries(container: InputContainer, stream: VideoStream, role_of: RoleOf) -> Iterator[_Entry]:
     """The packets and their roles, as long as nothing is unusual."""
     dts: int | None = None
     for packet in packets(container, stream):
