@@ -30,7 +30,7 @@ DEPTH = 32  # packets: no codec stores a frame more than 16 before or after its 
 MOST_HELD = 2**25  # bytes of packets that wait to be dropped or decoded
 # Emptying the decoder, while its threads have no work, must save the decoding of so many packets.
 WORTH_FLUSHING = 8
-WITHOUT_FILTER = {"skip_loop_filter": "all", "flags2": "+fast"}
+WITHOUT_FILTER = {"skip_loop_filter": "all"}
 
 
 @dataclass(slots=True, eq=False)
