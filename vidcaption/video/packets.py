@@ -75,7 +75,10 @@ def _role(codec: str, packet: "Packet[VideoStream]", units: Iterator[bytes], sin
 
 
 def _h264(packet: "Packet[VideoStream]", units: Iterator[bytes]) -> Role:
-    """A key frame that is no IDR picture is one if it has recovery point and is of I slices."""
+    """FFmpeg flags recovery points as key frames, too; they are if they are of I slices.
+
+    But only an IDR picture is a start: what follows a recovery point may refer to what precedes it.
+    """
     idr = intra = reference = settings = slices = False
     for unit in units:
         kind = unit[0] & 31
@@ -88,9 +91,8 @@ def _h264(packet: "Packet[VideoStream]", units: Iterator[bytes]) -> Role:
             intra |= unit[1] >> 4 == 0b1011 or unit[1] == 0b10001000
     if not slices:
         raise UnsureError
-    return Role(
-        packet.is_keyframe and (idr or intra), idr, idr, not (reference or settings), settings
-    )
+    key = packet.is_keyframe and (idr or intra)
+    return Role(key, idr, idr, not (reference or settings), settings)
 
 
 def _hevc(units: Iterator[bytes], single: bool) -> Role:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import takewhile
 from threading import Event
 
 from av.container import InputContainer
@@ -62,8 +63,9 @@ class Selection:
         self.decoded = 0
         self._sampling = sampling
         self._times = None if times_s is None else iter(times_s)
-        self._time_s = 0.0 if self._times is None else next(self._times, None)
+        self._time_s = None if self._times is None else next(self._times, None)
         self._done = False  # nothing more is asked for
+        self._whole = False  # both fields of a picture are in one packet for certain
         self._stored: deque[_Entry] = deque()  # candidates in the order stored
         self._placed_s = 0.0  # until then it is known what is shown
         self._placed_pts: int | None = None
@@ -81,14 +83,17 @@ class Selection:
         if role_of is None and self._sampling == "exact":
             raise UnsureError
         codec = stream.codec_context
+        self._whole = (codec.extradata or b"")[:1] == b"\1"  # as MP4 and Matroska want it
         filters = WITHOUT_FILTER if self._sampling == "fast" else {}
         codec.options = {"max_pixels": str(MAX_PIXELS)} | filters
         stream.thread_type = "AUTO"
         clock = Clock(stream, said_duration(container, stream))
-        entries = _entries(container, stream, role_of or plain_role)
+        entries = takewhile(
+            lambda _: not stop.is_set(), _entries(container, stream, role_of or plain_role)
+        )
         try:
             for entry in self._wanted(self._decided(entries, clock)):
-                if entry.flush:
+                if entry.flush and self.decoded:
                     yield from self._match(stream.decode(None))
                     codec.flush_buffers()
                 self.decoded += 1
@@ -98,7 +103,7 @@ class Selection:
             yield from self._match(stream.decode(None))
         except FFmpegError as error:
             raise UnsureError from error
-        if self._due or self._last is None:
+        if not stop.is_set() and (self._due or self._last is None):
             raise UnsureError
         self.end_s = self._placed_s
 
@@ -158,9 +163,7 @@ class Selection:
 
     def _wanted(self, entries: Iterator[_Entry]) -> Iterator[_Entry]:
         """The entries that must be decoded."""
-        held: list[
-            _Entry
-        ] = []  # of which it is not known yet if a needed one is predicted from them
+        held: list[_Entry] = []  # until it is known whether a needed one builds on them
         held_bytes = 0
         for entry in entries:
             if self._starts_anew(entry, held):
@@ -182,7 +185,8 @@ class Selection:
             return False
         # Leading pictures are stored after it, shown before it, and predicted from what is held.
         leading = [each for each in self._stored if each.pts < entry.pts]
-        if any(each.role.settings for each in held) or any(each.needed for each in leading):
+        settings = not role.settings and any(each.role.settings for each in held)
+        if settings or any(each.needed for each in leading):
             return False
         self._stored = deque(each for each in self._stored if each.pts > entry.pts)
         entry.flush = not role.resets
@@ -191,7 +195,8 @@ class Selection:
     def _match(self, frames: Iterable[VideoFrame]) -> Iterator[Shown]:
         """Those frames that were asked for. Raises UnsureError if one of them did not come."""
         for frame in frames:
-            if frame.pts is None or (self._due and self._due[0].pts < frame.pts):
+            missed = frame.pts is None or (self._due and self._due[0].pts < frame.pts)
+            if missed or (frame.interlaced_frame and not self._whole):
                 raise UnsureError
             if self._due and self._due[0].pts == frame.pts:
                 entry = self._due.popleft()
