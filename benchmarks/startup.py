@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 COMMIT = "0" * 40
@@ -66,8 +67,7 @@ def main() -> None:
             "runs": asked.runs,
             "import": measured(import_s, asked.runs),
             **{
-                kind: measured(lambda name=name: resolve_s(name), asked.runs)  # type: ignore[misc]
-                for kind, name in names.items()
+                kind: measured(partial(resolve_s, name), asked.runs) for kind, name in names.items()
             },
             "machine": {
                 "processor": platform.processor() or platform.machine(),

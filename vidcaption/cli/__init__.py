@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from vidcaption.cli.app import app
+from vidcaption.cli.interrupt import INTERRUPTED
 from vidcaption.errors import VidcaptionError
 
 __all__ = ["main"]
@@ -37,8 +38,8 @@ def main(args: Sequence[str] | None = None) -> int:
         notes = "; ".join(_notes(error))
         return _fail(f"{error} ({notes})" if notes else str(error), error.exit_code)
     except KeyboardInterrupt:
-        return 130
-    except Exception as error:
+        return INTERRUPTED
+    except Exception as error:  # a defect, of any class: one sentence is for whoever runs it
         if os.environ.get("VIDCAPTION_DEBUG"):
             raise
         return _fail(

@@ -47,7 +47,7 @@ def verify(folder: Path) -> Rows:
             f"{folder} is not a model folder; give a folder with {CONFIG} and {WEIGHTS}"
         )
     try:
-        rows = json.loads(read_text(folder / MANIFEST))
+        rows: Rows = json.loads(read_text(folder / MANIFEST))
         expected = {
             name: (rows[name]["size"], rows[name]["sha256"]) for name in (CONFIG, WEIGHTS, WORDS)
         }
@@ -62,7 +62,7 @@ def verify(folder: Path) -> Rows:
                 f"{path} is not the file that {MANIFEST} describes (size or sha256 differs); "
                 f"it was altered or only half copied: {_AGAIN}"
             )
-    return rows  # type: ignore[no-any-return]
+    return rows
 
 
 def check(folder: Path) -> Rows:

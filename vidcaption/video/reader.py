@@ -78,9 +78,8 @@ class VideoReader:
     unusual, each is exact.
 
     ``info`` is the stream's description, ``corrupt`` counts the packets that were skipped because
-    they could not be read or decoded, not those that no asked frame needed, and ``end_s`` is the
-    time at which the last decoded frame ends; the latter two belong to the latest call of
-    ``frames``.
+    they could not be read or decoded, not those that no asked frame needed, and ``end_s`` is
+    the time at which the last frame ends; the latter two belong to the latest call of ``frames``.
     """
 
     def __init__(
@@ -91,11 +90,17 @@ class VideoReader:
     ) -> None:
         self.info = probe(path)
         self.corrupt = 0
-        self.end_s = 0.0
+        self._end_s = 0.0
+        self._selection: Selection | None = None  # of the pass, if it decodes no more than needed
         self._size = size
         self._sampling: Sampling = sampling
         self._reformatter = VideoReformatter()
         self._pass: Generator[Frame, None, None] | None = None
+
+    @property
+    def end_s(self) -> float:
+        """Seconds at which the last frame read so far ends; it moves while the thread reads."""
+        return self._selection.end_s if self._selection else self._end_s
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +138,7 @@ class VideoReader:
         thread = Thread(
             target=self._work, args=(times_s, results, stop), name="decode", daemon=True
         )
-        self.corrupt, self.end_s = 0, 0.0
+        self.corrupt, self._end_s, self._selection = 0, 0.0, None
         thread.start()
         try:
             while (result := results.get()) is not None:
@@ -183,16 +188,15 @@ class VideoReader:
         """The frames that answer the times, or more of them, shown from and until then."""
         given_s = -math.inf
         if self.info.duration_s is not None and (times_s is not None or self._sampling != "exact"):
-            selection = Selection(times_s, self._sampling)
+            self._selection = selection = Selection(times_s, self._sampling)
             try:
                 with open_video(self.info.path) as (container, stream):
                     for shown in selection.decode(container, stream, stop):
-                        given_s, self.end_s = shown[0], selection.end_s
+                        given_s = shown[0]
                         yield shown
-                self.end_s = selection.end_s
                 return
             except UnsureError:
-                pass
+                self._selection = None
         for shown in self._every_shown(stop):
             # The last one may turn out to be shown longer, and then answer more times.
             if shown[0] > given_s or (shown[0] == given_s and times_s is not None):
@@ -207,13 +211,13 @@ class VideoReader:
             if shown is None:
                 self.corrupt += 1
                 continue
-            start_s, self.end_s, frame = shown
+            start_s, self._end_s, frame = shown
             if held:
                 yield held[0], start_s, held[1]
             held = start_s, frame
         if held is None:
             raise undecodable(self.info.path)
-        yield held[0], self.end_s, held[1]
+        yield held[0], self._end_s, held[1]
 
     def _convert(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB, upright: turned after scaling, when most pixels are gone."""

@@ -44,7 +44,6 @@ class _Entry:
     needed: bool | None = False
     start_s: float = 0.0
     until_s: float = 0.0
-    end_s: float = 0.0  # of the frame that follows
     flush: bool = False  # empty the decoder first
 
 
@@ -54,8 +53,9 @@ class Selection:
     ``exact``: of each time the frame that is shown then. ``fast``: the nearest of those that others
     are predicted from, without the loop filter. ``keyframes``: the nearest key frame.
 
-    ``end_s`` is the time at which the frame ends that follows the last one given; at the end of the
-    video, the last one of all. ``decoded`` counts the packets that the decoder got.
+    ``end_s`` is the time until which it is known what is shown: where the video ends or, if no more
+    is asked for, the frame after the last one asked for. ``decoded`` counts the packets that the
+    decoder got.
     """
 
     def __init__(self, times_s: Iterable[float] | None, sampling: Sampling) -> None:
@@ -67,7 +67,6 @@ class Selection:
         self._done = False  # nothing more is asked for
         self._whole = False  # both fields of a picture are in one packet for certain
         self._stored: deque[_Entry] = deque()  # candidates in the order stored
-        self._placed_s = 0.0  # until then it is known what is shown
         self._placed_pts: int | None = None
         self._last: _Entry | None = None  # candidate, in the order shown
         self._due: deque[_Entry] = deque()  # asked for and not decoded yet, in the order shown
@@ -105,7 +104,6 @@ class Selection:
             raise UnsureError from error
         if not stop.is_set() and (self._due or self._last is None):
             raise UnsureError
-        self.end_s = self._placed_s
 
     def _decided(self, entries: Iterator[_Entry], clock: Clock) -> Iterator[_Entry]:
         """The candidates in the order stored, each when it is known whether it is needed."""
@@ -126,7 +124,7 @@ class Selection:
             self._place(heappop(shown)[2], clock)
         if self._last and not self._done:
             # The end of an exact pass is decoded in any case, to see that it is there.
-            self._settle(self._last, self._placed_s, self._sampling == "exact")
+            self._settle(self._last, self.end_s, self._sampling == "exact")
         while self._stored:
             yield self._stored.popleft()
 
@@ -140,7 +138,7 @@ class Selection:
         if self._placed_pts is not None and entry.pts <= self._placed_pts:
             raise UnsureError
         self._placed_pts = entry.pts
-        entry.start_s, self._placed_s = clock.read(entry.packet)
+        entry.start_s, self.end_s = clock.read(entry.packet)
         if entry.needed is False:
             return
         if last := self._last:
@@ -150,7 +148,7 @@ class Selection:
 
     def _settle(self, entry: _Entry, until_s: float, anyway: bool = False) -> None:
         """Decide whether a frame is needed, now that it is known until when it answers."""
-        entry.until_s, entry.end_s = until_s, self._placed_s
+        entry.until_s = until_s
         if self._times is None:
             anyway = True
         else:
@@ -200,7 +198,6 @@ class Selection:
                 raise UnsureError
             if self._due and self._due[0].pts == frame.pts:
                 entry = self._due.popleft()
-                self.end_s = entry.end_s
                 yield entry.start_s, entry.until_s, frame
 
 
