@@ -126,10 +126,11 @@ def long_video() -> str:
     if peer := report.get("peer"):
         rows.append(("a seek per frame, fp32, one at a time", "", peer["wall_ratio"], "", ""))
     facts = (
-        f"{film['duration_s']:.0f} s of {film['codec']} at {film['size']}, {film['frames']} frames, "
-        f"{film['key_frames']} of them key frames, {film['unreferenced']:.0%} such that no other "
-        f"needs them, {film['megabits_per_second']:.1f} Mbit/s. Medians of {report['runs']} runs "
-        f"on {machine['cores']} cores of {machine['processor']}, {report['precision']}."
+        f"{film['duration_s']:.0f} s of {film['codec']} at {film['size']}, {film['frames']} "
+        f"frames, of which {film['key_frames']} are key frames and {film['unreferenced']:.0%} such "
+        f"that no other needs them, {film['megabits_per_second']:.1f} Mbit/s. Medians of "
+        f"{report['runs']} runs on {machine['cores']} cores of {machine['processor']}, "
+        f"{report['precision']}."
     )
     return table(heads, *rows) + f"\n\n{facts}"
 
