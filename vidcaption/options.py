@@ -142,7 +142,7 @@ class CaptionOptions(SearchOptions):
     sampling: Sampling = option(
         "exact",
         "Take the frame shown at each time; fast: the nearest that other frames build on, and "
-        "leave out the decoder's last filter; keyframes: the nearest key frame.",
+        "leave out the decoder's last filter; keyframes: the last key frame.",
     )
     start_s: float = option(0.0, "Caption from this second on.", at_least=0)
     end_s: float | None = option(None, "Caption up to this second.", above=0)

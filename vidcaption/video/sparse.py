@@ -51,7 +51,8 @@ class Selection:
     """The frames of a video that answer ``times_s``, which ascend; None asks for all there may be.
 
     ``exact``: of each time the frame that is shown then. ``fast``: the nearest of those that others
-    are predicted from, without the loop filter. ``keyframes``: the nearest key frame.
+    are predicted from, without the loop filter. ``keyframes``: the last key frame until then, which
+    is of the same shot, as encoders begin shots with key frames.
 
     ``end_s`` is the time until which it is known what is shown: where the video ends or, if no more
     is asked for, the frame after the last one asked for. ``decoded`` counts the packets that the
@@ -143,7 +144,7 @@ class Selection:
             return
         if last := self._last:
             middle_s = (last.start_s + entry.start_s) / 2
-            self._settle(last, entry.start_s if self._sampling == "exact" else middle_s)
+            self._settle(last, middle_s if self._sampling == "fast" else entry.start_s)
         self._last = entry
 
     def _settle(self, entry: _Entry, until_s: float, anyway: bool = False) -> None:
