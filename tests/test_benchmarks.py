@@ -9,6 +9,7 @@ from argparse import Namespace
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 from greys import TRAIN, write_greys
@@ -16,6 +17,7 @@ from greys import TRAIN, write_greys
 from vidcaption import Captioner, InputError
 from vidcaption.model.config import ModelConfig
 from vidcaption.options import TrainOptions, VoiceOptions, flag_of
+from vidcaption.types import Sampling
 from vidcaption.video.reader import probe
 
 pytest.importorskip("resource", reason="peak memory is read with a POSIX module")
@@ -60,6 +62,20 @@ def test_speed_prints_json(
     assert all(seconds >= 0 for seconds in report["seconds"].values())
     assert report["times_real_time"] == pytest.approx(20 / report["seconds"]["all"], abs=0.06)
     assert report["peak_memory_mib"]["main"] > 100
+
+
+def test_long_video_prints_json() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/long_video.py"), "--runs", "1"]
+    command += ["--seconds", "5", "--gop", "48", "--size", "256x144", "--peer", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    report = json.loads(result.stdout)
+    film = report["film"]
+    assert (film["size"], film["frames"], film["duration_s"]) == ("256x144", 125, 5)
+    assert film["key_frames"] >= 3 and 0 < film["unreferenced"] < 1
+    work = {f"{kind} {sampling}" for kind in ("read", "caption") for sampling in get_args(Sampling)}
+    assert set(report["passes"]) == work | {"decode all"}
+    assert all(value > 0 for row in report["passes"].values() for value in row.values())
+    assert report["peer"]["wall_ratio"] > 0
 
 
 def test_startup_prints_json() -> None:

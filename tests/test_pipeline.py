@@ -1,6 +1,8 @@
 """The Python API, mostly with a tiny random model; the embedded one must know what it sees."""
 
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import CaptionOptions
+from vidcaption.types import Sampling
 
 CLIP = Path(__file__).parent.parent / "examples/clip.mp4"
 
@@ -116,6 +119,15 @@ def test_scenes_cut_where_the_picture_changes(captioner: Captioner) -> None:
     options = CaptionOptions(segment="scenes", frames=1, window_s=4, merge=False)
     starts = [s.start_s for s in captioner.caption(CLIP, options).segments]
     assert starts == pytest.approx([0, 4, 8, 12, 16], abs=0.1)
+
+
+@pytest.mark.parametrize("sampling", ["fast", "keyframes"])
+def test_sampling_keeps_the_windows(captioner: Captioner, sampling: Sampling) -> None:
+    exact = CaptionOptions(frames=2, merge=False)
+    expected = [(s.start_s, s.end_s) for s in captioner.caption(CLIP, exact).segments]
+    captions = captioner.caption(CLIP, replace(exact, sampling=sampling))
+    assert [(s.start_s, s.end_s) for s in captions.segments] == expected
+    assert json.loads(captions.render("json"))["options"]["sampling"] == sampling
 
 
 def test_all_bad_files_are_input_errors(captioner: Captioner, clips: Clips, tmp_path: Path) -> None:
