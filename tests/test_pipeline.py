@@ -9,13 +9,13 @@ import pytest
 import torch
 from clips import Clips
 
-import vidcaption
 from vidcaption import Captioner, InputError, Segment
 from vidcaption.model import folder as model_folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import CaptionOptions
+from vidcaption.output.captions import ModelInfo
 from vidcaption.types import Sampling
 
 CLIP = Path(__file__).parent.parent / "examples/clip.mp4"
@@ -48,7 +48,7 @@ def test_segments_cover_the_video(captioner: Captioner, tiny: Path, clips: Clips
     captions = captioner.caption(clips["h264.mp4"], SHORT)
     duration_s = captions.video.duration_s
     assert duration_s is not None
-    assert captions.model == vidcaption.output.ModelInfo(str(tiny), captioner.model.sha256)
+    assert captions.model == ModelInfo(str(tiny), captioner.model.sha256)
     assert captions.options == SHORT
     assert captions.segments[0].start_s == 0
     assert captions.segments[-1].end_s == pytest.approx(duration_s)
