@@ -56,6 +56,12 @@ def test_startup_prints_json() -> None:
     command = [sys.executable, str(ROOT / "benchmarks/startup.py"), "--runs", "1"]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     report = json.loads(result.stdout)
+    for name in ("help", "clip"):
+        command = report["commands"][name]
+        for kind in ("wall", "cpu"):
+            assert 0 < command[f"beside_{kind}_s"] < command[f"{kind}_s"]
+            ratio = command[f"{kind}_s"] / command[f"beside_{kind}_s"]
+            assert command[f"{kind}_ratio"] == pytest.approx(ratio, rel=0.02)
     for kind in ("import", "embedded", "cached", "pinned"):
         assert 0 < report[kind]["median_ms"] <= report[kind]["max_ms"]
 

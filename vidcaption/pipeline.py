@@ -22,7 +22,6 @@ from vidcaption.output.merge import merge_equal
 from vidcaption.store import name_of, resolve
 from vidcaption.types import Frame, Segment, VideoInfo, Window, Word
 from vidcaption.video.reader import VideoReader
-from vidcaption.video.scenes import scene_windows
 from vidcaption.video.windows import fixed_windows
 
 _FRAMES_AT_ONCE = 32
@@ -159,8 +158,7 @@ class Captioning:
         )
 
     def _caption_windows(self) -> Iterator[Segment]:
-        cut = scene_windows if self.options.segment == "scenes" else fixed_windows
-        windows = cut(self._reader, self.options)
+        windows = self._cut()
         empty = True
         while batch := self._read(windows):
             empty = False
@@ -174,6 +172,13 @@ class Captioning:
                 f"{self.info.path} has nothing to caption: it lasts {self._reader.end_s:.1f} s, "
                 f"and --start is {self.options.start_s:g}"
             )
+
+    def _cut(self) -> Iterator[Window]:
+        if self.options.segment == "fixed":
+            return fixed_windows(self._reader, self.options)
+        from vidcaption.video.scenes import scene_windows  # whose detector comes with OpenCV
+
+        return scene_windows(self._reader, self.options)
 
     def _read(self, windows: Iterator[Window]) -> list[Window]:
         began = time.monotonic()

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from vidcaption.cli.app import app
 from vidcaption.cli.config import config
 from vidcaption.cli.models import models
 
-HEAVY = ("torch", "torchvision", "cv2", "av", "huggingface_hub")
+HEAVY = ("torch", "torchvision", "numpy", "cv2", "av", "huggingface_hub")
 COMMANDS = [
     [*group, command.name or command.callback.__name__]
     for group, typer_app in (([], app), (["models"], models), (["config"], config))
@@ -30,6 +31,20 @@ def test_help_loads_no_heavy_library(args: list[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stderr.strip() == ""
     assert "Usage: vidcaption" in result.stdout
+
+
+def test_a_run_of_the_default_model_loads_no_more_than_it_needs() -> None:
+    needless = ("torchvision", "torch._dynamo", "sympy", "scenedetect", "cv2", "httpx2")
+    script = (
+        "import sys; from vidcaption.cli import main; code = main(sys.argv[1:]);"
+        f"print(*(name for name in {needless} if name in sys.modules), file=sys.stderr);"
+        "sys.exit(code)"
+    )
+    clip = Path(__file__).parents[2] / "examples/clip.mp4"
+    command = [sys.executable, "-c", script, "run", str(clip), "--end", "4", "--quiet"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stderr.strip() == ""
+    assert result.stdout.startswith("[00:00.000 --> 00:04.000] ")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
