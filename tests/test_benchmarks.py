@@ -66,6 +66,35 @@ def test_startup_prints_json() -> None:
         assert 0 < report[kind]["median_ms"] <= report[kind]["max_ms"]
 
 
+def test_search_prints_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = load("search")
+    clip = str(ROOT / "examples/clip.mp4")
+    monkeypatch.setattr(sys, "argv", ["search.py", clip, "--runs", "1"])
+    search.main()
+    report = json.loads(capsys.readouterr().out)
+    assert report["windows"] == 8 and list(report["beams"]) == ["1", "3", "5"]
+    greedy = report["beams"]["1"]
+    for beam in report["beams"].values():
+        assert beam["words"] >= 8 * 3  # --min-words
+        assert beam["ratio"] == pytest.approx(beam["ms"]["cpu"] / greedy["ms"]["cpu"], abs=0.02)
+
+
+@pytest.mark.slow
+def test_threads_prints_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threads = load("threads")
+    monkeypatch.setattr(threads, "SETTINGS", {"one": {"OMP_NUM_THREADS": "1"}})
+    clip = str(ROOT / "examples/clip.mp4")
+    monkeypatch.setattr(sys, "argv", ["threads.py", clip, "--runs", "1"])
+    threads.main()
+    report = json.loads(capsys.readouterr().out)
+    for place in ("alone", "beside one busy process"):
+        assert list(report[place]) == ["one"] and report[place]["one"] > 0.05
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_soak_prints_json() -> None:

@@ -154,7 +154,7 @@ def _explain(decoder: Decoder, memory: Memory, finished: _Finished) -> list[Capt
     """Words, probabilities and attention of the chosen captions, in one pass over all of them."""
     longest = int((finished.words != PAD).sum(-1).max())
     words = finished.words[:, :longest].unsqueeze(1)  # (B, 1, longest)
-    begin = torch.full_like(words[..., :1], BOS)
+    begin = words.new_full((len(words), 1, 1), BOS)
     out, attention, _ = decoder(torch.cat([begin, words], -1), memory, decoder.start(memory))
     log_probs = decoder.logits(out[:, 0]).float().log_softmax(-1)  # (B, longest + 1, V)
     captions = []
