@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,7 @@ def main() -> None:
             "commands": {name: compared(*pair, asked.runs) for name, pair in PAIRS.items()},
             "import": measured(import_s, asked.runs),
             **{
-                kind: measured(lambda name=name: resolve_s(name), asked.runs)  # type: ignore[misc]
-                for kind, name in names.items()
+                kind: measured(partial(resolve_s, name), asked.runs) for kind, name in names.items()
             },
             "machine": {
                 "processor": platform.processor() or platform.machine(),

@@ -1,70 +1,85 @@
-"""Write the tables of the READMEs and of the model card from the JSON in benchmarks/results.
+"""Write the figures of the READMEs, the model card and the catalogue from benchmarks/results.
 
-python benchmarks/tables.py           # rewrites what stands between the markers
+python benchmarks/tables.py           # rewrites what stands between the markers, and scores
 python benchmarks/tables.py --check   # exit code 1 if that would change a file
 """
 
 import json
+import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vidcaption.model.folder import write_manifest
+from safetensors import safe_open
+
+from vidcaption.model.manifest import CARD, WEIGHTS, WORDS, write_manifest
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 MODEL = ROOT / "weights" / "default"
-PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", MODEL / "README.md")
+CATALOG = ROOT / "weights" / "catalog.json"
+PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", MODEL / CARD, CATALOG)
+MAIN = ("BLEU-4", "METEOR", "CIDEr")
 
 
 def read(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def row(*cells: object) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
+def table(heads: Sequence[object], *rows: Sequence[object]) -> str:
+    lines = (heads, ["---"] * len(heads), *rows)
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def part(report: Any) -> str:
+    """What was scored: ``Flickr8k test``."""
+    return f"{Path(report['dataset']).stem.capitalize()} {report['split']}"
 
 
 def scores() -> str:
     """One row for each split that was scored; what the figures depend on, below."""
     reports = [read(name) for name in ("flickr8k-test", "flickr8k-dev", "msrvtt-dev")]
-    names = list(reports[0]["scores"])
-    lines = [row("dataset, split", "samples", *names), row(*["---"] * (len(names) + 2))]
-    for report in reports:
-        figures = [f"{report['scores'][name]:.1f}" for name in names]
-        lines.append(row(f"{report['dataset']}, {report['split']}", report["samples"], *figures))
     first = reports[0]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"All x 100, {first['metrics']}; beam {first['search']['beam']}, length penalty "
-            f"{first['search']['length_penalty']:g}, {first['precision']}, up to {first['frames']} "
-            "frames per sample.",
-        ]
+    names = list(first["scores"])
+    rows = [
+        (
+            f"{report['dataset']}, {report['split']}",
+            report["samples"],
+            *(f"{report['scores'][name]:.1f}" for name in names),
+        )
+        for report in reports
+    ]
+    facts = (
+        f"All x 100, {first['metrics']}; beam {first['search']['beam']}, length penalty "
+        f"{first['search']['length_penalty']:g}, {first['precision']}, up to {first['frames']} "
+        "frames per sample."
     )
+    return table(["dataset, split", "samples", *names], *rows) + f"\n\n{facts}"
 
 
 def ablation() -> str:
-    """What each stage and each beam gave, on the same samples."""
-    rows = {
-        "7 epochs frozen, 3 end to end": "ablation/first",
-        "then 4 end to end, with the mean of weights": "ablation/imitation",
-        "then by rewards: the embedded model": "flickr8k-dev",
-        "the same, beam 1": "ablation/beam-1",
-        "the same, beam 5": "ablation/beam-5",
-    }
-    names = ("BLEU-4", "METEOR", "CIDEr")
-    lines = [row(f"Flickr8k {read('flickr8k-dev')['split']}", *names, "CIDEr, 95%")]
-    lines.append(row(*["---"] * (len(names) + 2)))
-    for label, name in rows.items():
-        report = read(name)
+    """What each stage and each beam gave, on the same samples; the file ``rows`` names them."""
+    reports = {label: read(name) for label, name in read("ablation/rows").items()}
+    rows = []
+    for label, report in reports.items():
         low, high = report["intervals"]["CIDEr"]
-        figures = [f"{report['scores'][each]:.1f}" for each in names]
-        lines.append(row(label, *figures, f"{low:.1f} to {high:.1f}"))
-    return "\n".join(lines)
+        figures = [f"{report['scores'][name]:.1f}" for name in MAIN]
+        figures += [f"{low:.1f} to {high:.1f}", f"{report['distinct_captions']:.0%}"]
+        rows.append((label, *figures))
+    [scored] = {part(report) for report in reports.values()}
+    return table([scored, *MAIN, "CIDEr, 95%", "distinct captions"], *rows)
+
+
+def size() -> str:
+    """Of the embedded model, in a sentence."""
+    with safe_open(MODEL / WEIGHTS, "np") as file:
+        names = file.keys()
+        shapes = [file.get_slice(name).get_shape() for name in names]
+    words = len(json.loads((MODEL / WORDS).read_text(encoding="utf-8")))
+    millions = sum(map(math.prod, shapes)) / 1e6
+    return f"{millions:.1f} million parameters, stored in fp16; {words:,} words."
 
 
 def speed() -> str:
@@ -83,7 +98,7 @@ def speed() -> str:
         f"Medians of {report['runs']} runs on {machine['cores']} cores of {machine['processor']}, "
         f"PyTorch {machine['versions']['torch']}, {report['precision']}."
     )
-    return "\n".join([row(*heads), row(*["---"] * len(heads)), row(*cells), "", facts])
+    return table(heads, cells) + f"\n\n{facts}"
 
 
 def soak() -> str:
@@ -98,31 +113,46 @@ def soak() -> str:
         f"quarter, {last:.0f} MiB in the last, at most {memory['peak']:.0f} MiB. All runs: "
         f"{report['seconds']:.0f} s on {report['machine']['cores']} cores, which did other work."
     )
-    return "\n".join([row(*heads), row(*["---"] * len(heads)), row(*cells), "", facts])
+    return table(heads, cells) + f"\n\n{facts}"
 
 
 TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
     "ablation": ablation,
+    "size": size,
     "speed": speed,
     "soak": soak,
 }
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+def fresh(page: Path) -> str:
+    """What ``page`` should hold."""
+    text = page.read_text(encoding="utf-8")
+    if page == CATALOG:
+        return catalogue(text)
+    return BLOCK.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n\n{found[3]}", text)
+
+
+def catalogue(text: str) -> str:
+    """With the scores of the embedded model."""
+    document, report = json.loads(text), read("flickr8k-test")
+    [own] = [row for row in document["models"] if row["name"] == MODEL.name]
+    own["scores"] = {f"{part(report)} {name}": report["scores"][name] for name in MAIN}
+    return json.dumps(document, indent=2) + "\n"
+
+
 def main() -> None:
-    stale = []
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        fresh = BLOCK.sub(lambda found: f"{found[1]}\n{TABLES[found[2]]()}\n\n{found[3]}", text)
-        if fresh != text:
-            stale.append(page)
-            if "--check" not in sys.argv:
-                page.write_text(fresh, encoding="utf-8")
-                write_manifest(MODEL)  # which knows the card's sha256
-    if stale:
-        print("stale:" if "--check" in sys.argv else "rewritten:", *stale)
-        sys.exit("--check" in sys.argv)
+    stale = [page for page in PAGES if fresh(page) != page.read_text(encoding="utf-8")]
+    if not stale:
+        return
+    check = "--check" in sys.argv
+    if not check:
+        for page in stale:
+            page.write_text(fresh(page), encoding="utf-8")
+        write_manifest(MODEL)  # which knows the card's sha256
+    print("stale:" if check else "rewritten:", *stale)
+    sys.exit(check)
 
 
 if __name__ == "__main__":

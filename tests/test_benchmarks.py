@@ -1,14 +1,21 @@
 import importlib.util
 import json
 import random
+import shlex
+import shutil
 import subprocess
 import sys
+from argparse import Namespace
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from greys import TRAIN, write_greys
 
 from vidcaption import Captioner, InputError
+from vidcaption.model.config import ModelConfig
+from vidcaption.options import TrainOptions, VoiceOptions, flag_of
 from vidcaption.video.reader import probe
 
 pytest.importorskip("resource", reason="peak memory is read with a POSIX module")
@@ -26,7 +33,10 @@ def load(name: str) -> ModuleType:
 
 def test_the_tables_are_those_of_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["tables.py", "--check"])
-    load("tables").main()
+    tables = load("tables")
+    tables.main()
+    pages = "".join(page.read_text(encoding="utf-8") for page in tables.PAGES)
+    assert all(f"<!-- table: {name} -->" in pages for name in tables.TABLES)
 
 
 def test_the_scores_are_those_of_the_embedded_model() -> None:
@@ -93,6 +103,48 @@ def test_threads_prints_json(
     report = json.loads(capsys.readouterr().out)
     for place in ("alone", "beside one busy process"):
         assert list(report[place]) == ["one"] and report[place]["one"] > 0.05
+
+
+@pytest.mark.slow
+def test_ablation_trains_and_scores_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pycocoevalcap")
+    monkeypatch.setenv("PATH", str(tmp_path))  # without Java, which takes long to start
+    ablation = load("ablation")
+    command = [str(write_greys(tmp_path, 10)), "--work", str(tmp_path), "--rows", ablation.BASE]
+    flags = [*TRAIN, "--finetune-epochs", "0", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["ablation.py", *command, "--flags", shlex.join(flags)])
+    ablation.main()
+    [row] = json.loads(capsys.readouterr().out)["rows"]
+    assert row["name"] == ablation.BASE and row["dev"]["data.jsonl"]["scores"]["CIDEr"] >= 0
+    assert (tmp_path / "the-recipe/model.safetensors").is_file()
+
+
+def test_the_rows_of_ablation_are_commands_of_train(tmp_path: Path) -> None:
+    ablation = load("ablation")
+    known = {flag_of(f) for kind in (TrainOptions, ModelConfig, VoiceOptions) for f in fields(kind)}
+    known |= {"--out", "--features", "--init", "--text"}
+    asked = Namespace(datasets=["a.csv", "b.csv"], work=tmp_path, flags="--epochs 2", text=["c"])
+    for name in ablation.ROWS:
+        command = ablation.command_of(name, asked)
+        assert {part for part in command if part.startswith("--")} <= known, name
+        assert ("b.csv" in command) == (name != ablation.STILLS)
+
+
+def test_card_shows_the_sample_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = load("card")
+    model = shutil.copytree(card.MODEL, tmp_path / "default")
+    for name in ("training.html", "sheet.png"):
+        (model / name).unlink()
+    monkeypatch.setattr(card, "MODEL", model)
+    monkeypatch.setattr(sys, "argv", ["card.py", str(write_greys(tmp_path, 10))])
+    card.main()
+    page = (model / "training.html").read_text(encoding="utf-8")
+    assert all(said in page for said in card.SAID.values()) and "nothing but grey" not in page
+    assert {path.name for path in model.iterdir()} == {
+        path.name for path in (ROOT / "weights/default").iterdir()
+    }
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import av
 import pytest
 import srt
 from clips import every, write_clip
+from runs import install
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 QUICK = ["--beam", "1", "--frames", "1", "--max-words", "4", "-q"]
@@ -27,9 +27,7 @@ def needs(*tools: str) -> pytest.MarkDecorator:
 @pytest.fixture
 def command(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """``vidcaption``, that of this checkout, on the PATH."""
-    path = tmp_path_factory.mktemp("bin") / "vidcaption"
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vidcaption "$@"\n')
-    path.chmod(0o755)
+    path = install(tmp_path_factory.mktemp("bin"))
     monkeypatch.setenv("PATH", str(path.parent), prepend=os.pathsep)
     root = str(EXAMPLES.parent)
     monkeypatch.setenv("PYTHONPATH", root, prepend=os.pathsep)

@@ -5,7 +5,7 @@ import pytest
 
 from vidcaption.errors import UsageError
 from vidcaption.options import OutputOptions, VoiceOptions
-from vidcaption.output import FORMATS
+from vidcaption.output.formats import FORMATS
 
 
 def test_each_format_has_a_flag() -> None:

@@ -18,6 +18,11 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import vidcaption
+from vidcaption.errors import DeviceError, VidcaptionError
+
+# what a check found where all is well; or what is not, and what to do about it
+Result = str | tuple[str, str]
+Check = Callable[[], Result]
 
 _REINSTALL = "install vidcaption again, and what it needs"
 _LIBRARIES = ("huggingface_hub", "numpy", "rich", "safetensors", "scenedetect", "srt", "yaml")
@@ -49,30 +54,33 @@ def examine() -> Iterator[Finding]:
     """Every check, in turn; those of heavy libraries and the last, a caption, take seconds."""
     for name, check in _CHECKS.items():
         try:
-            found = check()
-        except Exception as error:  # whatever a broken library raises
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            result = check()
+        except Exception as error:  # importing a broken library may raise anything
+            kind = "" if isinstance(error, VidcaptionError) else f"{type(error).__name__}: "
+            reason = " ".join(f"{kind}{error}".split())
             if name in _OPTIONAL:
-                found = Finding(name, "warning", reason, "captions need none of this")
+                yield Finding(name, "warning", reason, "captions need none of this")
             else:
-                found = Finding(name, "failed", reason, _REINSTALL)
-        yield found
+                before = "see what failed above, or " if check is _caption else ""
+                yield Finding(name, "failed", reason, before + _REINSTALL)
+        else:
+            found, advice = (result, None) if isinstance(result, str) else result
+            yield Finding(name, "warning" if advice else "ok", found, advice)
 
 
-def _python() -> Finding:
-    return Finding("Python", "ok", f"{platform.python_version()} on {platform.platform()}")
+def _python() -> str:
+    return f"{platform.python_version()} on {platform.platform()}"
 
 
-def _itself() -> Finding:
-    folder = Path(vidcaption.__file__).parent
-    return Finding("vidcaption", "ok", f"{vidcaption.__version__} in {folder}")
+def _itself() -> str:
+    return f"{vidcaption.__version__} in {Path(vidcaption.__file__).parent}"
 
 
-def _library(name: str, module: str) -> Callable[[], Finding]:
-    return lambda: Finding(name, "ok", str(import_module(module).__version__))
+def _library(module: str) -> Check:
+    return lambda: str(import_module(module).__version__)
 
 
-def _pyav() -> Finding:
+def _pyav() -> str:
     import av
 
     libraries = ", ".join(
@@ -80,16 +88,16 @@ def _pyav() -> Finding:
         for name, version in av.library_versions.items()
         if name in ("libavcodec", "libavformat")
     )
-    return Finding("PyAV", "ok", f"{av.__version__}, FFmpeg {av.ffmpeg_version_info}: {libraries}")
+    return f"{av.__version__}, FFmpeg {av.ffmpeg_version_info}: {libraries}"
 
 
-def _others() -> Finding:
+def _others() -> str:
     for name in _LIBRARIES:
         import_module(name)
-    return Finding("other libraries", "ok", ", ".join(_LIBRARIES))
+    return ", ".join(_LIBRARIES)
 
 
-def _devices() -> Finding:
+def _devices() -> Result:
     import torch
 
     capability = torch.backends.cpu.get_cpu_capability()
@@ -100,17 +108,14 @@ def _devices() -> Finding:
     if torch.backends.mps.is_available():
         found.append("mps")
     if shutil.which("nvidia-smi") and not torch.cuda.is_available():
-        return Finding(
-            "devices",
-            "warning",
+        return (
             f"{', '.join(found)}; an NVIDIA driver is here that this PyTorch cannot use",
             "update the driver, or install a PyTorch for it: https://pytorch.org/get-started",
         )
-    return Finding("devices", "ok", ", ".join(found))
+    return ", ".join(found)
 
 
-def _precisions() -> Finding:
-    from vidcaption.errors import DeviceError
+def _precisions() -> str:
     from vidcaption.model.device import Machine
     from vidcaption.options import DeviceOptions
 
@@ -122,10 +127,10 @@ def _precisions() -> Finding:
         except DeviceError:
             continue
         found.append(precision + (" (taken)" if precision == usual.precision else ""))
-    return Finding("precisions", "ok", f"{', '.join(found)} on {usual.device}")
+    return f"{', '.join(found)} on {usual.device}"
 
 
-def _codecs() -> Finding:
+def _codecs() -> Result:
     from av.codec import Codec
     from av.codec.codec import UnknownCodecError
 
@@ -137,31 +142,23 @@ def _codecs() -> Finding:
         return True
 
     found = [name for name, decoders in _DECODERS.items() if any(map(there, decoders))]
-    missing = [name for name in _DECODERS if name not in found]
-    if not missing:
-        return Finding("codecs", "ok", ", ".join(found))
-    return Finding(
-        "codecs",
-        "warning",
-        f"{', '.join(found)}; not {', '.join(missing)}",
-        "install PyAV from PyPI, whose FFmpeg has them: pip install --force-reinstall av",
-    )
+    if missing := [name for name in _DECODERS if name not in found]:
+        return (
+            f"{', '.join(found)}; not {', '.join(missing)}",
+            "install PyAV from PyPI, whose FFmpeg has them: pip install --force-reinstall av",
+        )
+    return ", ".join(found)
 
 
-def _weights() -> Finding:
-    from vidcaption.errors import ModelError
+def _weights() -> str:
     from vidcaption.model.manifest import WEIGHTS, check
     from vidcaption.store import resolve
 
-    try:
-        folder = resolve()
-        sha256 = check(folder)[WEIGHTS]["sha256"]
-    except ModelError as error:
-        return Finding("embedded model", "failed", str(error), _REINSTALL)
-    return Finding("embedded model", "ok", f"whole, sha256 {sha256[:12]}, in {folder}")
+    folder = resolve()
+    return f"whole, sha256 {check(folder)[WEIGHTS]['sha256'][:12]}, in {folder}"
 
 
-def _model_cache() -> Finding:
+def _model_cache() -> Result:
     from huggingface_hub import constants
 
     from vidcaption.store import cache
@@ -172,28 +169,24 @@ def _model_cache() -> Finding:
     found = f"{place}: {len(models)} models of vidcaption, {size / 1e6:.1f} MB"
     if partial := [f"{each.repo}@{each.commit}" for each in models if not each.complete]:
         advice = f"fetch the rest: vidcaption models pull {' '.join(partial)}"
-        return Finding("model cache", "warning", f"{found}, of which not all is complete", advice)
+        return f"{found}, of which not all is complete", advice
     there = next(folder for folder in (place, *place.parents) if folder.is_dir())
     if not os.access(there, os.W_OK):
         advice = "to fetch models, set HF_HOME to a folder that can be written to"
-        return Finding("model cache", "warning", f"{found}; it cannot be written to", advice)
-    return Finding("model cache", "ok", found)
+        return f"{found}; it cannot be written to", advice
+    return found
 
 
-def _backbone_cache() -> Finding:
+def _backbone_cache() -> str:
     import torch
 
     place = Path(torch.hub.get_dir()) / "checkpoints"
-    files = [path.name for path in sorted(place.glob("*.pth"))]
+    count = len(list(place.glob("*.pth")))
     size = _size(place) if place.is_dir() else 0
-    return Finding(
-        "training's cache",
-        "ok",
-        f"{place}: {len(files)} files of ImageNet weights, {size / 1e6:.1f} MB",
-    )
+    return f"{place}: {count} files of ImageNet weights, {size / 1e6:.1f} MB"
 
 
-def _network() -> Finding:
+def _network() -> Result:
     from huggingface_hub import constants, get_token
 
     offline = constants.is_offline_mode()
@@ -205,59 +198,48 @@ def _network() -> Finding:
     if proxies := sorted({_shown(url) for name, url in getproxies().items() if name != "no"}):
         parts.append(f"through {', '.join(proxies)}")
     if urlsplit(constants.ENDPOINT).scheme not in ("http", "https"):
-        advice = "set HF_ENDPOINT to a URL, or unset it"
-        return Finding("network", "warning", ", ".join(parts), advice)
-    return Finding("network", "ok", ", ".join(parts))
+        return ", ".join(parts), "set HF_ENDPOINT to a URL, or unset it"
+    return ", ".join(parts)
 
 
-def _scoring() -> Finding:
+def _scoring() -> Result:
     from vidcaption.evaluation.metrics import has_java
 
     if find_spec("pycocoevalcap") is None:
         advice = "for evaluate, install vidcaption[eval], and a Java runtime"
-        return Finding("scoring", "warning", "there is no pycocoevalcap", advice)
+        return "there is no pycocoevalcap", advice
     if not has_java():
         advice = "for standard scores, METEOR among them, install a Java runtime"
-        return Finding("scoring", "warning", "pycocoevalcap, but there is no Java", advice)
-    return Finding("scoring", "ok", f"pycocoevalcap, and Java at {shutil.which('java')}")
+        return "pycocoevalcap, but there is no Java", advice
+    return f"pycocoevalcap, and Java at {shutil.which('java')}"
 
 
-def _training() -> Finding:
+def _training() -> Result:
     if missing := [name for name in ("matplotlib", "pycocoevalcap") if find_spec(name) is None]:
-        advice = "for train, install vidcaption[train]"
-        return Finding("training", "warning", f"there is no {' and no '.join(missing)}", advice)
-    return Finding("training", "ok", "matplotlib, pycocoevalcap")
+        return f"there is no {' and no '.join(missing)}", "for train, install vidcaption[train]"
+    return "matplotlib, pycocoevalcap"
 
 
-def _caption() -> Finding:
-    from vidcaption.errors import VidcaptionError
+def _caption() -> str:
     from vidcaption.pipeline import Captioner
 
     with TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         _write_clip(clip)
-        try:
-            captioner = Captioner.from_pretrained()
-            began = time.monotonic()
-            [segment] = captioner.caption(clip).segments
-        except VidcaptionError as error:
-            return Finding("a caption", "failed", str(error), "see what failed above")
-    machine = captioner.machine
-    return Finding(
-        "a caption",
-        "ok",
-        f"{segment.text!r} in {time.monotonic() - began:.1f} s on {machine.device}, "
-        f"{machine.precision}",
-    )
+        captioner = Captioner.from_pretrained()
+        began = time.monotonic()
+        [segment] = captioner.caption(clip).segments
+    seconds, machine = time.monotonic() - began, captioner.machine
+    return f"{segment.text!r} in {seconds:.1f} s on {machine.device}, {machine.precision}"
 
 
-_CHECKS: dict[str, Callable[[], Finding]] = {
+_CHECKS: dict[str, Check] = {
     "Python": _python,
     "vidcaption": _itself,
-    "PyTorch": _library("PyTorch", "torch"),
-    "torchvision": _library("torchvision", "torchvision"),
+    "PyTorch": _library("torch"),
+    "torchvision": _library("torchvision"),
     "PyAV": _pyav,
-    "OpenCV": _library("OpenCV", "cv2"),
+    "OpenCV": _library("cv2"),
     "other libraries": _others,
     "devices": _devices,
     "precisions": _precisions,

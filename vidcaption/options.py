@@ -175,6 +175,9 @@ class DeviceOptions(PlaceOptions):
 class MachineOptions(DeviceOptions):
     """Where the model runs. These options change the speed, not the text."""
 
+    device: str = option(
+        "auto", "auto, cpu, cuda, cuda:N or mps; several, such as cuda:0,cuda:1, share the inputs."
+    )
     batch_size: int = option(8, "Windows per batch.", at_least=1, at_most=1024)
 
 
@@ -291,6 +294,12 @@ class BatchOptions(Options):
         at_least=0,
         at_most=100,
     )
+    file_timeout_s: float = option(
+        300.0, "Give an input up when nothing could be read of it for so many seconds.", above=0
+    )
+    workers: str = option(
+        "auto", "Inputs read at once, each by a process of its own; auto suits the machine."
+    )
     shard: str | None = option(
         None,
         "Run one part of all inputs: I/N, from 1/N to N/N, or auto for that of this Slurm array "
@@ -302,6 +311,17 @@ class BatchOptions(Options):
     retry_failed: Path | None = option(
         None, "Run only what failed last by this manifest; INPUT may be left out."
     )
+
+    @property
+    def worker_count(self) -> int | None:
+        """None where the machine decides."""
+        return None if self.workers == "auto" else int(self.workers)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number = self.workers.isascii() and self.workers.isdecimal() and int(self.workers)
+        if self.workers != "auto" and not 1 <= number <= 256:
+            raise UsageError(f"--workers is {self.workers!r}; it must be auto, or from 1 to 256")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -21,8 +21,10 @@ from vidcaption.output.captions import Captions, ModelInfo
 from vidcaption.output.merge import merge_equal
 from vidcaption.store import name_of, resolve
 from vidcaption.types import Frame, Segment, VideoInfo, Window, Word
-from vidcaption.video.reader import VideoReader
-from vidcaption.video.windows import fixed_windows
+from vidcaption.video.workers import RemoteReader, Request, Workers
+
+if TYPE_CHECKING:
+    from vidcaption.video.batches import WindowReader
 
 _FRAMES_AT_ONCE = 32
 
@@ -67,12 +69,21 @@ class Captioner:
         model = model_folder.load(folder, machine.device)
         return cls(model, name_of(folder), machine, options.batch_size)
 
-    def open(self, path: str | Path, options: CaptionOptions | None = None) -> "Captioning":
-        """Start to caption a video; for progress and for segments as they come.
+    def open(
+        self,
+        path: str | Path,
+        options: CaptionOptions | None = None,
+        reader: RemoteReader | None = None,
+    ) -> "Captioning":
+        """Caption a video step by step; for progress and for segments as they come.
 
-        Raises InputError where the file is not a video that can be read.
+        ``reader``: that of ``begin``; without it this process reads the video.
         """
-        return Captioning(self, Path(path), options or CaptionOptions())
+        return Captioning(self, Path(path), options or CaptionOptions(), reader)
+
+    def begin(self, path: Path, options: CaptionOptions, workers: Workers) -> RemoteReader:
+        """Let a worker read a video that is to be opened soon, by any captioner of the model."""
+        return RemoteReader(workers, self._request(path, options))
 
     def stream(self, path: str | Path, options: CaptionOptions | None = None) -> Iterator[Segment]:
         """Segments of a video, each as soon as it is ready. Raises InputError."""
@@ -84,6 +95,10 @@ class Captioner:
         with self.open(path, options) as captioning:
             return captioning.finish()
 
+    def _request(self, path: Path, options: CaptionOptions) -> Request:
+        side = self._network.config.image_size
+        return path, (side, side), options, self._batch_size
+
 
 class Captioning:
     """One video while it is being captioned: a context manager that yields segments once.
@@ -93,17 +108,23 @@ class Captioning:
     word search (``search``).
     """
 
-    def __init__(self, captioner: Captioner, path: Path, options: CaptionOptions) -> None:
+    def __init__(
+        self,
+        captioner: Captioner,
+        path: Path,
+        options: CaptionOptions,
+        reader: RemoteReader | None = None,
+    ) -> None:
         self.options = options
         self.progress_s = options.start_s
         self.seconds = {"decode": 0.0, "encode": 0.0, "search": 0.0}
         self._captioner = captioner
-        side = captioner._network.config.image_size
-        self._reader = VideoReader(path, (side, side))
+        self._reader = reader or _local_reader(captioner._request(path, options))
         self._segments: list[Segment] = []
         self._ready = self._collect()  # one pass, however often it is iterated over
 
     def __enter__(self) -> "Captioning":
+        """Raises InputError where the file is not a video that can be read."""
         self._reader.__enter__()
         return self
 
@@ -158,9 +179,8 @@ class Captioning:
         )
 
     def _caption_windows(self) -> Iterator[Segment]:
-        windows = self._cut()
         empty = True
-        while batch := self._read(windows):
+        while batch := self._read():
             empty = False
             captions = self._caption(batch)
             for window, caption in zip(batch, captions, strict=True):
@@ -173,16 +193,9 @@ class Captioning:
                 f"and --start is {self.options.start_s:g}"
             )
 
-    def _cut(self) -> Iterator[Window]:
-        if self.options.segment == "fixed":
-            return fixed_windows(self._reader, self.options)
-        from vidcaption.video.scenes import scene_windows  # whose detector comes with OpenCV
-
-        return scene_windows(self._reader, self.options)
-
-    def _read(self, windows: Iterator[Window]) -> list[Window]:
+    def _read(self) -> list[Window]:
         began = time.monotonic()
-        batch = list(islice(windows, self._captioner._batch_size))
+        batch = self._reader.read()
         self.seconds["decode"] += time.monotonic() - began
         return batch
 
@@ -225,3 +238,9 @@ class Captioning:
             score=sum(log_probs) / len(log_probs),
             words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
         )
+
+
+def _local_reader(request: Request) -> "WindowReader":
+    from vidcaption.video.batches import WindowReader  # FFmpeg, for those who read here
+
+    return WindowReader(*request)

@@ -15,7 +15,6 @@ import sys
 import time
 from pathlib import Path
 
-import vidcaption.pipeline  # noqa: F401
 from vidcaption.cli import main
 
 
@@ -35,14 +34,20 @@ def files() -> dict[str, str]:
     }
 
 
-kills, seed, longest_s, arguments = int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4:]
-chance = random.Random(seed)
-for _ in range(kills):
-    child = start(arguments)
-    time.sleep(chance.uniform(0, longest_s))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+def run(kills: int, seed: str, longest_s: float, arguments: list[str]) -> int:
+    import vidcaption.pipeline  # noqa: F401
+
+    chance = random.Random(seed)
+    for _ in range(kills):
+        child = start(arguments)
+        time.sleep(chance.uniform(0, longest_s))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        print(json.dumps(files()), flush=True)
+    _, status = os.waitpid(start([*arguments, "--manifest", "last.jsonl"]), 0)
     print(json.dumps(files()), flush=True)
-_, status = os.waitpid(start([*arguments, "--manifest", "last.jsonl"]), 0)
-print(json.dumps(files()), flush=True)
-sys.exit(os.waitstatus_to_exitcode(status))
+    return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":  # not in the processes that read videos
+    sys.exit(run(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4:]))

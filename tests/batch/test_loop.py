@@ -3,21 +3,22 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from clips import write_image
+from clips import Clips, write_image
 from leases import holder
 
 from vidcaption import Captioner, InputError, OutputError
-from vidcaption.batch import Books, Job, Outcome, caption_all, loop
-from vidcaption.batch.loop import may_pass
+from vidcaption.batch import Books, Job, Outcome, caption_all, loop, work
+from vidcaption.batch.work import may_pass
 from vidcaption.errors import VidcaptionError
 from vidcaption.options import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.pipeline import Captioning
 from vidcaption.types import Segment
+from vidcaption.video.workers import Workers
 
 QUICK = CaptionOptions(end_s=5, beam=1, frames=1, max_words=4)
 
@@ -50,14 +51,29 @@ def captioner() -> Captioner:
     return Captioner.from_pretrained()
 
 
-Run = Callable[..., Iterator[Outcome]]
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    with Workers(2, timeout_s=60) as workers:
+        yield workers
+
+
+Run = Callable[..., Generator[Outcome]]
 
 
 @pytest.fixture
-def run(captioner: Captioner) -> Run:
-    def run(jobs: Sequence[Job], watcher: Log | None = None, **options: int) -> Iterator[Outcome]:
+def run(captioner: Captioner, workers: Workers) -> Run:
+    def run(
+        jobs: Sequence[Job],
+        watcher: Log | None = None,
+        workers: Workers = workers,
+        devices: int = 1,
+        retries: int = 0,
+    ) -> Generator[Outcome]:
         books = Books(captioner.model.sha256, QUICK)
-        return caption_all(lambda: captioner, jobs, QUICK, books, watcher or Log(), **options)
+        captioners = [captioner] * devices
+        return caption_all(
+            lambda: captioners, jobs, QUICK, books, watcher or Log(), workers, retries=retries
+        )
 
     return run
 
@@ -94,14 +110,65 @@ def test_it_goes_on(tmp_path: Path, run: Run) -> None:
     assert log.segments == [*written.captions.segments]
 
 
-def test_done_ones_need_no_model(job: Job, run: Run) -> None:
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("number", [1, 3])
+def test_workers_and_devices_change_nothing(
+    captioner: Captioner, clips: Clips, tmp_path: Path, number: int, devices: int
+) -> None:
+    """What comes, and in which order: as if there were one of each."""
+    (tmp_path / "bad.mp4").write_bytes(b"\0" * 5000)
+    names = ["h264.mp4", "still.png", "vfr.mp4", "damaged.avi", "vp9.webm"]
+    paths = [clips[names[0]], tmp_path / "bad.mp4", *(clips[name] for name in names[1:])]
+    jobs = [Job(path, path.parent, {"srt": tmp_path / f"{path.name}.srt"}) for path in paths]
+    jobs[3].targets["srt"].write_text("mine")
+    books = Books(captioner.model.sha256, QUICK)
+    log = Log()
+    with Workers(number, timeout_s=60) as workers:
+        outcomes = list(
+            caption_all(lambda: [captioner] * devices, jobs, QUICK, books, log, workers)
+        )
+    assert [each.job for each in outcomes] == jobs
+    for path, outcome in zip(paths, outcomes, strict=True):
+        if path.name == "bad.mp4":
+            assert outcome.status == "failed" and outcome.error is not None
+        elif path.name == "vfr.mp4":
+            assert outcome.status == "kept"
+        else:
+            assert outcome.captions == captioner.caption(path, QUICK)
+            assert outcome.written == (tmp_path / f"{path.name}.srt",)
+            assert outcome.written[0].read_text() == outcome.captions.render("srt")
+    captioned = [each for each in outcomes if each.captions is not None]
+    assert log.opened_paths == [each.job.path for each in captioned]
+    segments = [s for each in captioned if each.captions for s in each.captions.segments]
+    assert log.segments == segments
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_what_was_begun_ends_with_the_caller(
+    tmp_path: Path, run: Run, workers: Workers, devices: int
+) -> None:
+    """Its lease is free again, its worker as well."""
+    jobs = []
+    for name in "abc":
+        still = write_image(tmp_path / f"{name}.png")
+        jobs.append(Job(still, tmp_path, {"srt": tmp_path / f"{name}.srt"}))
+    outcomes = run(jobs, devices=devices)
+    assert next(outcomes).job == jobs[0]
+    outcomes.close()
+    assert not workers._busy
+    with holder(tmp_path, "b") as other:
+        assert other.stdout is not None and other.stdout.readline() == "True\n"
+        other.kill()
+
+
+def test_done_ones_need_no_model(job: Job, run: Run, workers: Workers) -> None:
     assert [each.status for each in run([job])] == ["captioned"]
     books = Books(Captioner.from_pretrained().model.sha256, QUICK)
 
-    def never() -> Captioner:
+    def never() -> list[Captioner]:
         raise AssertionError("the model is loaded")
 
-    [outcome] = caption_all(never, [job], QUICK, books, Log())
+    [outcome] = caption_all(never, [job], QUICK, books, Log(), workers)
     assert outcome == Outcome(job, "done")
 
 
@@ -150,7 +217,7 @@ def test_what_may_pass_is_tried_again(
     job: Job, run: Run, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of reading and of writing, the one that failed is done again, and nothing else."""
-    monkeypatch.setattr(loop, "LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(work, "LONGEST_WAIT_S", 0.01)
     fsync, failures = os.fsync, [OSError(code, os.strerror(code))] * 2
 
     def failing(descriptor: int) -> None:
@@ -176,7 +243,7 @@ def test_what_may_pass_is_tried_again(
 def test_reading_is_tried_again(job: Job, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import resource
 
-    monkeypatch.setattr(loop, "LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(work, "LONGEST_WAIT_S", 0.01)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     class Freeing(Log):
@@ -185,13 +252,15 @@ def test_reading_is_tried_again(job: Job, run: Run, monkeypatch: pytest.MonkeyPa
             super().retrying(job, error, wait_s)
 
     log = Freeing()
-    outcomes = run([Job(job.path, job.root, {})], log, retries=3)
+    new = Workers(1, timeout_s=60)  # it has yet to start a process
+    outcomes = run([Job(job.path, job.root, {})], log, new, retries=3)
     used = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
     if not used:
         pytest.skip("needs /proc")
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))  # too many open files
     try:
-        [outcome] = outcomes
+        with new:
+            [outcome] = outcomes
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert outcome.status == "captioned"

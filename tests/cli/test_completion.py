@@ -3,26 +3,17 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from runs import Apart, install
 
 from vidcaption.cli import main
 from vidcaption.store import DEFAULT, embedded
 
 COMMIT = "0" * 40
-# a process of its own, which says on standard error what it should not have loaded
-SCRIPT = """
-import sys
-from vidcaption.cli import main
-try:
-    main(sys.argv[1:])
-finally:
-    print(*(n for n in ("torch", "cv2", "av", "httpx2") if n in sys.modules), file=sys.stderr)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +27,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (model / "refs").mkdir()
     for name in ("main", "v1"):
         (model / "refs" / name).write_text(COMMIT)
-    command = place / "bin/vidcaption"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vidcaption "$@"\n')
-    command.chmod(0o755)
+    install(place / "bin")
     return place
 
 
@@ -86,7 +74,10 @@ def in_bash(typed: str) -> dict[str, str]:
         ("run --model gone/", []),
         ("evaluate d", ["default"]),
         ("models info def", ["default"]),
+        ("models verify owner/name@", ["owner/name@v1"]),
+        ("models rm ow", ["owner/name", "owner/name@v1"]),
         ("train --init ow", ["owner/name", "owner/name@v1"]),
+        ("features --model def", ["default"]),
         ("train --preset m", ["mean-pool"]),
         ("config show t", ["train"]),
         ("run --segment ", ["fixed", "scenes"]),
@@ -115,10 +106,10 @@ def test_fish_and_zsh(offered: Callable[..., list[str]]) -> None:
 
 
 def test_models_are_listed_without_heavy_libraries_and_network(place: Path) -> None:
-    command = [sys.executable, "-c", SCRIPT]
-    settings = environment(place, **in_bash("run --model owner/name@"))
-    result = subprocess.run(command, cwd=place, env=settings, capture_output=True, text=True)
-    assert (result.stdout, result.stderr) == ("owner/name@v1\n", "\n")
+    typed = environment(place, **in_bash("run --model owner/name@"))
+    offered = Apart(cwd=place, environment=typed)
+    assert (offered.out, offered.lines) == ("owner/name@v1\n", [])
+    assert not {"torch", "cv2", "av", "httpx2"} & offered.loaded
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")

@@ -154,9 +154,10 @@ def test_a_picture_that_cannot_be_read(
 @pytest.mark.parametrize(
     ("death", "finished"),
     [
-        (f"n, w = [], f._write; f._write = lambda *a: (w(*a), n.append(a), n[1:] and {KILL})", 2),
-        (f"n, w = [], f.Path.write_bytes; f.Path.write_bytes = "
-         f"lambda *a: (w(*a), n.append(a), n[1:] and {KILL})", 1),
+        (f"n, w = [], f.write_atomic; f.write_atomic = "
+         f"lambda *a: (w(*a), n.append(a), n[2:] and {KILL})", 2),
+        (f"n, r = [], f.Path.replace; f.Path.replace = "
+         f"lambda *a: (n.append(a), n[2:] and {KILL}, r(*a))", 1),
     ],
     ids=["after a shard", "before one is in place"],
 )  # fmt: skip
@@ -166,6 +167,8 @@ def test_goes_on_where_it_was_killed(
     killed = [sys.executable, "-c", SCRIPT.format(death), *command(folder, tmp_path / "f")]
     assert subprocess.run(killed, stderr=subprocess.DEVNULL).returncode == -signal.SIGKILL
     [place] = (tmp_path / "f").iterdir()
+    for unfinished in place.glob(".*.tmp"):
+        os.utime(unfinished, (0, 0))  # no process can be at work on it any more
     kept = {path: path.stat().st_mtime_ns for path in place.glob("*.safetensors")}
     assert len(kept) == finished
 
@@ -174,7 +177,7 @@ def test_goes_on_where_it_was_killed(
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert main(command(folder, tmp_path / "whole", "--quiet")) == 0
     assert shards(tmp_path / "f") == shards(tmp_path / "whole")
-    assert not list(place.glob("*.part"))
+    assert not list(place.glob(".*.tmp"))
 
 
 @posix

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from runs import Apart
 
 import vidcaption
 from vidcaption.cli import main
@@ -12,7 +13,7 @@ from vidcaption.cli.app import app
 from vidcaption.cli.config import config
 from vidcaption.cli.models import models
 
-HEAVY = ("torch", "torchvision", "numpy", "cv2", "av", "huggingface_hub")
+HEAVY = {"torch", "torchvision", "numpy", "cv2", "av", "huggingface_hub"}
 COMMANDS = [
     [*group, command.name or command.callback.__name__]
     for group, typer_app in (([], app), (["models"], models), (["config"], config))
@@ -21,30 +22,18 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], *([*words, "--help"] for words in COMMANDS)])
-def test_help_loads_no_heavy_library(args: list[str]) -> None:
-    script = (
-        "import sys; from vidcaption.cli import main; code = main(sys.argv[1:]);"
-        f"print(*(name for name in {HEAVY} if name in sys.modules), file=sys.stderr);"
-        "sys.exit(code)"
-    )
-    command = [sys.executable, "-c", script, *args]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert result.stderr.strip() == ""
-    assert "Usage: vidcaption" in result.stdout
+def test_help_loads_no_heavy_library(args: list[str], tmp_path: Path) -> None:
+    help = Apart(*args, cwd=tmp_path)
+    assert (help.code, help.lines) == (0, []) and "Usage: vidcaption" in help.out
+    assert not HEAVY & help.loaded
 
 
-def test_a_run_of_the_default_model_loads_no_more_than_it_needs() -> None:
-    needless = ("torchvision", "torch._dynamo", "sympy", "scenedetect", "cv2", "httpx2")
-    script = (
-        "import sys; from vidcaption.cli import main; code = main(sys.argv[1:]);"
-        f"print(*(name for name in {needless} if name in sys.modules), file=sys.stderr);"
-        "sys.exit(code)"
-    )
+def test_a_run_of_the_default_model_loads_no_more_than_it_needs(tmp_path: Path) -> None:
     clip = Path(__file__).parents[2] / "examples/clip.mp4"
-    command = [sys.executable, "-c", script, "run", str(clip), "--end", "4", "--quiet"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert result.stderr.strip() == ""
-    assert result.stdout.startswith("[00:00.000 --> 00:04.000] ")
+    run = Apart("run", str(clip), "--end", "4", "--quiet", cwd=tmp_path)
+    assert (run.code, run.lines) == (0, []) and run.out.startswith("[00:00.000 --> 00:04.000] ")
+    needless = {"torchvision", "torch._dynamo", "sympy", "scenedetect", "cv2", "httpx2"}
+    assert "torch" in run.loaded and not needless & run.loaded
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +47,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["--frobnicate"], "No such option: --frobnicate (see vidcaption --help)"),
         (["frobnicate"], "No such command 'frobnicate' (see vidcaption --help)"),
         (["run"], "no INPUT is given; name videos or folders, or a list of them with --from-file"),
-        (["status"], "Missing argument 'MANIFEST...' (see vidcaption status --help)"),
+        (["status"], "Missing argument 'MANIFEST' (see vidcaption status --help)"),
         (["run", "x", "--beam", "1.5"], "Invalid value for '--beam'"),
         (["run", "x", "--beam", "0"], "--beam is 0; it must be at least 1 and at most 50"),
         (["run", "x", "--segment", "odd"], "Invalid value for '--segment'"),

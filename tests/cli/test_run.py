@@ -4,21 +4,22 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 import srt
 from clips import Clips
+from runs import Run
 
 import vidcaption.output
-from vidcaption.batch import ledger, loop
+from vidcaption.batch import ledger
+from vidcaption.batch.work import Work
 from vidcaption.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
 CLIP = ROOT / "examples/clip.mp4"
 SCHEMA = json.loads((Path(vidcaption.output.__file__).parent / "schema.json").read_text())
-# two windows
-QUICK = ["--beam", "1", "--frames", "1", "--max-words", "6", "--window", "1", "--end", "2"]
 LINE = re.compile(r"\[\d\d:\d\d\.\d{3} --> \d\d:\d\d\.\d{3}\] \S.*")
 
 
@@ -39,15 +40,6 @@ def names(folder: Path) -> list[str]:
         for path in files
         if path.name != ledger.NAME or path.stat().st_size == 0
     )
-
-
-class Run:
-    """What one command did."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], *args: str) -> None:
-        self.code = main(["run", *QUICK, *args])
-        self.out, self.err = capsys.readouterr()
-        self.lines = self.err.splitlines()
 
 
 def test_subtitles_next_to_the_input(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -249,15 +241,15 @@ def test_an_interrupt_keeps_what_shares_a_file(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy("clip.mp4", "second.mp4")
-    caption, calls = loop._caption, []
+    caption, calls = Work.caption, []
 
-    def interrupted(*args: object) -> object:
+    def interrupted(*args: Any) -> None:
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return caption(*args)
+        caption(*args)
 
-    monkeypatch.setattr(loop, "_caption", interrupted)
+    monkeypatch.setattr(Work, "caption", interrupted)
     run = Run(capsys, "clip.mp4", "second.mp4", "-o", "all.json")
     assert run.code == 130
     [document] = json.loads((here / "all.json").read_text())
@@ -272,6 +264,23 @@ def test_failures_do_not_replace_a_shared_file(
     shutil.copy("bad.mp4", "clip.mp4")
     assert Run(capsys, "clip.mp4", "bad.mp4", "-o", "all.json").code == 1
     assert (here / "all.json").read_bytes() == old
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--workers", "0", "--workers is '0'; it must be auto, or from 1 to 256"),
+        ("--workers", "many", "--workers is 'many'; it must be auto, or from 1 to 256"),
+        ("--file-timeout", "0", "--file-timeout is 0; it must be above 0"),
+        ("--device", "cpu,tpu", "--device is 'tpu'; allowed are auto, cpu, cuda, cuda:N and mps"),
+    ],
+)
+def test_how_many_work_is_checked(
+    here: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str, message: str
+) -> None:
+    run = Run(capsys, "clip.mp4", "--srt", flag, value)
+    assert run.code == 2 and message in run.err
+    assert names(here) == ["bad.mp4", "clip.mp4"]
 
 
 def test_a_name_that_is_too_long(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 from clips import write_clip, write_image
+from runs import Apart, Run
 
 from vidcaption.cli import main
-
-QUICK = ["--beam", "1", "--frames", "1", "--max-words", "4"]
 
 
 @pytest.fixture
@@ -24,15 +23,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_image(tmp_path / f"in/i{number}.png", number=number)
     (tmp_path / "in/bad.mp4").write_bytes(b"\0" * 5000)
     return tmp_path
-
-
-class Run:
-    """What one command did."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], *args: str) -> None:
-        self.code = main(["run", *QUICK, *args])
-        self.out, self.err = capsys.readouterr()
-        self.lines = self.err.splitlines()
 
 
 def stamps(folder: Path) -> dict[str, int]:
@@ -107,14 +97,8 @@ def test_dry_run(here: Path, capsys: Capsys) -> None:
 
 
 def test_a_dry_run_loads_no_model(here: Path) -> None:
-    import subprocess
-
-    script = (
-        "import sys; from vidcaption.cli import main; code = main(sys.argv[1:]);"
-        "sys.exit(100 if {'torch', 'av', 'cv2'} & sys.modules.keys() else code)"
-    )
-    command = [sys.executable, "-c", script, "run", "in", "--srt", "--dry-run"]
-    assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
+    dry = Apart("run", "in", "--srt", "--dry-run", cwd=here)
+    assert dry.code == 0 and not {"torch", "av", "cv2"} & dry.loaded
 
 
 def test_fail_fast(here: Path, capsys: Capsys) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from runs import Apart
 
 CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
 RUN = [sys.executable, "-m", "vidcaption", "run"]
@@ -34,32 +35,37 @@ def test_results_and_messages_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_wrong_commands_are_told_before_the_model_is_loaded(tmp_path: Path) -> None:
-    script = (
-        "import sys; from vidcaption.cli import main; code = main(sys.argv[1:]);"
-        "sys.exit(100 if 'torch' in sys.modules else code)"
-    )
-    here = [sys.executable, "-c", script, "run"]
-    missing = subprocess.run([*here, "gone.mp4"], capture_output=True, cwd=tmp_path)
-    assert missing.returncode == 2
+    missing = Apart("run", "gone.mp4", cwd=tmp_path)
+    assert missing.code == 2 and "torch" not in missing.loaded
     (tmp_path / "file").touch()
-    unwritable = [*here, str(CLIP), "--srt", "--out-dir", "file"]
-    assert subprocess.run(unwritable, capture_output=True, cwd=tmp_path).returncode == 3
+    unwritable = Apart("run", str(CLIP), "--srt", "--out-dir", "file", cwd=tmp_path)
+    assert unwritable.code == 3 and "torch" not in unwritable.loaded
 
 
 @posix
-def test_an_interrupted_run_leaves_only_finished_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("to_all", [False, True], ids=["kill", "Ctrl-C"])
+@pytest.mark.parametrize("device", ["cpu", "cpu,cpu"])
+def test_an_interrupted_run_leaves_only_finished_files(
+    tmp_path: Path, device: str, to_all: bool
+) -> None:
+    """A terminal sends Ctrl-C to all processes of a command at once, those that read included."""
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 32, 3), np.uint8))
     shutil.copy(CLIP, tmp_path / "b.mp4")
     command = [*RUN, "a.png", "b.mp4", "--srt", "-v", "--beam", "50", "--stride", "0.1"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    command += ["--device", device]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("vidcaption: b.mp4: h264"):
-                process.send_signal(signal.SIGINT)
+            if line.startswith("vidcaption: a.png ->"):
+                kill = os.killpg if to_all else os.kill
+                kill(process.pid, signal.SIGINT)
                 break
         rest = process.stderr.read()
     assert process.returncode == 130
     assert re.fullmatch(
+        r"(vidcaption: b.mp4: h264, .*\n)?"
         r"vidcaption: interrupted: 1 captioned, 1 left, in \S+ s; "
         r"the same command goes on from here\n",
         rest,

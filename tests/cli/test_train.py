@@ -7,34 +7,21 @@ from dataclasses import fields
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
+from greys import TRAIN as SMALL
+from greys import WORDS, write_greys
 
 from vidcaption.cli import main
 from vidcaption.model.config import ModelConfig
 from vidcaption.options import TrainOptions, flag_of
-
-SMALL = [
-    *["--backbone-weights", "none", "--image-size", "32", "--grid", "1", "--size", "16"],
-    *["--heads", "2", "--embedding", "8", "--epochs", "1", "--finetune-epochs", "1"],
-    *["--min-count", "1", "--workers", "0", "--select", "loss", "--quiet"],
-]
-WORDS = {"a", "dark", "bright", "picture", "nothing", "but", "grey"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of ten pictures, and a model trained on it."""
     folder = tmp_path_factory.mktemp("data")
-    rows = []
-    for i in range(10):
-        encoded = cv2.imencode(".png", np.full((32, 32, 3), 25 * i, np.uint8))[1]
-        (folder / f"{i}.png").write_bytes(encoded.tobytes())
-        captions = [f"a {'dark' if i < 5 else 'bright'} picture", "nothing but grey"]
-        split = "dev" if i % 5 == 2 else "train"
-        rows.append({"id": str(i), "image": f"{i}.png", "split": split, "captions": captions})
-    (folder / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    assert main(["train", str(folder / "data.jsonl"), "--out", str(folder / "model"), *SMALL]) == 0
+    dataset = write_greys(folder, 10)
+    assert main(["train", str(dataset), "--out", str(folder / "model"), *SMALL]) == 0
     return folder
 
 

@@ -1,9 +1,11 @@
 import io
+import json
 import sys
+from pathlib import Path
 
 import pytest
 
-from vidcaption.cli.voice import Bar, Voice, put, say
+from vidcaption.cli.voice import Bar, Voice, put, put_json, say
 from vidcaption.options import VoiceOptions
 
 
@@ -65,6 +67,13 @@ def test_a_bar_asks_for_its_position_and_shows_one_thing(
         err = capsys.readouterr().err
         assert shown in err and "first" not in err
         assert "sec\\u001b[31mond [b]" in err
+
+
+def test_json_cannot_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    put_json({"ä\u202e": [Path("\x9b2J\udcff")]})
+    out = capsys.readouterr().out
+    assert "ä" in out and not {"\u202e", "\x9b", "\udcff"} & {*out}
+    assert json.loads(out) == {"ä\u202e": ["\x9b2J\udcff"]}
 
 
 @pytest.mark.parametrize(

@@ -219,15 +219,6 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize(("files", "reason"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_is_named_with_the_place(tmp_path, files, reason):
-    make(tmp_path, files | ONE)
-    name = next(iter(files))
-    with pytest.raises(UsageError, match=reason) as caught:
-        read_dataset(tmp_path / name)
-    assert "\n" not in str(caught.value)
-
-
 BROKEN_FOLDERS = {
     "nothing": ({}, "no video or image in"),
     "empty text": ({"a.txt": "\n"}, "a.txt holds no captions"),
@@ -241,11 +232,13 @@ BROKEN_FOLDERS = {
 }
 
 
-@pytest.mark.parametrize(("files", "reason"), BROKEN_FOLDERS.values(), ids=BROKEN_FOLDERS)
-def test_a_broken_folder_is_named_with_the_place(tmp_path, files, reason):
-    make(tmp_path, files | ONE)
-    with pytest.raises(UsageError, match=reason):
-        read_dataset(tmp_path)
+@pytest.mark.parametrize("kind", [*BROKEN, *BROKEN_FOLDERS])
+def test_what_is_broken_is_named_with_the_place(tmp_path, kind):
+    files, reason = (BROKEN | BROKEN_FOLDERS)[kind]
+    dataset = make(tmp_path, files | ONE) / (next(iter(files)) if kind in BROKEN else "")
+    with pytest.raises(UsageError, match=reason) as caught:
+        read_dataset(dataset)
+    assert "\n" not in str(caught.value)
 
 
 def test_text_in_another_encoding_is_named_with_the_line(tmp_path):

@@ -24,10 +24,9 @@ def test_the_interval_of_a_mean_is_that_of_theory():
 
 def test_resamples_are_paired_and_repeatable():
     values = RNG.normal(size=50)
-    first = resample({"other": mean(values**2), "mean": mean(values)}, seed=3)
-    again = resample({"mean": mean(values + 1)}, seed=3)
+    first = resample({"other": mean(values**2), "mean": mean(values)})
+    again = resample({"mean": mean(values + 1)})
     assert again["mean"] - first["mean"] == pytest.approx(np.ones_like(again["mean"]))
-    assert not np.array_equal(again["mean"], resample({"mean": mean(values + 1)}, seed=4)["mean"])
 
 
 def test_ratios_are_of_sums():

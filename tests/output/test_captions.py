@@ -4,7 +4,8 @@ import pytest
 
 from vidcaption.errors import OutputError, UsageError
 from vidcaption.options import CaptionOptions
-from vidcaption.output import FORMATS, Captions, ModelInfo
+from vidcaption.output.captions import Captions, ModelInfo
+from vidcaption.output.formats import FORMATS
 from vidcaption.types import Segment, VideoInfo
 
 CAPTIONS = Captions(

@@ -1,13 +1,14 @@
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from vidcaption.errors import OutputError
-from vidcaption.output.write import write_atomic
+from vidcaption.output.write import check_writable, write_atomic
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes, links and pipes as POSIX has them")
 
@@ -197,3 +198,33 @@ def test_a_write_protected_file_is_not_replaced(
         write_atomic(path, "new")
     assert path.read_text() == "old"
     path.chmod(0o644)
+
+
+def test_writable_leaves_no_trace(tmp_path: Path) -> None:
+    (tmp_path / "old.srt").write_text("old")
+    check_writable(tmp_path / name for name in ("old.srt", "new.srt", "x/y/new.srt"))
+    assert [path.name for path in tmp_path.iterdir()] == ["old.srt"]
+    check_writable([Path(os.devnull)])
+
+
+def test_unwritable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match=r"file.*x\.srt cannot be written: Not a directory"):
+        check_writable([tmp_path / "file/x.srt"])
+    with pytest.raises(OutputError, match="folder cannot be written: it is a folder"):
+        check_writable([tmp_path / "folder"])
+    if sys.platform == "linux":
+        with pytest.raises(OutputError, match="cannot be written"):
+            check_writable([Path("/proc/vidcaption/x.srt")])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do anything")
+def test_write_protection(tmp_path: Path) -> None:
+    (tmp_path / "old.srt").touch(mode=0o400)
+    with pytest.raises(OutputError, match="write-protected"):
+        check_writable([tmp_path / "old.srt"])
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputError, match="Permission denied"):
+        check_writable([tmp_path / "new.srt"])
+    tmp_path.chmod(0o700)

@@ -37,6 +37,7 @@ OPTIONS = TrainOptions(
     select="loss",
     workers=0,
 )
+ONE_EPOCH = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def samples(tmp_path_factory):
         name, colour = list(COLOURS.items())[i % 4]
         noise = rng.integers(-40, 40, (32, 32, 3))
         noisy = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
-        (folder / f"{i}.png").write_bytes(cv2.imencode(".png", noisy)[1].tobytes())
+        cv2.imwrite(str(folder / f"{i}.png"), noisy)
         captions = [f"a plain {name} picture", f"everything is {name}"]
         rows.append({"id": str(i), "image": f"{i}.png", "captions": captions})
     path = folder / "data.jsonl"
@@ -69,9 +70,7 @@ def history(folder):
 
 
 def test_learns_to_name_colours_and_leaves_a_model(tmp_path, samples):
-    options = replace(
-        OPTIONS, epochs=25, finetune_epochs=0, scst_epochs=0, batch=4, lr=0.005, patience=25
-    )
+    options = replace(ONE_EPOCH, epochs=25, batch=4, lr=0.005, patience=25)
     trainer(tmp_path, samples, options).run()
     rows = history(tmp_path)
     assert [row["stage"] for row in rows] == ["frozen"] * 25
@@ -125,27 +124,23 @@ def test_an_interrupted_training_resumes_exactly(tmp_path, samples, monkeypatch,
 
 
 def test_a_finished_training_resumes_to_nothing(tmp_path, samples):
-    options = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
-    trainer(tmp_path, samples, options).run()
+    trainer(tmp_path, samples, ONE_EPOCH).run()
     before = history(tmp_path)
-    trainer(tmp_path, samples, options).run(resume=True)
+    trainer(tmp_path, samples, ONE_EPOCH).run(resume=True)
     assert history(tmp_path) == before
 
 
 def test_resuming_asks_for_the_same_training(tmp_path, samples):
-    options = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
     with pytest.raises(UsageError, match="nothing to resume"):
-        trainer(tmp_path, samples, options).run(resume=True)
-    trainer(tmp_path, samples, options).run()
+        trainer(tmp_path, samples, ONE_EPOCH).run(resume=True)
+    trainer(tmp_path, samples, ONE_EPOCH).run()
     with pytest.raises(UsageError, match="other data, options or precision"):
-        trainer(tmp_path, samples, replace(options, lr=0.1)).run(resume=True)
+        trainer(tmp_path, samples, replace(ONE_EPOCH, lr=0.1)).run(resume=True)
 
 
 def test_stops_when_the_dev_score_is_stale(tmp_path, samples):
     # a rate at which nothing is learned: no epoch but the first can be the best by much
-    options = replace(
-        OPTIONS, epochs=9, finetune_epochs=0, scst_epochs=0, lr=0.5, optimizer="adam", patience=1
-    )
+    options = replace(ONE_EPOCH, epochs=9, lr=0.5, optimizer="adam", patience=1)
     trainer(tmp_path, samples, options).run()
     assert len(history(tmp_path)) < 9
 
@@ -194,12 +189,11 @@ def test_trains_and_captions_in_bf16(tmp_path, samples):
 
 
 def test_a_broken_checkpoint_is_not_resumed(tmp_path, samples):
-    options = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
-    trainer(tmp_path, samples, options).run()
+    trainer(tmp_path, samples, ONE_EPOCH).run()
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UsageError, match="is broken and cannot be resumed"):
-        trainer(tmp_path, samples, options).run(resume=True)
+        trainer(tmp_path, samples, ONE_EPOCH).run(resume=True)
 
 
 def test_starts_from_a_model(tmp_path, samples, whole):
@@ -215,7 +209,7 @@ def test_starts_from_a_model(tmp_path, samples, whole):
 
 def test_learns_to_write_from_text_alone(tmp_path, samples):
     """Sentences first; what they taught is where the pictures start from."""
-    options = replace(OPTIONS, epochs=0, finetune_epochs=0, scst_epochs=0, lr=0.01, batch=4)
+    options = replace(ONE_EPOCH, epochs=0, lr=0.01, batch=4)
     texts = ["a plain red picture", "everything is blue"] * 40
     written = trainer(tmp_path / "text", samples, replace(options, text_epochs=6), texts=texts)
     written.run()
@@ -228,7 +222,7 @@ def test_learns_to_write_from_text_alone(tmp_path, samples):
 
 
 def test_draws_known_words_itself_more_and_more(tmp_path, samples):
-    options = replace(OPTIONS, epochs=2, finetune_epochs=0, scst_epochs=0)
+    options = replace(ONE_EPOCH, epochs=2)
     trainer(tmp_path / "true", samples, options).run()
     trainer(tmp_path / "own", samples, replace(options, own_words=1.0)).run()
     true, own = (history(tmp_path / name) for name in ("true", "own"))
@@ -236,9 +230,8 @@ def test_draws_known_words_itself_more_and_more(tmp_path, samples):
 
 
 def test_keeps_the_mean_of_weights(tmp_path, samples):
-    options = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
     for ema, same in ((0.0, True), (0.9, False)):
-        trained = trainer(tmp_path / str(ema), samples, replace(options, ema=ema))
+        trained = trainer(tmp_path / str(ema), samples, replace(ONE_EPOCH, ema=ema))
         trained.run()
         kept = model_folder.load(tmp_path / str(ema)).network.project.weight
         last = trained.network.project.weight

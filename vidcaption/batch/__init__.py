@@ -2,10 +2,11 @@
 
 from vidcaption.batch.inputs import discover, suffixes_of
 from vidcaption.batch.lists import read_list, spooled
-from vidcaption.batch.loop import Outcome, Watcher, caption_all
+from vidcaption.batch.loop import caption_all
 from vidcaption.batch.manifest import Manifest, read_manifest
-from vidcaption.batch.plan import Books, Job, Plan, check_writable
+from vidcaption.batch.plan import Books, Job, Plan
 from vidcaption.batch.shard import Shard
+from vidcaption.batch.work import Outcome, Watcher
 
 __all__ = [
     "Books",
@@ -16,7 +17,6 @@ __all__ = [
     "Shard",
     "Watcher",
     "caption_all",
-    "check_writable",
     "discover",
     "read_list",
     "read_manifest",

@@ -101,7 +101,7 @@ def _matching(pattern: str, recursive: bool, known: frozenset[str]) -> list[tupl
                 found += _files_in(path, recursive, known)
             elif path.suffix.casefold() in known or (named and path.suffix.casefold() == named):
                 found.append(path)
-    except (ValueError, NotImplementedError) as error:
+    except (ValueError, NotImplementedError) as error:  # a part like `**x`; Windows' `\\?\C:\*`
         raise UsageError(f"{pattern} is not a pattern: {error}") from error
     if not found:
         raise UsageError(f"no such file, and no video or image matches: {pattern}")

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
-from vidcaption.batch.loop import Outcome, Status
 from vidcaption.batch.rows import add_row, open_rows, parsed
+from vidcaption.batch.work import Outcome, Status
 from vidcaption.errors import OutputError, UsageError
 
 
@@ -105,7 +105,7 @@ def _row(raw: Mapping[str, Any]) -> Row | None:
         )
         os.fsencode(row.path)
         os.fsencode(row.root)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError):  # JSON may hold anything in any place
         return None
     if "\0" in f"{row.path}{row.root}":
         return None

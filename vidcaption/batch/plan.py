@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -141,29 +140,6 @@ class Books:
 def in_the_way(target: Path) -> str:
     """What is the matter with a file that is kept."""
     return f"{target} is kept: it was edited, or vidcaption did not write it"
-
-
-def check_writable(targets: Iterable[Path]) -> None:
-    """Raise OutputError if a file cannot be written at one of ``targets``. Leaves no trace."""
-    folders: set[Path] = set()
-    for target in targets:
-        try:
-            if target.is_dir():
-                raise OutputError(f"{target} cannot be written: it is a folder")
-            if target.exists() and not os.access(target, os.W_OK):
-                raise OutputError(f"{target} cannot be written: it is write-protected")
-            if target.exists() and not target.is_file():
-                continue  # a device, such as /dev/null
-            folder = Path(os.path.realpath(target)).parent
-            while not folder.exists() and folder != folder.parent:
-                folder = folder.parent
-            if folder not in folders:
-                tempfile.TemporaryFile(dir=folder).close()
-                folders.add(folder)
-        except OSError as error:
-            raise OutputError(
-                f"{target} cannot be written: {error.strerror}; choose another place"
-            ) from error
 
 
 def _has_content(path: Path) -> bool:

@@ -1,12 +1,12 @@
 """``vidcaption config``: which options hold, and who says so."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from vidcaption.cli.arguments import Json
 from vidcaption.cli.completion import complete_command
 from vidcaption.cli.configured import ConfiguredCommand, Setting, configured, settings, sources_told
 from vidcaption.cli.files import nearest, to_toml
@@ -28,10 +28,10 @@ def show(
         Path | None,
         typer.Option("--config", metavar="FILE", help="As the command would be given it."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> int:
     """Each command's options, as they are without flags, and where each comes from."""
-    from vidcaption.cli.voice import put, put_table
+    from vidcaption.cli.voice import put_json, put_table
 
     known = configured(context)
     if command is not None and command not in known:
@@ -42,7 +42,7 @@ def show(
         for each in _resolved(known[name], context.find_root(), file)
     ]
     if as_json:
-        put(json.dumps(rows, indent=2, ensure_ascii=False, default=str) + "\n")
+        put_json(rows)
         return 0
     put_table(
         ("COMMAND", "OPTION", "VALUE", "FROM"),

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vidcaption.batch import Books, Job, Outcome, check_writable
+from vidcaption.batch import Books, Job, Outcome
 from vidcaption.batch.loop import POLL_S
 from vidcaption.cli.selection import Selection
 from vidcaption.cli.voice import put
@@ -15,7 +15,7 @@ from vidcaption.options import OutputOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.formats import render_many
 from vidcaption.output.naming import output_paths
-from vidcaption.output.write import write_atomic
+from vidcaption.output.write import check_writable, write_atomic
 
 
 class Delivery:

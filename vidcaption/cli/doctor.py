@@ -1,21 +1,16 @@
 """``vidcaption doctor``."""
 
-import json
-from typing import Annotated
-
-import typer
+from vidcaption.cli.arguments import Json
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> int:
+def doctor(as_json: Json = False) -> int:
     """Tell whether this installation works, down to a caption, and what to do if not.
 
     Exit codes: 0 it works, perhaps with warnings; 3 something without which nothing can run fails.
     """
     from dataclasses import asdict
 
-    from vidcaption.cli.voice import put
+    from vidcaption.cli.voice import put, put_json
     from vidcaption.doctor import examine
     from vidcaption.output.text import printable
 
@@ -29,5 +24,5 @@ def doctor(
     works = all(finding.state != "failed" for finding in findings)
     if as_json:
         rows = [asdict(finding) for finding in findings]
-        put(json.dumps({"works": works, "findings": rows}, indent=2, ensure_ascii=False) + "\n")
+        put_json({"works": works, "findings": rows})
     return 0 if works else 3

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from vidcaption.cli.arguments import Json, Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
-from vidcaption.cli.weights import Offline, resolve_with_bar
+from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
 from vidcaption.options import DeviceOptions, SearchOptions, VoiceOptions
 
@@ -33,7 +34,7 @@ def evaluate(
         ),
     ] = None,
     frames: Annotated[int, typer.Option(help="Frames looked at per sample.", min=1, max=64)] = 8,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Json = False,
     against: Annotated[
         str | None,
         typer.Option(
@@ -59,12 +60,11 @@ def evaluate(
 
     Needs the extra "eval". Without Java there is no METEOR, and the others are approximate.
     """
-    from vidcaption.batch import check_writable
     from vidcaption.cli.scores import comparison_table, score_table
-    from vidcaption.cli.voice import Voice, put, say
+    from vidcaption.cli.voice import Voice, put, put_json, say
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import of_split
-    from vidcaption.output.write import write_atomic
+    from vidcaption.output.write import check_writable, write_atomic
 
     targets = [path for path in (captions, html) if path]
     for path in targets:
@@ -102,5 +102,8 @@ def evaluate(
         write_atomic(captions, "".join(row + "\n" for row in rows))
     if html:
         write_atomic(html, evaluation_page(facts, evaluation, samples, folder, place))
-    put(json.dumps(facts, indent=2) + "\n" if as_json else table)
+    if as_json:
+        put_json(facts)
+    else:
+        put(table)
     return 0

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from vidcaption.cli.arguments import Datasets, Offline
+from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
-from vidcaption.cli.weights import Offline, resolve_with_bar
+from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
 from vidcaption.model.config import CnnConfig
 from vidcaption.options import DeviceOptions, FeatureOptions, PlaceOptions, VoiceOptions
@@ -15,9 +17,7 @@ from vidcaption.options import DeviceOptions, FeatureOptions, PlaceOptions, Voic
 
 @with_options
 def features(
-    datasets: Annotated[
-        list[Path], typer.Argument(metavar="DATASET", help="Datasets, as given to train.")
-    ],
+    datasets: Datasets,
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Folder for features, of any number of CNNs.")
     ],
@@ -37,6 +37,7 @@ def features(
         str | None,
         typer.Option(
             metavar="MODEL",
+            autocompletion=complete_model,
             help="The model whose CNN to use, such as default, for train --init MODEL: the options "
             "of the CNN then have no effect.",
         ),

@@ -45,11 +45,11 @@ def read_table(
         raise UsageError(f"{path} cannot be read ({error.strerror}); correct or move it") from error
     except ValueError as error:  # not TOML, or not UTF-8
         raise UsageError(f"{path} is not TOML ({error}); correct it") from error
-    for name, table in content.items():
-        if name not in commands or not isinstance(table, dict):
+    for name, value in content.items():
+        if name not in commands or not isinstance(value, dict):
             known = ", ".join(f"[{each}]" for each in commands)
             raise UsageError(f"{path} has {name!r} at its top; there may be only {known}")
-    table = content.get(command, {})
+    table: dict[str, Any] = content.get(command, {})
     for key, value in table.items():
         if key not in kinds:
             raise UsageError(
@@ -59,7 +59,7 @@ def read_table(
             raise UsageError(
                 f"{path}: [{command}] {key} is {to_toml(value)}; it must be {_words(kinds[key])}"
             )
-    return table  # type: ignore[no-any-return]
+    return table
 
 
 def nearest(name: str, known: Collection[str]) -> str:

@@ -58,7 +58,7 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
     parameters.append(_CONFIG)
-    with_flags.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    vars(with_flags)["__signature__"] = signature.replace(parameters=parameters)
     return with_flags
 
 

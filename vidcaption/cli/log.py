@@ -1,7 +1,6 @@
 """What is said, as loud as wanted, as lines or as JSON, on standard error and in a file."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from enum import IntEnum
 
 import typer
 
-from vidcaption.batch.rows import open_rows
 from vidcaption.cli.voice import Bar, Voice, say
 from vidcaption.errors import OutputError, VidcaptionError
 from vidcaption.options import LogOptions
@@ -42,7 +40,7 @@ class Log(Voice):
         if self._file is not None:
             try:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                os.close(open_rows(self._file))
+                self._file.open("ab").close()
             except OSError as error:
                 raise OutputError(
                     f"--log-file {self._file} cannot be written: {error.strerror}; "
@@ -82,22 +80,15 @@ class Log(Voice):
             else:
                 say(message)
         if self._file is not None and level <= max(self._loudness, Level.VERBOSE):
-            line = (
-                _as_json(level, message, event, facts)
-                if self._json
-                else f"{_now()} {level.name.lower()}: {printable(message)}"
-            )
-            self._keep(line)
+            plain = f"{_now()} {level.name.lower()}: {printable(message)}"
+            self._keep(_as_json(level, message, event, facts) if self._json else plain)
 
     def _keep(self, line: str) -> None:
         """Add a line to the log file. The batch goes on without the file if that fails."""
         assert self._file is not None
         try:
-            descriptor = open_rows(self._file)
-            try:
-                os.write(descriptor, (line + "\n").encode("utf-8", "backslashreplace"))
-            finally:
-                os.close(descriptor)
+            with self._file.open("ab", buffering=0) as file:  # one write: several runs may share it
+                file.write(f"{line}\n".encode())
         except OSError as error:
             say(f"--log-file {self._file} cannot be written any more: {error.strerror}")
             self._file = None

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from vidcaption.cli.arguments import Json
 from vidcaption.cli.completion import complete_model
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[
     str,
     typer.Argument(
@@ -110,7 +110,11 @@ def info(name: Name, as_json: Json = False) -> int:
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Models; all on this machine unless given."),
+        typer.Argument(
+            metavar="NAME",
+            autocompletion=complete_model,
+            help="Models; all on this machine unless given.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -153,7 +157,11 @@ def path(name: Name, as_json: Json = False) -> int:
 def rm(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME", help="owner/name for all its commits, or with @revision."),
+        typer.Argument(
+            metavar="NAME",
+            autocompletion=complete_model,
+            help="owner/name for all its commits, or with @revision.",
+        ),
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
@@ -240,16 +248,16 @@ def _read_report(path: Path) -> dict[str, Any]:
     from vidcaption.errors import UsageError
 
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"--scores is {path}, which cannot be read as JSON ({error})") from error
-    return report  # type: ignore[no-any-return]
+    return report
 
 
 def _put_json(value: Any) -> int:
-    from vidcaption.cli.voice import put
+    from vidcaption.cli.voice import put_json
 
-    put(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    put_json(value)
     return 0
 
 

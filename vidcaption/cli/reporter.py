@@ -180,14 +180,10 @@ class Reporter:
 
 def described(job: Job, plan: Plan) -> str:
     """What is to be done for an input, in a line that is safe to print."""
-    return printable(_described(job, plan))
-
-
-def _described(job: Job, plan: Plan) -> str:
     notes = [in_the_way(path) for path in plan.kept]
     if not plan.needed:
-        return f"{'keep' if plan.kept else 'done'}  {job.path}" + "".join(f": {n}" for n in notes)
+        return printable(": ".join([f"{'keep' if plan.kept else 'done'}  {job.path}", *notes]))
     where = f" -> {', '.join(map(str, plan.todo.values()))}" if plan.todo else ""
     if plan.replaced:
         notes.append(f"replaces {', '.join(map(str, plan.replaced))}")
-    return f"run   {job.path}{where}" + (f" ({'; '.join(notes)})" if notes else "")
+    return printable(f"run   {job.path}{where}" + (f" ({'; '.join(notes)})" if notes else ""))

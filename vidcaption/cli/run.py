@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidcaption.cli.arguments import Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
-from vidcaption.cli.weights import Offline, resolve_with_bar
+from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
 from vidcaption.options import (
     BatchOptions,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from vidcaption.cli.delivery import Delivery
     from vidcaption.cli.log import Log
     from vidcaption.pipeline import Captioner
+    from vidcaption.video.workers import Workers
 
 
 @with_options
@@ -38,7 +40,7 @@ def run(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Videos, images, folders of them, patterns; - is a video on standard input.",
         ),
     ] = None,
@@ -60,7 +62,7 @@ def run(
     Exit codes: 0 all inputs are captioned, 1 some are not, 2 the command is wrong, 3 nothing can
     run or be written, 130 interrupted.
     """
-    from vidcaption.batch import Books, Job, check_writable, spooled
+    from vidcaption.batch import Books, Job, spooled
     from vidcaption.cli.delivery import Delivery
     from vidcaption.cli.interrupt import interruptible
     from vidcaption.cli.log import Log
@@ -68,6 +70,8 @@ def run(
     from vidcaption.cli.selection import select
     from vidcaption.cli.voice import put
     from vidcaption.model.manifest import WEIGHTS, read_rows
+    from vidcaption.output.write import check_writable
+    from vidcaption.video.workers import Workers, suitable
 
     log = Log(voice)
     with log.closing_words(), interruptible(), ExitStack() as stack:
@@ -101,40 +105,51 @@ def run(
             log.trace(line, "plan")
         check_writable(target for plan in plans for target in plan.todo.values())
 
-        load = functools.cache(functools.partial(_load, folder, machine, log))
+        devices = machine.device.split(",")
+        number = max(batch.worker_count or suitable(), len(devices))
+        workers = stack.enter_context(Workers(min(len(jobs), number), batch.file_timeout_s))
+        load = functools.cache(functools.partial(_load, folder, machine, devices, log))
         if any(plan.needed for plan in plans):
-            load()  # what is wrong with the model or the device is said before all else
-        return _work(load, jobs, books, options, delivery, batch, log)
+            workers.warm_up()  # it is ready to read when the model is loaded
+            load()  # what is wrong with the model or a device is said before all else
+        return _work(load, jobs, books, options, delivery, batch, workers, log)
 
 
-def _load(folder: Path, machine: MachineOptions, log: "Log") -> "Captioner":
+def _load(
+    folder: Path, machine: MachineOptions, devices: "Sequence[str]", log: "Log"
+) -> "list[Captioner]":
     # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
     # garbage is made meanwhile, and looking for it would take a tenth of the time.
     gc.disable()
     from vidcaption.pipeline import Captioner
 
     gc.enable()
-    captioner = Captioner.from_pretrained(
-        folder,
-        device=machine.device,
-        precision=machine.precision,
-        batch_size=machine.batch_size,
-        threads=machine.threads,
-    )
-    name, sha256 = captioner.model.name, captioner.model.sha256
+    captioners = [
+        Captioner.from_pretrained(
+            folder,
+            device=device,
+            precision=machine.precision,
+            batch_size=machine.batch_size,
+            threads=machine.threads,
+        )
+        for device in devices
+    ]
+    name, sha256 = captioners[0].model.name, captioners[0].model.sha256
     log.detail(f"model {name}, sha256 {sha256}", "model", name=name, sha256=sha256)
-    device, precision = str(captioner.machine.device), str(captioner.machine.precision)
-    log.detail(f"on {device}, {precision}", "device", device=device, precision=precision)
-    return captioner
+    for captioner in captioners:
+        device, precision = str(captioner.machine.device), str(captioner.machine.precision)
+        log.detail(f"on {device}, {precision}", "device", device=device, precision=precision)
+    return captioners
 
 
 def _work(
-    load: "Callable[[], Captioner]",
+    load: "Callable[[], Sequence[Captioner]]",
     jobs: "Sequence[Job]",
     books: "Books",
     options: CaptionOptions,
     delivery: "Delivery",
     batch: BatchOptions,
+    workers: "Workers",
     log: "Log",
 ) -> int:
     """Do all jobs and tell of them. Returns the exit code."""
@@ -144,7 +159,8 @@ def _work(
 
     manifest = Manifest(batch.manifest, books.model_sha256) if batch.manifest is not None else None
     reporter = Reporter(log, delivery, manifest, count=len(jobs))
-    outcomes = caption_all(load, jobs, options, books, reporter, retries=batch.retries)
+    outcomes: Iterator[Outcome]
+    outcomes = caption_all(load, jobs, options, books, reporter, workers, retries=batch.retries)
     if batch.fail_fast:
         outcomes = _until_failure(outcomes)
     try:

@@ -1,8 +1,9 @@
 """Scores as a table for a person."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from vidcaption.cli.voice import aligned
 from vidcaption.output.text import printable
 from vidcaption.report.figures import comparison_rows, figure_rows
 
@@ -14,7 +15,7 @@ def score_table(report: Mapping[str, Any]) -> str:
     lines = [
         f"{report['dataset']}, {report['split']}: {report['samples']} samples",
         "",
-        *aligned([("", "", f"{bootstrap['level']:.0%} interval"), *figure_rows(report)]),
+        *aligned([("", "", f"{bootstrap['level']:.0%} interval"), *figure_rows(report)], ">"),
         "",
         f"{report['metrics']}; {bootstrap['resamples']} bootstrap resamples",
         f"{settings}; {report['frames']} frames, {report['precision']}",
@@ -28,23 +29,9 @@ def comparison_table(report: Mapping[str, Any], model: str, against: str) -> str
     level = f"{report['bootstrap']['level']:.0%}"
     head = ("", model, against, "difference", f"{level} interval")
     lines = [
-        *aligned([tuple(map(printable, row)) for row in (head, *comparison_rows(report))]),
+        *aligned([head, *comparison_rows(report)], ">"),
         "",
         f"{against} is model {report['against']['model_sha256']}; where the interval has no 0, the "
         f"models differ on such samples with {level} confidence",
     ]
     return "".join(printable(line) + "\n" for line in lines)
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns: the first flush left, the others flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
-            ]
-        ).rstrip()
-        for row in rows
-    ]

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidcaption.batch import Shard, discover, read_list, read_manifest, suffixes_of
+from vidcaption.batch.lists import STDIN
 from vidcaption.errors import UsageError
 from vidcaption.options import BatchOptions
-
-STDIN = "-"
 
 
 @dataclass(frozen=True)

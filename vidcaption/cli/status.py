@@ -1,26 +1,27 @@
 """``vidcaption status``."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
+from vidcaption.cli.arguments import Json
+
 
 def status(
     manifests: Annotated[
-        list[Path], typer.Argument(metavar="MANIFEST...", help="Files that run --manifest wrote.")
+        list[Path], typer.Argument(metavar="MANIFEST", help="Files that run --manifest wrote.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> int:
     """Sum up what runs say in their manifests, and name the inputs that failed.
 
     Of an input that was run more than once, in one file, the last time counts.
     """
     from vidcaption.batch import read_manifest
-    from vidcaption.batch.loop import Status
-    from vidcaption.cli.voice import put
+    from vidcaption.batch.work import Status
+    from vidcaption.cli.voice import put, put_json
     from vidcaption.output.text import printable
 
     rows = [row for manifest in manifests for row in read_manifest(manifest)]
@@ -38,7 +39,7 @@ def status(
             "seconds": round(seconds, 3),
             "failures": failures,
         }
-        put(printable(json.dumps(summary)) + "\n")
+        put_json(summary)
         return 0
     parts = ", ".join(f"{number} {name}" for name, number in counts.items())
     put(f"{len(rows)} inputs: {parts}; {seconds:.1f} s of work\n")

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vidcaption.cli.arguments import Datasets
 from vidcaption.cli.completion import complete_model, complete_preset
 from vidcaption.cli.configured import Setting, presets, settings, use_preset
 from vidcaption.cli.files import to_toml
@@ -24,9 +25,7 @@ _PLACES = ("datasets", "text", "features", "init", "backbone-weights")
 @with_options
 def train(
     context: typer.Context,
-    datasets: Annotated[
-        list[Path], typer.Argument(metavar="DATASET", help="Datasets, used together.")
-    ],
+    datasets: Datasets,
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Folder for the model and its checkpoint.")
     ],

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from vidcaption.errors import OutputError
 from vidcaption.options import VoiceOptions
-from vidcaption.output.text import printable
+from vidcaption.output.text import json_text, printable
 
 
 def say(message: str) -> None:
@@ -35,15 +36,22 @@ def put(text: str) -> None:
         raise OutputError(f"standard output cannot be written: {error.strerror}") from error
 
 
+def put_json(value: Any) -> None:
+    """Results for a program, on standard output; a path is its name."""
+    put(json_text(value, indent=2, default=str) + "\n")
+
+
 def put_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Columns as wide as they must be, on standard output."""
-    cells = [[printable(cell) for cell in row] for row in (heads, *rows)]
+    put("".join(f"{line}\n" for line in aligned((heads, *rows))))
+
+
+def aligned(rows: Sequence[Sequence[str]], flush: str = "<") -> list[str]:
+    """Rows as lines, safe to print. With ``flush`` ``>`` all but the first column stand right."""
+    cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = (
-        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    )
-    put("".join(f"{line}\n" for line in lines))
+    forms = [f"{flush if i else '<'}{width}" for i, width in enumerate(widths)]
+    return ["  ".join(map(format, row, forms)).rstrip() for row in cells]
 
 
 class Voice:

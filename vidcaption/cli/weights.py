@@ -2,16 +2,10 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vidcaption.cli.voice import Voice
-
-Offline = Annotated[
-    bool, typer.Option("--offline", help="Never use the network: the model is here, or it fails.")
-]
 
 
 def resolve_with_bar(name: str | None, offline: bool, voice: "Voice") -> Path:

@@ -23,7 +23,7 @@ def read_jsonl(path: Path) -> list[Sample]:
             continue
         try:
             sample = _parse(json.loads(line), path.parent)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise UsageError(f"{path}, line {number}: {error}") from error
         if sample.id in seen:
             raise UsageError(f"{path}, line {number}: id {sample.id!r} stands twice")

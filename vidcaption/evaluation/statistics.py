@@ -79,14 +79,14 @@ def ranks(values: ArrayLike) -> Array:
     return shared
 
 
-def resample(figures: Mapping[str, Figure], seed: int = SEED) -> dict[str, Array]:
+def resample(figures: Mapping[str, Figure]) -> dict[str, Array]:
     """RESAMPLES values of each figure, each of N samples drawn with replacement.
 
-    With one seed, figures of another model on the same samples, in the same order, are drawn
+    Figures of another model on the same samples, in the same order, are drawn
     alike: their differences are those of a paired bootstrap.
     """
     rows = np.concatenate([figure.rows for figure in figures.values()], -1)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     sums = np.concatenate(
         [_draw(len(rows), rng) @ rows for _ in range(RESAMPLES // _PART)]
     )  # (RESAMPLES, K of all)

@@ -46,7 +46,7 @@ def read_rows(folder: Path) -> Rows:
             f"{folder} is not a model folder; give a folder with {CONFIG} and {WEIGHTS}"
         )
     try:
-        rows = json.loads(read_text(folder / MANIFEST))
+        rows: Rows = json.loads(read_text(folder / MANIFEST))
         return {name: {key: rows[name][key] for key in ("size", "sha256")} for name in _HASHED}
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / MANIFEST} is broken; {_AGAIN}") from error

@@ -28,7 +28,8 @@ class CaptionNetwork(nn.Module):
 
     def encode(self, frames: Tensor) -> Tensor:
         """``frames``: (B, T, 3, S, S) uint8 RGB -> features (B, T, R, C)."""
-        return self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # type: ignore[no-any-return]
+        features: Tensor = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return features
 
     def remember(self, features: Tensor) -> Memory:
         """``features``: (B, T, R, C) -> Memory over the T * R region vectors.

@@ -1,8 +1,8 @@
-"""Captions as text: one pure function per format, and several videos in one stream.
+r"""Captions as text: one pure function per format, and several videos in one stream.
 
-Every text can be encoded as UTF-8, has ``\\n`` line ends, reads the same in every locale and is
+Every text can be encoded as UTF-8, has ``\n`` line ends, reads the same in every locale and is
 safe to print on a terminal. JSON and JSONL keep texts and paths exactly (an escape stands for its
-character); the others show a text as one line, with ``\\uXXXX`` for what could drive a terminal.
+character); the others show a text as one line, with ``\uXXXX`` for what could drive a terminal.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import html
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import timedelta
@@ -20,7 +19,7 @@ import srt
 
 from vidcaption.errors import UsageError
 from vidcaption.output.layout import cues
-from vidcaption.output.text import milliseconds, one_line, printable
+from vidcaption.output.text import json_text, milliseconds, one_line, printable
 from vidcaption.types import Segment
 
 if TYPE_CHECKING:
@@ -97,12 +96,12 @@ def _json(captions: Captions) -> str:
         "corrupt": captions.corrupt,
         "segments": [_segment(segment) for segment in captions.segments],
     }
-    return _dumps(document, indent=2) + "\n"
+    return json_text(document, indent=2, allow_nan=False) + "\n"
 
 
 def _jsonl(captions: Captions) -> str:
     rows = ({"video": captions.video.path, **_segment(segment)} for segment in captions.segments)
-    return "".join(_dumps(row) + "\n" for row in rows)
+    return "".join(json_text(row, allow_nan=False) + "\n" for row in rows)
 
 
 def _tsv(captions: Captions) -> str:
@@ -174,15 +173,6 @@ def _segment(segment: Segment) -> dict[str, Any]:
             {"text": word.text, "probability": round(word.probability, 4)} for word in segment.words
         ],
     }
-
-
-def _dumps(value: dict[str, Any], indent: int | None = None) -> str:
-    """JSON that keeps letters of all scripts readable but escapes what ``printable`` does.
-
-    The line breaks are those of the indentation alone: inside strings JSON escapes them.
-    """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def _tsv_rows(captions: Captions) -> Iterator[tuple[str, str, str]]:

@@ -1,6 +1,8 @@
 """Text from outside (vocabularies, file names) made safe to show, and seconds made whole."""
 
+import json
 import re
+from typing import Any
 
 # What can act instead of being shown: C0 and C1 controls (escape sequences), marks and overrides of
 # direction, line separators, a byte order mark; and lone surrogates, which UTF-8 cannot encode.
@@ -20,6 +22,16 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """``printable`` text with each run of white space, line breaks included, as one space."""
     return printable(" ".join(text.split()))
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """JSON that keeps letters of all scripts readable but escapes what ``printable`` does.
+
+    ``options``: of ``json.dumps``. The line breaks are those of the indentation alone: inside
+    strings JSON escapes them.
+    """
+    text = json.dumps(value, ensure_ascii=False, **options)
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def milliseconds(seconds: float) -> int:

@@ -5,7 +5,9 @@ import errno
 import os
 import secrets
 import stat
+import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from vidcaption.errors import OutputError
@@ -42,6 +44,29 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         raise OutputError(
             f"{path} cannot be written ({error.strerror}); choose another place"
         ) from error
+
+
+def check_writable(targets: Iterable[Path]) -> None:
+    """Raise OutputError if a file cannot be written at one of ``targets``. Leaves no trace."""
+    folders: set[Path] = set()
+    for target in targets:
+        try:
+            if target.is_dir():
+                raise OutputError(f"{target} cannot be written: it is a folder")
+            if target.exists() and not os.access(target, os.W_OK):
+                raise OutputError(f"{target} cannot be written: it is write-protected")
+            if target.exists() and not target.is_file():
+                continue  # a device, such as /dev/null
+            folder = Path(os.path.realpath(target)).parent
+            while not folder.exists() and folder != folder.parent:
+                folder = folder.parent
+            if folder not in folders:
+                tempfile.TemporaryFile(dir=folder).close()
+                folders.add(folder)
+        except OSError as error:
+            raise OutputError(
+                f"{target} cannot be written: {error.strerror}; choose another place"
+            ) from error
 
 
 def sweep(folder: Path) -> None:

@@ -31,14 +31,14 @@ class Cached:
     @property
     def complete(self) -> bool:
         """Whether all the files that a model needs are there."""
-        return all((self.folder / name).is_file() for name in REQUIRED)
+        return _complete(self.folder)
 
 
 def find(reference: Reference) -> Path | None:
     """The folder of a model with all the files that it needs, if the cache has it."""
     commit = reference.commit or _recorded(reference)
     folder = snapshot(reference.repo, commit) if commit else None
-    return folder if folder and all((folder / name).is_file() for name in REQUIRED) else None
+    return folder if folder and _complete(folder) else None
 
 
 def snapshot(repo: str, commit: str) -> Path:
@@ -117,6 +117,10 @@ def remove(commits: Collection[str]) -> int:
         if path.exists():
             raise OutputError(f"{path} cannot be removed; check the permissions of the cache")
     return plan.expected_freed_size
+
+
+def _complete(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in REQUIRED)
 
 
 def _root() -> Path:

@@ -73,7 +73,7 @@ def facts(folder: Path) -> dict[str, Any]:
         "size": _size(folder),
         "sha256": rows[WEIGHTS]["sha256"],
         **_told(name_of(folder), folder),
-        "datasets": [str(each) for each in _as_list(metadata(folder).get("datasets"))],
+        "datasets": [str(each) for each in as_list(metadata(folder).get("datasets"))],
         "config": json.loads(read_text(folder / CONFIG)),
         "card": read_text(card) if card.is_file() else "",
     }
@@ -116,20 +116,21 @@ def _told(name: str, folder: Path) -> dict[str, Any]:
     data = metadata(folder)
     scores = {}
     # a card is written by anyone: what has not the right form is passed over
-    for model in _as_list(data.get("model-index")):
-        for result in _as_list(model.get("results") if isinstance(model, dict) else None):
-            for metric in _as_list(result.get("metrics") if isinstance(result, dict) else None):
+    for model in as_list(data.get("model-index")):
+        for result in as_list(model.get("results") if isinstance(model, dict) else None):
+            for metric in as_list(result.get("metrics") if isinstance(result, dict) else None):
                 if isinstance(metric, dict) and isinstance(metric.get("value"), int | float):
                     scores[str(metric.get("name") or metric.get("type"))] = metric["value"]
     license = data.get("license")
     return {
-        "languages": [str(each) for each in _as_list(data.get("language"))],
+        "languages": [str(each) for each in as_list(data.get("language"))],
         "license": None if license is None else str(license),
         "scores": scores,
     }
 
 
-def _as_list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """What a card gives as a list, as one of its items, or not at all."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

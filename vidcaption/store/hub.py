@@ -24,6 +24,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+
+# documented there, and yet not re-exported for type checkers
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
 from vidcaption import __version__
@@ -40,6 +42,7 @@ _AGAIN = "run the same command again: files that have come are not fetched twice
 # The library would tell the Hub which PyTorch and which agent it runs with, and ask for a list.
 constants.HF_HUB_DISABLE_TELEMETRY = True
 
+# With any of the last four the library fails where an answer is not of the Hub.
 _FAILURES = (httpx2.HTTPError, OSError, RuntimeError, ValueError, KeyError, TypeError)
 
 T = TypeVar("T")
@@ -103,7 +106,7 @@ def _begun(work: Callable[[], T]) -> Future[T]:
     def run() -> None:
         try:
             result.set_result(work())
-        except BaseException as error:
+        except BaseException as error:  # it is raised where the result is asked for
             result.set_exception(error)
 
     Thread(target=run, daemon=True).start()

@@ -11,6 +11,7 @@ from yaml import YAMLError
 
 from vidcaption.errors import ModelError, UsageError
 from vidcaption.model.manifest import CARD, MANIFEST, REQUIRED, check, read_text, to_json
+from vidcaption.store.catalog import as_list
 from vidcaption.store.hub import PATIENCE_S, api, explained, within
 from vidcaption.store.reference import Reference
 
@@ -89,12 +90,12 @@ def _complete(text: str, repo: str, about: About) -> str:
     data.library_name = data.library_name or "vidcaption"
     data.tags = list(dict.fromkeys([*(data.tags or []), *_TAGS]))
     data.license = about.license or data.license
-    data.datasets = list(dict.fromkeys([*_as_list(data.datasets), *about.datasets])) or None
+    data.datasets = list(dict.fromkeys([*as_list(data.datasets), *about.datasets])) or None
     if results := [result for report in about.reports for result in _results(report)]:
         data.model_name = data.model_name or repo.split("/")[1]
         data.eval_results = [*(data.eval_results or []), *results]
         names = [result.metric_type for result in data.eval_results]
-        data.metrics = list(dict.fromkeys([*_as_list(data.metrics), *names]))
+        data.metrics = list(dict.fromkeys([*as_list(data.metrics), *names]))
     if "vidcaption run" not in card.text:
         card.text = card.text.rstrip("\n") + "\n" + _USE.format(repo=repo)
     return str(card)
@@ -119,7 +120,3 @@ def _results(report: Mapping[str, Any]) -> list[EvalResult]:
             "--scores is not what 'vidcaption evaluate --json' prints: it needs dataset, split and "
             "scores"
         ) from error
-
-
-def _as_list(value: str | list[str] | None) -> list[str]:
-    return [value] if isinstance(value, str) else value or []

@@ -33,6 +33,7 @@ def read_checkpoint(path: Path, fingerprint: str) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         own = state["fingerprint"]
+    # what PyTorch raises depends on where the file is broken
     except (OSError, EOFError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError) as error:
         raise UsageError(
             f"{path} is broken and cannot be resumed; train into another folder"

@@ -29,7 +29,7 @@ from torch import Tensor
 from vidcaption.datasets.samples import Clip, Sample, load_frames
 from vidcaption.errors import InputError, OutputError
 from vidcaption.model.encoder import Encoder
-from vidcaption.output.write import write_atomic
+from vidcaption.output.write import sweep, write_atomic
 
 ABOUT = "features.json"
 SCHEMA = 1  # changes with what is computed from the same CNN and files
@@ -65,6 +65,7 @@ class FeatureCache:
             return 0
         write_atomic(self.folder / ABOUT, json.dumps(self.about, indent=2) + "\n")
         with self._lock(progress):
+            sweep(self.folder)
             if missing := self._find_missing():  # another process may just have computed them
                 _print(progress, self._announce(len(missing)))
                 task = progress.add_task("features", total=len(missing))
@@ -127,7 +128,7 @@ class FeatureCache:
                 features = _encode(encoder, islice(clips, len(keys)), advance)
                 name = sha256("".join(keys).encode()).hexdigest()[:16]
                 path = self.folder / f"{name}.safetensors"
-                _write(path, dict(zip(keys, features, strict=True)))
+                write_atomic(path, to_safetensors(dict(zip(keys, features, strict=True))))
                 self._shards |= dict.fromkeys(keys, path)
 
     def __getitem__(self, index: int) -> Tensor:
@@ -244,19 +245,6 @@ def _encode(
         run()
     each = iter(rows)
     return [torch.stack(list(islice(each, count))) for count in counts]
-
-
-def _write(path: Path, features: dict[str, Tensor]) -> None:
-    unfinished = path.with_suffix(".part")
-    try:
-        unfinished.write_bytes(to_safetensors(features))
-        unfinished.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror}); choose another place"
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _print(progress: Progress, message: str) -> None:

@@ -61,7 +61,8 @@ def read_history(folder: Path) -> list[Epoch]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             epochs = [_epoch(row) for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+    # a column may be missing, and a short row has None in its place
+    except (OSError, csv.Error, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path} cannot be read as the history of a training; give the folder that 'vidcaption "
             "train' wrote"

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from vidcaption.datasets.samples import Clip
 
+SMALLEST = 0.75
+
 
 @dataclass(frozen=True)
 class Motion:
@@ -24,11 +26,11 @@ class Motion:
     mirror: bool
 
     @classmethod
-    def draw(cls, frames: int, rng: np.random.Generator, smallest: float = 0.75) -> "Motion":
-        """A random pan and zoom between two squares, at least ``smallest`` of each side long."""
+    def draw(cls, frames: int, rng: np.random.Generator) -> "Motion":
+        """A random pan and zoom between two squares, at least ``SMALLEST`` of each side long."""
         ends = []
         for _ in range(2):
-            side = rng.uniform(smallest, 1.0)
+            side = rng.uniform(SMALLEST, 1.0)
             left, top = rng.uniform(0, 1 - side, 2)
             ends.append((left, top, side))
         at = np.linspace(0, 1, frames)[:, None] if frames > 1 else rng.uniform(0, 1, (1, 1))

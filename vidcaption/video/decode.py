@@ -60,6 +60,8 @@ def decode(container: InputContainer, stream: VideoStream, careful: bool) -> Ite
             yield None
         try:
             frames = stream.decode(packet)
+        except MemoryError:  # also one of FFmpeg's, and no damage
+            raise
         except FFmpegError as error:
             yield None
             if isinstance(error, BlockingIOError):  # wedged: go on from the next key frame

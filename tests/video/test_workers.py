@@ -1,0 +1,219 @@
+"""Workers are real processes: they read, crash, hang, starve and outlive nobody."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing import Pipe
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import Clips, write_image
+
+from vidcaption.errors import InputError
+from vidcaption.options import CaptionOptions
+from vidcaption.types import Window
+from vidcaption.video import workers as module
+from vidcaption.video.batches import WindowReader
+from vidcaption.video.reader import VideoReader
+from vidcaption.video.workers import RemoteReader, Workers
+
+CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
+SIZE = (32, 32)
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and Linux's limits")
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    with Workers(1, timeout_s=60) as workers:
+        yield workers
+
+
+def read(reader: WindowReader | RemoteReader) -> list[list[Window]]:
+    """All batches of a reader that has been entered."""
+    batches = []
+    while batch := reader.read():
+        batches.append(batch)
+    return batches
+
+
+def pid(reader: RemoteReader) -> int:
+    assert reader._worker is not None
+    found = reader._worker._process.pid
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "vfr.mp4", "still.png", "damaged.avi"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        CaptionOptions(window_s=0.4, frames=3),
+        CaptionOptions(window_s=0.4, stride_s=0.1, frames=2),
+        CaptionOptions(window_s=0.4, frames=2, segment="scenes"),
+    ],
+    ids=["fixed", "overlapping", "scenes"],
+)
+def test_a_worker_reads_what_this_process_would(
+    workers: Workers, clips: Clips, name: str, options: CaptionOptions
+) -> None:
+    request = clips[name], SIZE, options, 2
+    with WindowReader(*request) as here, RemoteReader(workers, request) as there:
+        for ours, theirs in zip(read(here), read(there), strict=True):
+            assert [(w.start_s, w.end_s) for w in ours] == [(w.start_s, w.end_s) for w in theirs]
+            # A frame that stands in two windows is one object there as well, and encoded once.
+            ids = [
+                [[id(frame) for window in batch for frame in window.frames].index(id(frame))
+                 for window in batch for frame in window.frames]
+                for batch in (ours, theirs)
+            ]  # fmt: skip
+            assert ids[0] == ids[1]
+            for our, their in zip(ours, theirs, strict=True):
+                for a, b in zip(our.frames, their.frames, strict=True):
+                    assert a.pts_s == b.pts_s and np.array_equal(a.image, b.image)
+    assert (here.info, here.corrupt, here.end_s) == (there.info, there.corrupt, there.end_s)
+
+
+def test_one_process_reads_many_videos(workers: Workers, clips: Clips, tmp_path: Path) -> None:
+    pids = set()
+    (tmp_path / "bad.mp4").write_bytes(b"\0" * 5000)
+    for path in (clips["h264.mp4"], tmp_path / "bad.mp4", clips["still.png"]):
+        reader = RemoteReader(workers, (path, SIZE, CaptionOptions(), 8))
+        pids.add(pid(reader))
+        try:
+            with reader:
+                read(reader)
+        except InputError as error:
+            with pytest.raises(InputError) as here, WindowReader(path, SIZE, CaptionOptions(), 8):
+                pass
+            assert str(error) == str(here.value)
+    assert len(pids) == 1
+
+
+def test_what_is_given_up_ends_its_worker(workers: Workers) -> None:
+    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1)) as reader:
+        assert reader.read()
+        old = pid(reader)
+    assert reader.read() == []
+    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1)) as reader:
+        assert pid(reader) != old
+
+
+@posix
+def test_a_crash_costs_one_video(workers: Workers) -> None:
+    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1)) as reader:
+        assert reader.read()
+        os.kill(pid(reader), signal.SIGSEGV)
+        with pytest.raises(InputError, match=r"ended the process that decoded it .*SIGSEGV"):
+            read(reader)
+    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1)) as reader:
+        assert len(read(reader)) == 5
+
+
+@posix
+def test_a_hang_is_given_up(clips: Clips) -> None:
+    with Workers(1, timeout_s=60) as workers:
+        with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1)) as reader:
+            hung = pid(reader)
+            os.kill(hung, signal.SIGSTOP)
+            workers.timeout_s = 0.2
+            with pytest.raises(InputError, match=r"nothing could be read of it for 0.2 s") as given:
+                read(reader)
+            assert isinstance(given.value.__cause__, TimeoutError)
+        workers.timeout_s = 60
+        with RemoteReader(workers, (clips["still.png"], SIZE, CaptionOptions(), 1)) as reader:
+            assert pid(reader) != hung and len(read(reader)) == 1
+
+
+@linux
+def test_memory_is_limited(tmp_path: Path) -> None:
+    big = write_image(tmp_path / "big.png", size=(9000, 9000))
+    with Workers(1, timeout_s=60, memory_bytes=2**28) as workers:
+        with (
+            pytest.raises(InputError, match="takes more memory than decoding may"),
+            RemoteReader(workers, (big, SIZE, CaptionOptions(), 1)) as reader,
+        ):
+            read(reader)
+        with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(end_s=4), 1)) as reader:
+            assert len(read(reader)) == 1
+    with Workers(1, timeout_s=60) as workers, RemoteReader(
+        workers, (big, SIZE, CaptionOptions(), 1)
+    ) as reader:  # fmt: skip
+        assert len(read(reader)) == 1
+
+
+def test_a_reader_that_gets_on_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows may be hours long: a sign of life comes while the reader reads, and only then."""
+    monkeypatch.setattr(module, "BEAT_S", 0.01)
+    ours, theirs = Pipe()
+    with WindowReader(CLIP, SIZE, CaptionOptions(window_s=3600), 8) as reader:
+        with module._heartbeat(theirs, reader) as sending:
+            [_] = reader.read()
+            assert ours.poll(10) and ours.recv() is None
+            with sending:
+                while ours.poll(0.1):
+                    ours.recv()
+                assert not ours.poll(0.2)
+        while ours.poll():
+            ours.recv()
+        assert not ours.poll(0.2)
+
+
+def test_whatever_happens_in_a_library_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(self: VideoReader, *args: object) -> None:
+        raise ZeroDivisionError("no rate")
+
+    monkeypatch.setattr(VideoReader, "__init__", broken)
+    ours, theirs = Pipe()
+    request = (CLIP, SIZE, CaptionOptions(), 1)
+    assert not module._read(theirs, request)  # the process ends
+    failure = ours.recv()
+    assert failure.lost
+    assert failure.message == f"{CLIP} cannot be read: unexpected ZeroDivisionError: no rate"
+    monkeypatch.setenv("VIDCAPTION_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        module._read(theirs, request)
+
+
+ORPHAN = """
+import os, signal, sys
+from pathlib import Path
+from vidcaption.options import CaptionOptions
+from vidcaption.video.workers import RemoteReader, Workers
+workers = Workers(1, timeout_s=60)
+with RemoteReader(workers, (Path(sys.argv[1]), (32, 32), CaptionOptions(), 1)) as reader:
+    assert reader.read()
+    print(reader._worker._process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@posix
+def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
+    """And runs none of its code: a script needs no guard."""
+    script = tmp_path / "orphan.py"
+    script.write_text(ORPHAN)
+    run = subprocess.run([sys.executable, script, CLIP], stdout=subprocess.PIPE, text=True)
+    assert run.returncode == -signal.SIGKILL
+    worker = int(run.stdout)
+    for _ in range(200):
+        if not _lives(worker):
+            return
+        time.sleep(0.05)
+    pytest.fail("the worker lives on")
+
+
+def _lives(process: int) -> bool:
+    """Whether it does; one that only waits for somebody to ask how it ended does not."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{process}/stat")
+    return not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] != "Z"

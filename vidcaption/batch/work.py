@@ -1,0 +1,194 @@
+"""One input of many: it is read, captioned and written, or it fails, and nothing else does."""
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+
+from vidcaption.batch.plan import Books, Job, Plan
+from vidcaption.errors import InputError, OutputError, VidcaptionError
+from vidcaption.options import CaptionOptions
+from vidcaption.output.captions import Captions
+from vidcaption.types import Segment
+from vidcaption.video.workers import Workers
+
+if TYPE_CHECKING:
+    from vidcaption.pipeline import Captioner, Captioning
+
+T = TypeVar("T")
+Status = Literal["captioned", "done", "kept", "failed"]
+
+LONGEST_WAIT_S = 30.0  # between two tries
+_MAY_PASS = {
+    getattr(errno, name)
+    for name in (
+        "EAGAIN", "EBUSY", "ECONNABORTED", "ECONNRESET", "EDQUOT", "EHOSTDOWN", "EHOSTUNREACH",
+        "EINTR", "EIO", "EMFILE", "ENETDOWN", "ENETUNREACH", "ENFILE", "ENOLCK", "ENOMEM", "ENOSPC",
+        "ENOTCONN", "EREMOTEIO", "ESTALE", "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one input.
+
+    ``status``: it was ``captioned`` now; all its outputs were ``done`` before; some of them were
+    ``kept``, as they are edited or not ours, and none was left to write; or it ``failed``, for the
+    reason in ``error``: it cannot be captioned, or its captions cannot be written. ``written`` and
+    ``kept``: files. ``elapsed_s``: seconds of work, waiting for the receiver of the segments
+    included.
+    """
+
+    job: Job
+    status: Status
+    elapsed_s: float = 0.0
+    captions: Captions | None = None
+    error: InputError | OutputError | None = None
+    written: tuple[Path, ...] = ()
+    kept: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A job to be done now. Its outputs are ours until the receiver closes ``lease``."""
+
+    job: Job
+    plan: Plan
+    lease: ExitStack
+
+
+class Watcher(Protocol):
+    """Is told of each step while inputs are captioned."""
+
+    def opened(self, job: Job, captioning: "Captioning") -> None:
+        """The work on ``job`` begins; ``captioning`` says what it is and how far it got."""
+
+    def captioned(self, segment: Segment) -> None:
+        """The next segment of the input that was opened last is ready."""
+
+    def retrying(self, job: Job, error: VidcaptionError, wait_s: float) -> None:
+        """``error`` may pass: it is tried again after so many seconds."""
+
+    def waiting(self, jobs: Sequence[Job]) -> None:
+        """Only these are left, and other runs are at work on them."""
+
+
+class Work:
+    """A turn, whose input a worker reads from now on."""
+
+    def __init__(
+        self, turn: Turn, captioner: "Captioner", options: CaptionOptions, workers: Workers
+    ) -> None:
+        self._turn = turn
+        self._options = options
+        self._workers = workers
+        self._source = turn.job.source or turn.job.path
+        self._reader = captioner.begin(self._source, options, workers)
+        self._captions: Captions | None = None
+        self._error: InputError | OutputError | None = None
+        self._elapsed_s = 0.0
+
+    def caption(self, captioner: "Captioner", watcher: Watcher, retries: int) -> None:
+        """The first half of the work, which writes nothing."""
+        job, began_s = self._turn.job, time.monotonic()
+
+        def caption() -> Captions:
+            if self._reader.used:  # by the try before
+                self._reader = captioner.begin(self._source, self._options, self._workers)
+            return self._caption(captioner, watcher)
+
+        try:
+            self._captions = _patiently(caption, InputError, job, watcher, retries)
+        except InputError as error:
+            self._error = error
+        self._elapsed_s += time.monotonic() - began_s
+
+    def write(self, books: Books, watcher: Watcher, retries: int) -> Outcome:
+        """The second half: what became of the input. The lease is over then."""
+        job, plan = self._turn.job, self._turn.plan
+        captions, began_s = self._captions, time.monotonic()
+        written: list[Path] = []
+
+        def write_all() -> None:
+            if captions is None:
+                return
+            for format, target in plan.todo.items():
+                if target not in written:
+                    books.write(target, captions.render(format), plan.fingerprint)
+                    written.append(target)
+
+        with self._turn.lease:
+            try:
+                _patiently(write_all, OutputError, job, watcher, retries)
+            except OutputError as error:
+                self._error = error
+        status: Status = "failed" if self._error else "captioned"
+        elapsed_s = self._elapsed_s + time.monotonic() - began_s
+        return Outcome(job, status, elapsed_s, captions, self._error, tuple(written), plan.kept)
+
+    def abandon(self) -> None:
+        """End the reading, and the lease."""
+        self._reader.close()
+        self._turn.lease.close()
+
+    def _caption(self, captioner: "Captioner", watcher: Watcher) -> Captions:
+        """Raises InputError, under the name of the job where another file is read for it."""
+        job = self._turn.job
+        try:
+            with captioner.open(self._source, self._options, self._reader) as captioning:
+                watcher.opened(job, captioning)
+                for segment in _segments(captioning, self._source):
+                    watcher.captioned(segment)
+                captions = captioning.captions()
+        except InputError as error:
+            raise InputError(str(error).replace(str(self._source), str(job.path))) from error
+        return replace(captions, video=replace(captions.video, path=str(job.path)))
+
+
+def _segments(captioning: "Captioning", source: Path) -> Iterator[Segment]:
+    """A defect that one input lays bare (or too little memory for it) is no reason to end all."""
+    try:
+        yield from captioning
+    except VidcaptionError:
+        raise
+    except Exception as error:
+        if os.environ.get("VIDCAPTION_DEBUG"):
+            raise
+        raise InputError(
+            f"{source} cannot be captioned: unexpected {type(error).__name__}: {error}"
+        ) from error
+
+
+def _patiently(
+    work: Callable[[], T],
+    kind: type[VidcaptionError],
+    job: Job,
+    watcher: Watcher,
+    retries: int,
+) -> T:
+    """What ``work`` returns, in the end: an error of ``kind`` that may pass is waited out."""
+    for attempt in range(retries):
+        try:
+            return work()
+        except kind as error:
+            if not may_pass(error):
+                raise
+            wait_s = min(LONGEST_WAIT_S, 0.5 * 2**attempt)
+            watcher.retrying(job, error, wait_s)
+            time.sleep(wait_s)
+    return work()
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether it comes from the machine's state (disk, network) and not from what a file holds."""
+    while error is not None:
+        if getattr(error, "errno", None) in _MAY_PASS:
+            return True
+        error = error.__cause__
+    return False

@@ -1,0 +1,58 @@
+"""One video cut into windows, in batches as large as the network takes at once."""
+
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vidcaption.options import CaptionOptions
+from vidcaption.types import VideoInfo, Window
+from vidcaption.video.reader import VideoReader
+from vidcaption.video.windows import fixed_windows
+
+
+class WindowReader:
+    """Reads a video's windows, ``batch_size`` at once, with frames of (width, height) ``size``.
+
+    Inside the context ``info`` describes the video; ``corrupt`` and ``end_s`` are VideoReader's.
+    """
+
+    info: VideoInfo
+
+    def __init__(
+        self, path: Path, size: tuple[int, int], options: CaptionOptions, batch_size: int
+    ) -> None:
+        self._path, self._size, self._options = path, size, options
+        self._batch_size = batch_size
+
+    def __enter__(self) -> Self:
+        """Raises InputError where the file is not a video that can be read."""
+        self._reader = VideoReader(self._path, self._size)
+        self.info = self._reader.info
+        if self._options.segment == "scenes":
+            from vidcaption.video.scenes import scene_windows  # OpenCV, for those who ask for it
+
+            self._windows = scene_windows(self._reader, self._options)
+        else:
+            self._windows = fixed_windows(self._reader, self._options)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._reader.close()
+
+    @property
+    def corrupt(self) -> int:
+        return self._reader.corrupt
+
+    @property
+    def end_s(self) -> float:
+        return self._reader.end_s
+
+    def read(self) -> list[Window]:
+        """The next windows; none when the video is over. Raises InputError."""
+        return list(islice(self._windows, self._batch_size))

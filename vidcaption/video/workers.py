@@ -1,0 +1,337 @@
+"""Processes that decode: what is wrong with a file, or with FFmpeg, costs that file and no more.
+
+A worker reads one video after the other and sends their windows. It may use MEMORY_BYTES; where it
+crashes or hangs, its video fails and another worker takes its place.
+"""
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Event, Lock, Thread
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from vidcaption.errors import InputError
+from vidcaption.options import CaptionOptions
+from vidcaption.types import VideoInfo, Window
+
+if TYPE_CHECKING:
+    from vidcaption.video.batches import WindowReader
+
+if sys.platform != "win32":
+    import resource
+
+MEMORY_BYTES = 4 * 2**30
+BEAT_S = 1.0  # between two signs of life from a worker that gets on
+
+Request = tuple[Path, tuple[int, int], CaptionOptions, int]  # WindowReader's
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The next windows, and how far the reader got; no windows are the end."""
+
+    windows: list[Window]
+    corrupt: int
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why there is no more of a video. A worker that is ``lost`` ends with it."""
+
+    message: str
+    errno: int | None = None
+    lost: bool = False
+
+
+def suitable() -> int:
+    """How many workers: one that reads ahead of what is captioned, more where there are cores."""
+    return max(2, min(8, (os.cpu_count() or 1) // 4))
+
+
+class Workers:
+    """Up to ``number`` workers; use it in a ``with`` block, which ends them all.
+
+    ``timeout_s``: how long one may show no sign of life before its video is given up.
+    ``memory_bytes``: what one may allocate.
+    """
+
+    def __init__(self, number: int, timeout_s: float, *, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.number = number
+        self.timeout_s = timeout_s
+        self._memory_bytes = memory_bytes
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for worker in (*self._idle, *self._busy):
+            worker.kill()
+
+    def warm_up(self) -> None:
+        """Start a worker if there is none: it takes a while, in which other things can be done."""
+        if not self._idle and not self._busy:
+            self._idle.append(Worker(self._memory_bytes))
+
+    def take(self) -> "Worker":
+        """A worker for one video. Raises OSError where no process can be started."""
+        worker = self._idle.pop() if self._idle else Worker(self._memory_bytes)
+        self._busy.add(worker)
+        return worker
+
+    def put_back(self, worker: "Worker", *, fit: bool) -> None:
+        """``fit``: it has nothing left to send, and can read the next video."""
+        self._busy.discard(worker)
+        if fit:
+            self._idle.append(worker)
+        else:
+            worker.kill()
+
+
+class Worker:
+    """A process that reads videos, and this end of the pipe to it."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        # Not forked: PyTorch's threads would not survive it.
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, memory_bytes), daemon=True)
+        with theirs, _no_interrupt(), _no_main():
+            self._process.start()
+
+    def kill(self) -> None:
+        """End the process, whatever it is at."""
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+    def fate(self) -> str:
+        """How a process ended that has closed its pipe."""
+        self._process.join()
+        code = self._process.exitcode or 0
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+class RemoteReader:
+    """WindowReader's twin: the same windows, read by a worker, which begins at once.
+
+    ``used``: whether it was entered; that can be done once.
+    """
+
+    info: VideoInfo
+    used = False
+
+    def __init__(self, workers: Workers, request: Request) -> None:
+        self.corrupt = 0
+        self.end_s = 0.0
+        self._path = request[0]
+        self._workers = workers
+        self._worker: Worker | None = None
+        self._failure: OSError | None = None
+        try:
+            self._worker = workers.take()
+            self._worker.pipe.send(request)
+        except OSError as error:
+            self._failure = error
+
+    def __enter__(self) -> Self:
+        """Raises InputError where the file is not a video that can be read."""
+        self.used = True
+        if self._failure is not None:
+            raise InputError(
+                f"{self._path} cannot be read: no process can be started for it: "
+                f"{(self._failure.strerror or str(self._failure)).lower()}"
+            ) from self._failure
+        self.info = self._receive()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up what has not been read."""
+        self._done(fit=False)
+
+    def read(self) -> list[Window]:
+        """The next windows; none when the video is over. Raises InputError."""
+        if self._worker is None:
+            return []
+        batch: _Batch = self._receive()
+        self.corrupt, self.end_s = batch.corrupt, batch.end_s
+        if not batch.windows:
+            self._done(fit=True)
+        return batch.windows
+
+    def _done(self, *, fit: bool) -> None:
+        if self._worker is not None:
+            self._workers.put_back(self._worker, fit=fit)
+            self._worker = None
+
+    def _receive(self) -> Any:
+        """What the worker sends next. Raises InputError."""
+        assert self._worker is not None
+        try:
+            while True:
+                if not self._worker.pipe.poll(self._workers.timeout_s):
+                    raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+                if (message := self._worker.pipe.recv()) is not None:
+                    break
+        except TimeoutError as error:
+            raise InputError(
+                f"{self._path} is given up: nothing could be read of it for "
+                f"{self._workers.timeout_s:g} s; copy it to a place that answers faster, or give "
+                "a longer --file-timeout"
+            ) from error
+        except (EOFError, OSError) as error:
+            raise InputError(
+                f"{self._path} has ended the process that decoded it ({self._worker.fate()}): it "
+                "is damaged, or takes more memory than there is; convert it to H.264 first"
+            ) from error
+        if isinstance(message, _Failure):
+            self._done(fit=not message.lost)
+            cause = message.errno and OSError(message.errno, os.strerror(message.errno))
+            raise InputError(message.message) from (cause or None)
+        return message
+
+
+def _serve(pipe: Connection, memory_bytes: int) -> None:
+    """The worker's own: reads what it is told to, until the pipe or its parent's life ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us, when it has to
+    Thread(target=_end_with_parent, daemon=True).start()
+    _limit_memory(memory_bytes)
+    going_on = True
+    while going_on:
+        try:
+            request: Request = pipe.recv()
+        except (EOFError, ConnectionError):
+            return
+        going_on = _read(pipe, request)
+
+
+def _read(pipe: Connection, request: Request) -> bool:
+    """Send the windows of one video, or why there are none. Returns whether we can go on."""
+    from vidcaption.video.batches import WindowReader
+
+    path = request[0]
+    try:
+        with WindowReader(*request) as reader:
+            pipe.send(reader.info)
+            with _heartbeat(pipe, reader) as sending:
+                windows: list[Window] | None = None
+                while windows != []:
+                    windows = reader.read()
+                    with sending:
+                        pipe.send(_Batch(windows, reader.corrupt, reader.end_s))
+        return True
+    except InputError as error:
+        failure = _Failure(str(error), _errno(error))
+    except MemoryError:
+        failure = _Failure(
+            f"{path} takes more memory than decoding may; scale it down first", lost=True
+        )
+    except ConnectionError:
+        return False  # it was given up
+    # Whatever else files bring about in the libraries that read them, it is theirs alone.
+    except Exception as error:
+        if os.environ.get("VIDCAPTION_DEBUG"):
+            raise
+        message = f"{path} cannot be read: unexpected {type(error).__name__}: {error}"
+        failure = _Failure(message, lost=True)
+    pipe.send(failure)
+    return not failure.lost
+
+
+@contextmanager
+def _heartbeat(pipe: Connection, reader: "WindowReader") -> Iterator[Lock]:
+    """Send a sign of life each BEAT_S while the reader gets on, and something else is not sent.
+
+    A window may be hours long, so its reader may have nothing to send for long.
+    """
+    sending, stop = Lock(), Event()
+
+    def beat() -> None:
+        before = None
+        while not stop.wait(BEAT_S):
+            now = reader.end_s, reader.corrupt
+            if now != before and sending.acquire(blocking=False):
+                with suppress(OSError):  # then the main thread sees it, too
+                    pipe.send(None)
+                sending.release()
+            before = now
+
+    thread = Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield sending
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # the main thread may hang in a file
+
+
+def _limit_memory(most: int) -> None:
+    """Let allocations beyond so many bytes fail, where the system can count them."""
+    if sys.platform == "linux":
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def _errno(error: BaseException) -> int | None:
+    """Of what the system said, on which an error is based."""
+    cause = error.__cause__
+    return cause.errno if isinstance(cause, OSError) else None
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Processes that are started inside never get a SIGINT: Ctrl-C is sent to all at once."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Processes that are started inside do not import the program's main module.
+
+    Nothing of it is needed, it takes time, and a script that does its work without a guard, as most
+    that call us do, would do it once more.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
