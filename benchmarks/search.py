@@ -61,11 +61,11 @@ def main() -> None:
     asked = parser.parse_args()
 
     torch.set_num_threads(asked.threads)
-    model = folder.load(resolve())
+    network = folder.load(resolve()).network
     with torch.inference_mode():
-        memory = remembered(model.network, asked.video)
+        memory = remembered(network, asked.video)
     turns = [
-        [searched(model.network.decoder, memory, beam) for beam in BEAMS]
+        [searched(network.decoder, memory, beam) for beam in BEAMS]
         for _ in range(asked.runs + 1)
     ]
     rows = []
@@ -78,7 +78,6 @@ def main() -> None:
         "windows": len(memory.pooled),
         "runs": asked.runs,
         "beams": dict(zip(map(str, BEAMS), rows, strict=True)),
-        "model_sha256": model.sha256,
         "machine": {
             "processor": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),
