@@ -65,8 +65,7 @@ def main() -> None:
     with torch.inference_mode():
         memory = remembered(network, asked.video)
     turns = [
-        [searched(network.decoder, memory, beam) for beam in BEAMS]
-        for _ in range(asked.runs + 1)
+        [searched(network.decoder, memory, beam) for beam in BEAMS] for _ in range(asked.runs + 1)
     ]
     rows = []
     for runs in zip(*turns[1:], strict=True):
