@@ -29,9 +29,8 @@ from speed import decoded, machine
 from vidcaption import Captioner
 from vidcaption.model.folder import load
 from vidcaption.model.search import search
-from vidcaption.options import CaptionOptions
+from vidcaption.options import CaptionOptions, Sampling
 from vidcaption.store import resolve
-from vidcaption.types import Sampling
 from vidcaption.video.container import open_video
 from vidcaption.video.packets import role_reader
 from vidcaption.video.reader import VideoReader

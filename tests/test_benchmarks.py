@@ -16,8 +16,7 @@ from greys import TRAIN, write_greys
 
 from vidcaption import Captioner, InputError
 from vidcaption.model.config import ModelConfig
-from vidcaption.options import TrainOptions, VoiceOptions, flag_of
-from vidcaption.types import Sampling
+from vidcaption.options import Sampling, TrainOptions, VoiceOptions, flag_of
 from vidcaption.video.reader import probe
 
 pytest.importorskip("resource", reason="peak memory is read with a POSIX module")
@@ -82,8 +81,43 @@ def test_startup_prints_json() -> None:
     command = [sys.executable, str(ROOT / "benchmarks/startup.py"), "--runs", "1"]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     report = json.loads(result.stdout)
+    for name in ("help", "clip"):
+        command = report["commands"][name]
+        for kind in ("wall", "cpu"):
+            assert 0 < command[f"beside_{kind}_s"] < command[f"{kind}_s"]
+            ratio = command[f"{kind}_s"] / command[f"beside_{kind}_s"]
+            assert command[f"{kind}_ratio"] == pytest.approx(ratio, rel=0.02)
     for kind in ("import", "embedded", "cached", "pinned"):
         assert 0 < report[kind]["median_ms"] <= report[kind]["max_ms"]
+
+
+def test_search_prints_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = load("search")
+    clip = str(ROOT / "examples/clip.mp4")
+    monkeypatch.setattr(sys, "argv", ["search.py", clip, "--runs", "1"])
+    search.main()
+    report = json.loads(capsys.readouterr().out)
+    assert report["windows"] == 8 and list(report["beams"]) == ["1", "3", "5"]
+    greedy = report["beams"]["1"]
+    for beam in report["beams"].values():
+        assert beam["words"] >= 8 * 3  # --min-words
+        assert beam["ratio"] == pytest.approx(beam["ms"]["cpu"] / greedy["ms"]["cpu"], abs=0.02)
+
+
+@pytest.mark.slow
+def test_threads_prints_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threads = load("threads")
+    monkeypatch.setattr(threads, "SETTINGS", {"one": {"OMP_NUM_THREADS": "1"}})
+    clip = str(ROOT / "examples/clip.mp4")
+    monkeypatch.setattr(sys, "argv", ["threads.py", clip, "--runs", "1"])
+    threads.main()
+    report = json.loads(capsys.readouterr().out)
+    for place in ("alone", "beside one busy process"):
+        assert list(report[place]) == ["one"] and report[place]["one"] > 0.05
 
 
 @pytest.mark.slow

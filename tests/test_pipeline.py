@@ -14,9 +14,8 @@ from vidcaption.model import folder as model_folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import CaptionOptions
+from vidcaption.options import CaptionOptions, Sampling
 from vidcaption.output.captions import ModelInfo
-from vidcaption.types import Sampling
 
 CLIP = Path(__file__).parent.parent / "examples/clip.mp4"
 

@@ -11,7 +11,8 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from vidcaption.errors import UsageError
-from vidcaption.types import Sampling
+
+Sampling = Literal["exact", "fast", "keyframes"]  # which frames of a video answer for a time
 
 
 def option(

@@ -1,12 +1,9 @@
 """The values that flow from reader to writer. Times are PTS seconds from the stream's start."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-Sampling = Literal["exact", "fast", "keyframes"]  # which frames of a video answer for a time
 
 
 @dataclass(frozen=True, slots=True)

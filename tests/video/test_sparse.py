@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vidcaption.errors import UsageError
-from vidcaption.options import CaptionOptions
-from vidcaption.types import Frame, Sampling, Window
+from vidcaption.options import CaptionOptions, Sampling
+from vidcaption.types import Frame, Window
 from vidcaption.video.container import open_video
 from vidcaption.video.decode import Shown
 from vidcaption.video.packets import UnsureError

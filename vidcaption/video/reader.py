@@ -20,7 +20,8 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from vidcaption.errors import InputError
-from vidcaption.types import Frame, Sampling, VideoInfo
+from vidcaption.options import Sampling
+from vidcaption.types import Frame, VideoInfo
 from vidcaption.video.container import is_still, open_video, said_duration, undecodable
 from vidcaption.video.decode import Shown, decode, decode_all, measure
 from vidcaption.video.packets import UnsureError

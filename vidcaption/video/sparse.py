@@ -22,7 +22,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vidcaption.types import Sampling
+from vidcaption.options import Sampling
 from vidcaption.video.container import MAX_PIXELS, said_duration
 from vidcaption.video.decode import Clock, Shown, packets
 from vidcaption.video.packets import Role, RoleOf, UnsureError, plain_role, role_reader
