@@ -20,6 +20,12 @@ FPS = 25
 SHOT_S = 6.0
 ENCODED_S = 60
 SHAPES = 150
+SETTINGS = {  # beside the encoders' defaults: no chatter, and no more patience than it takes
+    "libx264": {},
+    "libx265": {"x265-params": "log-level=none"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
+    "libsvtav1": {"preset": "12"},
+}
 GRAINS = 8  # different fields of noise, of which each frame gets one
 
 Picture = NDArray[np.uint8]
@@ -61,11 +67,17 @@ def pictures(seconds: float, size: tuple[int, int], seed: int = 0) -> Iterator[P
         yield cv2.add(frame, grain[number % GRAINS], None, None, cv2.CV_8U)
 
 
-def write_film(path: Path, seconds: int, gop: int, size: tuple[int, int] = (1280, 720)) -> Path:
-    """Encode an H.264 film; ``size`` is (width, height)."""
+def write_film(
+    path: Path,
+    seconds: int,
+    gop: int,
+    size: tuple[int, int] = (1280, 720),
+    codec: str = "libx264",
+) -> Path:
+    """Encode a film; ``size`` is (width, height), ``codec`` an encoder of ``SETTINGS``."""
     once = min(seconds, ENCODED_S)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"g": str(gop)})
+        stream = container.add_stream(codec, rate=FPS, options={"g": str(gop)} | SETTINGS[codec])
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.thread_type = "FRAME"  # as FFmpeg's command does: one slice per picture
         packets = []

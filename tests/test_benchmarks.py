@@ -106,6 +106,45 @@ def test_search_prints_json(
         assert beam["ratio"] == pytest.approx(beam["ms"]["cpu"] / greedy["ms"]["cpu"], abs=0.02)
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the history")
+def test_compare_prints_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare = load("compare")
+    monkeypatch.setattr(compare, "inputs", lambda *_: {"help": ["run", "--help"]})
+    monkeypatch.setattr(sys, "argv", ["compare.py", "HEAD", "HEAD", "--runs", "1"])
+    compare.main()
+    report = json.loads(capsys.readouterr().out)
+    for kind in ("wall", "cpu"):
+        row = report["work"]["help"][kind]
+        assert row["base"] > 0 and row["ratio"] == pytest.approx(row["head"] / row["base"], rel=0.1)
+
+
+def test_compare_has_work_that_runs(tmp_path: Path) -> None:
+    commands = load("compare").inputs(tmp_path, images=2)
+    assert len(list((tmp_path / "images").iterdir())) == 2
+    help = load("compare").timed(ROOT, commands["help"], tmp_path)
+    assert help["wall"] > 0 and help["cpu"] > 0
+
+
+@pytest.mark.slow
+def test_scaling_prints_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scaling = load("scaling")
+    for name, value in (("HEIGHTS", (72, 144)), ("HEIGHT", 144), ("FILM_S", 1), ("CLIP_S", 1)):
+        monkeypatch.setattr(scaling, name, value)
+    plot = tmp_path / "plot.png"
+    command = ["scaling.py", "--rounds", "1", "--clips", "2", "--minutes", "1", "--plot", str(plot)]
+    monkeypatch.setattr(sys, "argv", command)
+    scaling.main()
+    report = json.loads(capsys.readouterr().out)
+    assert plot.stat().st_size > 5000
+    for rows in report["costs"].values():
+        assert rows and all(row["seconds"] > 0 for row in rows.values())
+    assert report["side_by_side"]["runs"]["one worker"]["ratio"] == 1
+
+
 @pytest.mark.slow
 def test_threads_prints_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
