@@ -3,22 +3,24 @@
     python benchmarks/scaling.py --plot scaling.png > result.json
 
 Costs: films (see film.py) of several heights, codecs and lengths are captioned by ``vidcaption
-run``, in turns; ``seconds`` per minute of video are medians. Side by side: a folder of short clips
-by one worker, by two, and by two shards at once with a thread each, in turns; ``ratio`` is to one
-worker. ``--plot`` draws the costs.
+run``, in turns; ``seconds`` are medians, ``peak_mib`` is the most memory of the main process. Side
+by side: a folder of short clips by one worker, by two, and by two shards at once with a thread
+each, in turns; ``ratio`` is to one worker. ``--plot`` draws the costs.
 """
 
 import argparse
 import json
+import math
+import os
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from film import SETTINGS, write_film
 from speed import machine
@@ -28,29 +30,40 @@ HEIGHTS = (360, 720, 1080, 2160)
 FILM_S, HEIGHT = 20, 720  # where neither is what is varied
 CLIP_S, CLIP_HEIGHT = 4, 360
 
-Timings = dict[str, list[float]]
+
+class Taken(NamedTuple):
+    """What the runs of one command took."""
+
+    seconds: list[float]
+    mib: list[float]
 
 
-def run(*arguments: str | Path) -> None:
-    subprocess.run([*RUN, *map(str, arguments)], check=True)
+def run(*arguments: str | Path) -> float:
+    """The MiB that were resident at most, of the main process."""
+    process = subprocess.Popen([*RUN, *map(str, arguments)])
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{shlex.join(process.args)} failed")
+    return used.ru_maxrss / 1024
 
 
-def run_shards(folder: Path) -> None:
+def run_shards(folder: Path) -> float:
     commands = [[*RUN, str(folder), "--threads", "1", "--shard", f"{n}/2"] for n in (1, 2)]
     processes = [subprocess.Popen(command) for command in commands]
     if any([process.wait() for process in processes]):
         raise SystemExit("a shard failed")
+    return math.nan
 
 
-def in_turns(works: dict[str, Callable[[], None]], rounds: int) -> Timings:
-    """Seconds of each."""
-    timings: Timings = defaultdict(list)
+def in_turns(works: dict[str, Callable[[], float]], rounds: int) -> dict[str, Taken]:
+    taken = {name: Taken([], []) for name in works}
     for _ in range(rounds):
         for name, work in works.items():
             began = time.perf_counter()
-            work()
-            timings[name].append(time.perf_counter() - began)
-    return timings
+            taken[name].mib.append(work())
+            taken[name].seconds.append(time.perf_counter() - began)
+    return taken
 
 
 def size_of(height: int) -> tuple[int, int]:
@@ -78,8 +91,9 @@ def costs(home: Path, minutes: list[int], rounds: int) -> dict[str, Any]:
         works = {value: (lambda path=path: run(path)) for value, (path, _) in by_value.items()}
         report[varied] = {
             value: {
-                "seconds": round(seconds := statistics.median(taken), 2),
+                "seconds": round(seconds := statistics.median(taken.seconds), 2),
                 "seconds_per_minute": round(seconds / by_value[value][1], 2),
+                "peak_mib": round(max(taken.mib)),
             }
             for value, taken in in_turns(works, rounds).items()
         }
@@ -100,7 +114,7 @@ def side_by_side(home: Path, clips: int, rounds: int) -> dict[str, Any]:
         },
         rounds,
     )
-    medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
+    medians = {name: statistics.median(each.seconds) for name, each in taken.items()}
     one = medians["one worker"]
     rows = {
         name: {"seconds": round(s, 2), "ratio": round(s / one, 2)} for name, s in medians.items()
