@@ -10,11 +10,13 @@ not be given away.
 import argparse
 from pathlib import Path
 
+from PIL import Image
+
 from vidcaption.datasets.read import read_dataset
 from vidcaption.datasets.samples import Sample, of_split
 from vidcaption.model.device import Machine
 from vidcaption.options import DeviceOptions
-from vidcaption.training.page import CAPTIONS, write_training_page
+from vidcaption.training.page import CAPTIONS, SHEET, write_training_page
 from vidcaption.training.trainer import DEV_FRAMES
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +48,8 @@ def main() -> None:
     machine = Machine.find(DeviceOptions())
     write_training_page(MODEL, dev, DEV_FRAMES, machine, shown=parts())
     (MODEL / CAPTIONS).unlink()  # the page holds it
+    with Image.open(MODEL / SHEET) as sheet:
+        sheet.quantize(256).save(MODEL / SHEET, optimize=True)  # a quarter of the size
 
 
 if __name__ == "__main__":

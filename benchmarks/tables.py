@@ -116,12 +116,32 @@ def soak() -> str:
     return table(heads, cells) + f"\n\n{facts}"
 
 
+def long_video() -> str:
+    """What decoding all of a film takes, and what reading and captioning it takes."""
+    report = read("long-video")
+    film, machine = report["film"], report["machine"]
+    heads = ["", "seconds", "to decoding all", "processor seconds", "to decoding all"]
+    keys = ("wall", "wall_ratio", "processor", "processor_ratio")
+    rows = [(name, *(row[key] for key in keys)) for name, row in report["passes"].items()]
+    if peer := report.get("peer"):
+        rows.append(("a seek per frame, fp32, one at a time", "", peer["wall_ratio"], "", ""))
+    facts = (
+        f"{film['duration_s']:.0f} s of {film['codec']} at {film['size']}, {film['frames']} "
+        f"frames, of which {film['key_frames']} are key frames and {film['unreferenced']:.0%} such "
+        f"that no other needs them, {film['megabits_per_second']:.1f} Mbit/s. Medians of "
+        f"{report['runs']} runs on {machine['cores']} cores of {machine['processor']}, "
+        f"{report['precision']}."
+    )
+    return table(heads, *rows) + f"\n\n{facts}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
     "ablation": ablation,
     "size": size,
     "speed": speed,
     "soak": soak,
+    "long_video": long_video,
 }
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

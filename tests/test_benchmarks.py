@@ -9,13 +9,14 @@ from argparse import Namespace
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 from greys import TRAIN, write_greys
 
 from vidcaption import Captioner, InputError
 from vidcaption.model.config import ModelConfig
-from vidcaption.options import TrainOptions, VoiceOptions, flag_of
+from vidcaption.options import Sampling, TrainOptions, VoiceOptions, flag_of
 from vidcaption.video.reader import probe
 
 pytest.importorskip("resource", reason="peak memory is read with a POSIX module")
@@ -62,12 +63,100 @@ def test_speed_prints_json(
     assert report["peak_memory_mib"]["main"] > 100
 
 
+def test_long_video_prints_json() -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/long_video.py"), "--runs", "1"]
+    command += ["--seconds", "5", "--gop", "48", "--size", "256x144", "--peer", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    report = json.loads(result.stdout)
+    film = report["film"]
+    assert (film["size"], film["frames"], film["duration_s"]) == ("256x144", 125, 5)
+    assert film["key_frames"] >= 3 and 0 < film["unreferenced"] < 1
+    work = {f"{kind} {sampling}" for kind in ("read", "caption") for sampling in get_args(Sampling)}
+    assert set(report["passes"]) == work | {"decode all"}
+    assert all(value > 0 for row in report["passes"].values() for value in row.values())
+    assert report["peer"]["wall_ratio"] > 0
+
+
 def test_startup_prints_json() -> None:
     command = [sys.executable, str(ROOT / "benchmarks/startup.py"), "--runs", "1"]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     report = json.loads(result.stdout)
+    for name in ("help", "clip"):
+        command = report["commands"][name]
+        for kind in ("wall", "cpu"):
+            assert 0 < command[f"beside_{kind}_s"] < command[f"{kind}_s"]
+            ratio = command[f"{kind}_s"] / command[f"beside_{kind}_s"]
+            assert command[f"{kind}_ratio"] == pytest.approx(ratio, rel=0.02)
     for kind in ("import", "embedded", "cached", "pinned"):
         assert 0 < report[kind]["median_ms"] <= report[kind]["max_ms"]
+
+
+def test_search_prints_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = load("search")
+    clip = str(ROOT / "examples/clip.mp4")
+    monkeypatch.setattr(sys, "argv", ["search.py", clip, "--runs", "1"])
+    search.main()
+    report = json.loads(capsys.readouterr().out)
+    assert report["windows"] == 8 and list(report["beams"]) == ["1", "3", "5"]
+    greedy = report["beams"]["1"]
+    for beam in report["beams"].values():
+        assert beam["words"] >= 8 * 3  # --min-words
+        assert beam["ratio"] == pytest.approx(beam["ms"]["cpu"] / greedy["ms"]["cpu"], abs=0.02)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the history")
+def test_compare_prints_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare = load("compare")
+    monkeypatch.setattr(compare, "inputs", lambda *_: {"help": ["run", "--help"]})
+    monkeypatch.setattr(sys, "argv", ["compare.py", "HEAD", "HEAD", "--runs", "1"])
+    compare.main()
+    report = json.loads(capsys.readouterr().out)
+    for kind in ("wall", "cpu"):
+        row = report["work"]["help"][kind]
+        assert row["base"] > 0 and row["ratio"] == pytest.approx(row["head"] / row["base"], rel=0.1)
+
+
+def test_compare_has_work_that_runs(tmp_path: Path) -> None:
+    commands = load("compare").inputs(tmp_path, images=2)
+    assert len(list((tmp_path / "images").iterdir())) == 2
+    help = load("compare").timed(ROOT, commands["help"], tmp_path)
+    assert help["wall"] > 0 and help["cpu"] > 0
+
+
+@pytest.mark.slow
+def test_scaling_prints_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scaling = load("scaling")
+    for name, value in (("HEIGHTS", (72, 144)), ("HEIGHT", 144), ("FILM_S", 1), ("CLIP_S", 1)):
+        monkeypatch.setattr(scaling, name, value)
+    plot = tmp_path / "plot.png"
+    command = ["scaling.py", "--rounds", "1", "--clips", "2", "--minutes", "1", "--plot", str(plot)]
+    monkeypatch.setattr(sys, "argv", command)
+    scaling.main()
+    report = json.loads(capsys.readouterr().out)
+    assert plot.stat().st_size > 5000
+    for rows in report["costs"].values():
+        assert rows and all(row["seconds"] > 0 for row in rows.values())
+    assert report["side_by_side"]["runs"]["one worker"]["ratio"] == 1
+
+
+@pytest.mark.slow
+def test_threads_prints_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threads = load("threads")
+    monkeypatch.setattr(threads, "SETTINGS", {"one": {"OMP_NUM_THREADS": "1"}})
+    clip = str(ROOT / "examples/clip.mp4")
+    monkeypatch.setattr(sys, "argv", ["threads.py", clip, "--runs", "1"])
+    threads.main()
+    report = json.loads(capsys.readouterr().out)
+    for place in ("alone", "beside one busy process"):
+        assert list(report[place]) == ["one"] and report[place]["one"] > 0.05
 
 
 @pytest.mark.slow

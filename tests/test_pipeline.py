@@ -1,21 +1,23 @@
 """The Python API, mostly with a tiny random model; the embedded one must know what it sees."""
 
+import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from clips import IN_ORDER, Clips, write_clip
 
-import vidcaption
 from vidcaption import Captioner, InputError, Segment
 from vidcaption.model import folder as model_folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import Caption
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import CaptionOptions
+from vidcaption.options import CaptionOptions, Sampling
+from vidcaption.output.captions import ModelInfo
 from vidcaption.pipeline import Captioning
 from vidcaption.types import Window
 
@@ -49,7 +51,7 @@ def test_segments_cover_the_video(captioner: Captioner, tiny: Path, clips: Clips
     captions = captioner.caption(clips["h264.mp4"], SHORT)
     duration_s = captions.video.duration_s
     assert duration_s is not None
-    assert captions.model == vidcaption.output.captions.ModelInfo(str(tiny), captioner.model.sha256)
+    assert captions.model == ModelInfo(str(tiny), captioner.model.sha256)
     assert captions.options == SHORT
     assert captions.segments[0].start_s == 0
     assert captions.segments[-1].end_s == pytest.approx(duration_s)
@@ -120,6 +122,15 @@ def test_scenes_cut_where_the_picture_changes(captioner: Captioner) -> None:
     options = CaptionOptions(segment="scenes", frames=1, window_s=4, merge=False)
     starts = [s.start_s for s in captioner.caption(CLIP, options).segments]
     assert starts == pytest.approx([0, 4, 8, 12, 16], abs=0.1)
+
+
+@pytest.mark.parametrize("sampling", ["fast", "keyframes"])
+def test_sampling_keeps_the_windows(captioner: Captioner, sampling: Sampling) -> None:
+    exact = CaptionOptions(frames=2, merge=False)
+    expected = [(s.start_s, s.end_s) for s in captioner.caption(CLIP, exact).segments]
+    captions = captioner.caption(CLIP, replace(exact, sampling=sampling))
+    assert [(s.start_s, s.end_s) for s in captions.segments] == expected
+    assert json.loads(captions.render("json"))["options"]["sampling"] == sampling
 
 
 def test_all_bad_files_are_input_errors(captioner: Captioner, clips: Clips, tmp_path: Path) -> None:

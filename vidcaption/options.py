@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from vidcaption.errors import UsageError
 
+Sampling = Literal["exact", "fast", "keyframes"]  # which frames of a video answer for a time
+
 
 def option(
     default: Any,
@@ -148,6 +150,11 @@ class CaptionOptions(SearchOptions):
         "fixed", "Cut at fixed times, or where the scene changes."
     )
     frames: int = option(8, "Frames looked at per window.", at_least=1, at_most=64)
+    sampling: Sampling = option(
+        "exact",
+        "Take the frame shown at each time; fast: the nearest that other frames build on, and "
+        "leave out the decoder's last filter; keyframes: the last key frame.",
+    )
     start_s: float = option(0.0, "Caption from this second on.", at_least=0)
     end_s: float | None = option(None, "Caption up to this second.", above=0)
     merge: bool = option(True, "Join consecutive segments with the same caption.")
@@ -160,6 +167,10 @@ class CaptionOptions(SearchOptions):
             )
         if self.stride_s is not None and self.segment == "scenes":
             raise UsageError("--stride has no meaning with --segment scenes; leave one of them out")
+        if self.sampling == "keyframes" and self.segment == "scenes":
+            raise UsageError(
+                "--sampling keyframes has too few frames for --segment scenes; use fast or exact"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

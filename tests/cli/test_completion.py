@@ -81,6 +81,7 @@ def in_bash(typed: str) -> dict[str, str]:
         ("train --preset m", ["mean-pool"]),
         ("config show t", ["train"]),
         ("run --segment ", ["fixed", "scenes"]),
+        ("run --sampling ", ["exact", "fast", "keyframes"]),
         ("run --out-", ["--out-dir"]),
         ("tr", ["train"]),
     ],

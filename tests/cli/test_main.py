@@ -13,7 +13,7 @@ from vidcaption.cli.app import app
 from vidcaption.cli.config import config
 from vidcaption.cli.models import models
 
-HEAVY = {"torch", "torchvision", "cv2", "av", "huggingface_hub"}
+HEAVY = {"torch", "torchvision", "numpy", "cv2", "av", "huggingface_hub"}
 COMMANDS = [
     [*group, command.name or command.callback.__name__]
     for group, typer_app in (([], app), (["models"], models), (["config"], config))
@@ -26,6 +26,14 @@ def test_help_loads_no_heavy_library(args: list[str], tmp_path: Path) -> None:
     help = Apart(*args, cwd=tmp_path)
     assert (help.code, help.lines) == (0, []) and "Usage: vidcaption" in help.out
     assert not HEAVY & help.loaded
+
+
+def test_a_run_of_the_default_model_loads_no_more_than_it_needs(tmp_path: Path) -> None:
+    clip = Path(__file__).parents[2] / "examples/clip.mp4"
+    run = Apart("run", str(clip), "--end", "4", "--quiet", cwd=tmp_path)
+    assert (run.code, run.lines) == (0, []) and run.out.startswith("[00:00.000 --> 00:04.000] ")
+    needless = {"torchvision", "torch._dynamo", "sympy", "scenedetect", "cv2", "httpx2"}
+    assert "torch" in run.loaded and not needless & run.loaded
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

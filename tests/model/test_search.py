@@ -1,3 +1,4 @@
+import copy
 import math
 from itertools import product
 
@@ -110,6 +111,30 @@ def test_exactly_the_words_that_would_repeat_an_ngram_are_ruled_out(said, n):
     for word in range(4, 8):
         tail = said[len(said) - n + 1 :] if n > 1 else []
         assert bool(allowed[word]) is ((*tail, word) not in seen)
+
+
+def test_captions_without_words(make_network, features):
+    network = copy.deepcopy(make_network())
+    network.decoder.bias.data[EOS] = 1e3
+    for beam in (1, 3):
+        for caption in run(network, features, beam=beam, min_words=0):
+            assert caption.ids == [] and caption.attention.shape == (1, 8)
+            assert caption.log_probs.tolist() == [0.0]
+
+
+def test_the_word_by_word_lstm_is_the_layer(network, features):
+    """On the CPU single words go another way than whole captions."""
+    decoder = network.decoder
+    said = torch.randint(4, 30, (3, 2, 5), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        memory = network.remember(features)
+        expected, weights, after = decoder(said, memory, decoder.start(memory, 2))
+        state = decoder.start(memory, 2)
+        for index in range(5):
+            out, looked, state = decoder(said[..., index : index + 1], memory, state)
+            torch.testing.assert_close(out[..., 0, :], expected[..., index, :])
+            torch.testing.assert_close(looked[..., 0, :], weights[..., index, :])
+    torch.testing.assert_close(tuple(state), tuple(after))
 
 
 def test_repeated_ngrams_of_two():

@@ -129,6 +129,7 @@ def test_golden_json() -> None:
             "stride_s": None,
             "segment": "fixed",
             "frames": 8,
+            "sampling": "exact",
             "start_s": 0.0,
             "end_s": 7200.5,
             "merge": True,

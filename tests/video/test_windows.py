@@ -126,11 +126,12 @@ def test_windows_hold_the_frames_shown(clips: Clips) -> None:
     assert numbers(second) == [11, 13, 15, 17, 19]
 
 
-def test_windows_come_as_soon_as_they_are_complete(clips: Clips) -> None:
-    with VideoReader(clips["h264.mp4"], size=(64, 48)) as reader:
+def test_windows_come_as_soon_as_they_are_complete(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.mp4", every(0.1, 250))
+    with VideoReader(path, size=(64, 48)) as reader:
         windows = fixed_windows(reader, CaptionOptions(window_s=0.2, frames=1))
         assert numbers(next(windows)) == [1]
-        assert reader.end_s < 2.0
+        assert reader.end_s < 20  # as many frames as may wait for us, and a few that are sorted
 
 
 def test_overlapping_windows_share_frames(clips: Clips) -> None:

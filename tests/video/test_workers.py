@@ -165,8 +165,8 @@ def test_what_stops_a_run_does_not_fail_its_inputs(workers: Workers, number: int
 
 @linux
 def test_memory_is_limited(tmp_path: Path) -> None:
-    big = write_image(tmp_path / "big.png", size=(6000, 6000))
-    with Workers(1, timeout_s=60, memory_bytes=5 * 2**25) as workers:
+    big = write_image(tmp_path / "big.png", size=(9000, 9000))
+    with Workers(1, timeout_s=60, memory_bytes=2**28) as workers:
         with (
             pytest.raises(InputError, match="takes more memory than decoding may"),
             RemoteReader(workers, (big, SIZE, CaptionOptions(), 1)) as reader,
@@ -220,17 +220,17 @@ import os, signal, sys
 from pathlib import Path
 from vidcaption.options import CaptionOptions
 from vidcaption.video.workers import RemoteReader, Workers
-if __name__ == "__main__":
-    workers = Workers(1, timeout_s=60)
-    with RemoteReader(workers, (Path(sys.argv[1]), (32, 32), CaptionOptions(), 1)) as reader:
-        assert reader.read()
-        print(reader._worker._process.pid, flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
+workers = Workers(1, timeout_s=60)
+with RemoteReader(workers, (Path(sys.argv[1]), (32, 32), CaptionOptions(), 1)) as reader:
+    assert reader.read()
+    print(reader._worker._process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @posix
 def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
+    """And runs none of its code: a script needs no guard."""
     script = tmp_path / "orphan.py"
     script.write_text(ORPHAN)
     run = subprocess.run([sys.executable, script, CLIP], stdout=subprocess.PIPE, text=True)

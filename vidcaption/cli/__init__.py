@@ -25,6 +25,9 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
     # What goes wrong with the Hub is said by us; the library that talks to it would log it as well.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    # PyTorch's threads would keep their cores while they wait for each other, and where another
+    # program wants one that takes several times as long: see benchmarks/threads.py.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = list(sys.argv[1:] if args is None else args) or ["--help"]
     try:
         command = typer.main.get_command(app)

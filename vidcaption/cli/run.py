@@ -1,6 +1,7 @@
 """``vidcaption run``."""
 
 import functools
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,7 +69,7 @@ def run(
     from vidcaption.cli.reporter import described
     from vidcaption.cli.selection import select
     from vidcaption.cli.voice import put
-    from vidcaption.model.manifest import WEIGHTS, verify
+    from vidcaption.model.manifest import WEIGHTS, read_rows
     from vidcaption.output.write import check_writable
     from vidcaption.video.workers import Workers, suitable
 
@@ -85,7 +86,7 @@ def run(
             return 0
 
         folder = resolve_with_bar(model, offline or batch.dry_run, log)
-        books = Books(verify(folder)[WEIGHTS]["sha256"], options, force=batch.force)
+        books = Books(read_rows(folder)[WEIGHTS]["sha256"], options, force=batch.force)
         spool = selection.piped and not batch.dry_run
         source = stack.enter_context(spooled()) if spool else None
         jobs = [
@@ -117,9 +118,12 @@ def run(
 def _load(
     folder: Path, machine: MachineOptions, devices: "Sequence[str]", log: "Log"
 ) -> "list[Captioner]":
-    # Only now, as it takes seconds: whatever can be wrong with the command was said before.
+    # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
+    # garbage is made meanwhile, and looking for it would take a tenth of the time.
+    gc.disable()
     from vidcaption.pipeline import Captioner
 
+    gc.enable()
     captioners = [
         Captioner.from_pretrained(
             folder,

@@ -11,7 +11,8 @@ from vidcaption.model.config import ModelConfig
 class Memory(NamedTuple):
     """A window's region vectors, projected once for all words and beams.
 
-    ``keys``, ``values``: (B, M, D) with M = frames * regions. ``pooled``: (B, D), their mean.
+    ``keys``, ``values``: (B, M, D) with M = frames * regions, or (B, heads, M, D / heads) where
+    there are heads. ``pooled``: (B, D), the mean of the regions.
     """
 
     keys: Tensor
@@ -31,17 +32,21 @@ class DotAttention(nn.Module):
 
     def project(self, regions: Tensor) -> Memory:
         """``regions``: (B, M, D) -> Memory."""
-        return Memory(self.key(regions), self.value(regions), regions.mean(1))
+        # laid out head by head: otherwise the products copy all of it for every word
+        keys, values = (self._split(x(regions)).contiguous() for x in (self.key, self.value))
+        return Memory(keys, values, regions.mean(1))
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """``queries``: (B, L, D) -> context (B, L, D), weights (B, L, M) that sum to 1 over M."""
-        query, key, value = (
-            x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, L or M, D / heads)
-            for x in (self.query(queries), memory.keys, memory.values)
-        )
-        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        query = self._split(self.query(queries))
+        scores = (query * query.shape[-1] ** -0.5) @ memory.keys.transpose(-1, -2)
         weights = scores.softmax(-1)  # (B, heads, L, M)
-        return (weights @ value).transpose(1, 2).flatten(2), weights.mean(1)
+        return (weights @ memory.values).transpose(1, 2).flatten(2), weights.mean(1)
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, M, D) -> (B, heads, M, D / heads)."""
+        heads: Tensor = x.unflatten(-1, (self.heads, -1))
+        return heads.transpose(1, 2)
 
 
 class AdditiveAttention(nn.Module):

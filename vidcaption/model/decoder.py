@@ -59,14 +59,14 @@ class Decoder(nn.Module):
         # cuDNN takes contiguous states only
         h1, c1, h2, c2 = (x.reshape(1, batch * captions, -1).contiguous() for x in state)
         embedded = self.dropout(self.embedding(words.flatten(0, 1)))  # (B*K, L, E)
-        below, (h1, c1) = self.lower(embedded, (h1, c1))
+        below, (h1, c1) = _through(self.lower, embedded, (h1, c1))
         # attention sees the K captions of a window as one long one, so memory is never repeated
         queries = below.reshape(batch, captions * length, -1)
         context, weights = self.attention(queries, memory)
         context = context.reshape(batch * captions, length, -1)
         # fp32, as under CUDA's bf16 autocast an LSTM gives fp16, which torch.cat then refuses
         seen = torch.cat([below.float(), context.float()], -1)
-        above, (h2, c2) = self.upper(self.dropout(seen), (h2, c2))
+        above, (h2, c2) = _through(self.upper, self.dropout(seen), (h2, c2))
         out = self.project(self.dropout(torch.cat([above.float(), context.float()], -1)))
         after = State(*(x.reshape(batch, captions, -1) for x in (h1, c1, h2, c2)))
         return (
@@ -78,3 +78,14 @@ class Decoder(nn.Module):
     def logits(self, out: Tensor) -> Tensor:
         """(..., E) -> (..., V); the output layer shares its weights with the word vectors."""
         return nn.functional.linear(out, self.embedding.weight, self.bias)
+
+
+def _through(
+    lstm: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor]
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """What ``lstm`` gives for ``x``: (N, L, E), from a ``state`` of (1, N, D) each."""
+    if x.shape[1] > 1 or not x.is_cpu:
+        return lstm(x, state)  # type: ignore[no-any-return]
+    # on the CPU the layer packs its weights anew in each call, which costs more than one word does
+    hidden, cell = torch.lstm_cell(x[:, 0], [each[0] for each in state], *lstm.all_weights[0])
+    return hidden.unsqueeze(1), (hidden.unsqueeze(0), cell.unsqueeze(0))

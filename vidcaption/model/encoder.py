@@ -1,4 +1,4 @@
-"""Frames to region vectors: a torchvision CNN without its classifier."""
+"""Frames to region vectors: a CNN as torchvision has them, without its classifier."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from pickle import UnpicklingError
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vidcaption.errors import ModelError
 from vidcaption.model.config import CnnConfig
+from vidcaption.model.mobilenet import mobilenet_v2
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,33 @@ TRUNKS = {
 
 
 def _classifier(backbone: str) -> nn.Module:
+    import torchvision  # takes as long as PyTorch, and captioning by the default CNN needs none
+
     # googlenet and inception_v3 warn about, and spend seconds on, an initialisation left unsaid
     extra = {"init_weights": False} if backbone in ("googlenet", "inception_v3") else {}
     model: nn.Module = torchvision.models.get_model(backbone, weights=None, **extra)
     return model
 
 
-def _cut(model: nn.Module, last: str) -> nn.Sequential:
-    """The children of ``model`` up to ``last``, in order, without auxiliary classifiers."""
+def _folded(backbone: str, model: nn.Module) -> nn.Sequential:
+    """The children of a classifier up to the trunk's last, in order, without auxiliary classifiers
+    and with batch norm folded away."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for name, child in model.named_children():
         if not name.lower().startswith("aux"):
             layers[name] = child
-        if name == last:
+        if name == TRUNKS[backbone].last:
             break
-    return nn.Sequential(layers)
+    trunk = nn.Sequential(layers)
+    _fold_batch_norm(trunk)
+    return trunk
+
+
+def _make(backbone: str) -> nn.Sequential:
+    """A trunk with weights of no meaning."""
+    if backbone == "mobilenet_v2":
+        return nn.Sequential(OrderedDict(features=mobilenet_v2()))
+    return _folded(backbone, _classifier(backbone))
 
 
 def _fold_batch_norm(module: nn.Module) -> None:
@@ -84,18 +96,13 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.channels = TRUNKS[config.backbone].channels
-        self.trunk = self._trunk(_classifier(config.backbone))
+        self.trunk = _make(config.backbone).to(memory_format=torch.channels_last)
         for module in self.trunk.modules():
             # without batch norm a random layer must itself keep the variance (He et al. 2015)
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         self.register_buffer("mean", _per_channel(config.mean), persistent=False)
         self.register_buffer("std", _per_channel(config.std), persistent=False)
-
-    def _trunk(self, classifier: nn.Module) -> nn.Sequential:
-        trunk = _cut(classifier, TRUNKS[self.config.backbone].last)
-        _fold_batch_norm(trunk)
-        return trunk.to(memory_format=torch.channels_last)
 
     def load_imagenet(self, path: Path) -> None:
         """Take the weights of a whole torchvision classifier, from safetensors or a ``.pth`` that
@@ -111,7 +118,7 @@ class Encoder(nn.Module):
             raise ModelError(
                 f"{path} does not fit torchvision's {self.config.backbone}: {reason}"
             ) from error
-        self.trunk = self._trunk(classifier)
+        self.trunk.load_state_dict(_folded(self.config.backbone, classifier).state_dict())
 
     def train_from(self, block: int) -> list[nn.Parameter]:
         """Let all but the first ``block`` blocks train, and give their parameters.

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
+from torch.overrides import TorchFunctionMode
 
 from vidcaption.errors import ModelError, OutputError
 from vidcaption.model.config import ModelConfig
@@ -62,12 +64,25 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Model:
     rows = verify(folder)
     config = ModelConfig.from_json(read_text(folder / CONFIG))
     vocabulary = Vocabulary.from_json(read_text(folder / WORDS))
-    with torch.device("meta"):  # no memory and no time spent on random weights
+    with torch.device("meta"), _NoRandomWeights():  # neither memory nor time for what is replaced
         network = CaptionNetwork(config, len(vocabulary))
     state = _read_weights(folder / WEIGHTS, {k: v.shape for k, v in network.state_dict().items()})
     network.load_state_dict({name: x.float() for name, x in state.items()}, assign=True)
     network.encoder.trunk.to(memory_format=torch.channels_last)
     return Model(network.to(device).eval(), vocabulary, rows[WEIGHTS]["sha256"])
+
+
+class _NoRandomWeights(TorchFunctionMode):
+    """Leaves out the draw of first weights, for which the meta device imports PyTorch's compiler,
+    and that takes as long as PyTorch itself."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function.__name__.endswith(("normal_", "uniform_")):
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
 
 
 def _read_weights(path: Path, shapes: dict[str, torch.Size]) -> dict[str, torch.Tensor]:

@@ -18,6 +18,7 @@ CONFIG, WEIGHTS, WORDS, CARD, MANIFEST = (
 # a model runs without its card, which may be edited at any time
 REQUIRED = (CONFIG, WEIGHTS, WORDS, MANIFEST)
 FILES = (*REQUIRED, CARD)
+_HASHED = (CONFIG, WEIGHTS, WORDS)
 
 Rows = dict[str, dict[str, Any]]
 _AGAIN = "fetch it again with 'vidcaption models pull', or save it again"
@@ -37,27 +38,31 @@ def to_json(rows: Rows) -> str:
     return json.dumps(rows, indent=2) + "\n"
 
 
-def verify(folder: Path) -> Rows:
-    """The manifest, once every file that a model needs has been found to match it.
-
-    Raises ModelError.
-    """
+def read_rows(folder: Path) -> Rows:
+    """Size and sha256 of each file that a model needs, as the manifest has them. Whether the files
+    match is not asked. Raises ModelError."""
     if not folder.is_dir():
         raise ModelError(
             f"{folder} is not a model folder; give a folder with {CONFIG} and {WEIGHTS}"
         )
     try:
         rows: Rows = json.loads(read_text(folder / MANIFEST))
-        expected = {
-            name: (rows[name]["size"], rows[name]["sha256"]) for name in (CONFIG, WEIGHTS, WORDS)
-        }
+        return {name: {key: rows[name][key] for key in ("size", "sha256")} for name in _HASHED}
     except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / MANIFEST} is broken; {_AGAIN}") from error
-    for name, (size, sha256) in expected.items():
+
+
+def verify(folder: Path) -> Rows:
+    """The manifest, once every file that a model needs has been found to match it.
+
+    Raises ModelError.
+    """
+    rows = read_rows(folder)
+    for name, row in rows.items():
         path = folder / name
         if not path.is_file():
             raise ModelError(f"model folder {folder} lacks {name}; {_AGAIN}")
-        if path.stat().st_size != size or _sha256(path) != sha256:
+        if path.stat().st_size != row["size"] or _sha256(path) != row["sha256"]:
             raise ModelError(
                 f"{path} is not the file that {MANIFEST} describes (size or sha256 differs); "
                 f"it was altered or only half copied: {_AGAIN}"

@@ -43,18 +43,18 @@ def repeated_ngrams(words: Tensor, n: int) -> tuple[Tensor, Tensor]:
 
 
 def filter_words(log_probs: Tensor, words: Tensor, options: SearchOptions) -> Tensor:
-    """Rule out what may not come next. ``log_probs``: (B, K, V); ``words``: (B, K, L) so far."""
-    log_probs = log_probs.clone()
+    """Rule out, in place, what may not come next.
+
+    ``log_probs``: (B, K, V); ``words``: (B, K, L) so far.
+    """
     log_probs[..., [PAD, BOS, UNK]] = NEVER
     length, n = words.shape[-1], options.no_repeat_ngram
     if length < options.min_words:
         log_probs[..., EOS] = NEVER
     if n and length >= n:
         forbidden, mask = repeated_ngrams(words, n)
-        floor = torch.zeros_like(log_probs).scatter_reduce_(
-            -1, forbidden, torch.where(mask, NEVER, 0.0).to(log_probs), "amin"
-        )
-        log_probs += floor
+        ceiling = torch.where(mask, NEVER, torch.inf).to(log_probs)
+        log_probs.scatter_reduce_(-1, forbidden, ceiling, "amin")
     return log_probs
 
 
@@ -107,14 +107,14 @@ def search(decoder: Decoder, memory: Memory, options: SearchOptions) -> list[Cap
         if length == options.max_words:
             finished.offer(total + log_probs[..., EOS], words)
             break
+        greedy = log_probs[:, 0].max(-1)
+        greedy_ends = greedy.indices == EOS
         ended = total + log_probs[..., EOS]
-        greedy_ends = log_probs[:, 0].argmax(-1) == EOS
         ended[:, 0] = torch.where(greedy_ends, ended[:, 0], NEVER)
         finished.offer(ended, words)
-        total[:, 0] = torch.where(greedy_ends, NEVER, total[:, 0])
-        log_probs[..., EOS] = NEVER
 
-        origin, last, total = _advance(log_probs, total)
+        best = torch.where(greedy_ends, NEVER, total[:, 0] + greedy.values)
+        origin, last, total = _advance(log_probs, total, greedy.indices, best)
         words = torch.cat([_pick(words, origin), last.unsqueeze(-1)], -1)
         state = State(*(_pick(x, origin) for x in state))
         if finished.beyond_reach(total, options.max_words):
@@ -122,20 +122,22 @@ def search(decoder: Decoder, memory: Memory, options: SearchOptions) -> list[Cap
     return _explain(decoder, memory, finished)
 
 
-def _advance(log_probs: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _advance(
+    log_probs: Tensor, total: Tensor, word: Tensor, best: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """The likeliest continuations: of lane 0 by itself, and of the other lanes together.
 
-    ``log_probs``: (B, lanes, V), ``total``: (B, lanes). Returns lane of origin, word and new total,
-    each (B, lanes).
+    ``log_probs``: (B, lanes, V); ``total``: (B, lanes); ``word``, ``best``: (B,), how lane 0 goes
+    on, and its total then. Returns lane of origin, word and new total, each (B, lanes).
     """
-    best, word = log_probs[:, 0].max(-1)
     origin = torch.zeros_like(word)
-    greedy = (origin[:, None], word[:, None], (total[:, 0] + best)[:, None])
+    greedy = (origin[:, None], word[:, None], best[:, None])
     beams = log_probs.shape[1] - 1
     if not beams:
         return greedy
-    sums = (total[:, 1:, None] + log_probs[:, 1:]).flatten(1)  # (B, beams * V)
-    top, index = sums.topk(beams)
+    sums = log_probs[:, 1:].add_(total[:, 1:, None])
+    sums[..., EOS] = NEVER
+    top, index = sums.flatten(1).topk(beams)
     beam = (index // log_probs.shape[-1] + 1, index % log_probs.shape[-1], top)
     origin, word, total = (torch.cat(pair, -1) for pair in zip(greedy, beam, strict=True))
     return origin, word, total
@@ -143,15 +145,18 @@ def _advance(log_probs: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _pick(x: Tensor, origin: Tensor) -> Tensor:
     """``x``: (B, lanes, D) rearranged by ``origin``: (B, lanes)."""
-    return x.gather(1, origin.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+    batch, lanes = origin.shape
+    first = torch.arange(0, batch * lanes, lanes, device=origin.device).unsqueeze(-1)
+    return x.flatten(0, 1).index_select(0, (first + origin).flatten()).view_as(x)
 
 
 def _explain(decoder: Decoder, memory: Memory, finished: _Finished) -> list[Caption]:
     """Words, probabilities and attention of the chosen captions, in one pass over all of them."""
-    words = finished.words.unsqueeze(1)  # (B, 1, max_words)
-    begin = torch.full_like(words[..., :1], BOS)
+    longest = int((finished.words != PAD).sum(-1).max())
+    words = finished.words[:, :longest].unsqueeze(1)  # (B, 1, longest)
+    begin = words.new_full((len(words), 1, 1), BOS)
     out, attention, _ = decoder(torch.cat([begin, words], -1), memory, decoder.start(memory))
-    log_probs = decoder.logits(out[:, 0]).float().log_softmax(-1)  # (B, max_words + 1, V)
+    log_probs = decoder.logits(out[:, 0]).float().log_softmax(-1)  # (B, longest + 1, V)
     captions = []
     for row, (ids, rank) in enumerate(
         zip(finished.words.tolist(), finished.rank.tolist(), strict=True)

@@ -31,7 +31,7 @@ class WindowReader:
 
     def __enter__(self) -> Self:
         """Raises InputError where the file is not a video that can be read."""
-        self._reader = VideoReader(self._path, self._size)
+        self._reader = VideoReader(self._path, self._size, self._options.sampling)
         self.info = self._reader.info
         if self._options.segment == "scenes":
             from vidcaption.video.scenes import scene_windows  # OpenCV, for those who ask for it

@@ -124,8 +124,8 @@ class Clock:
         """Seconds of a frame's duration, or of any frame's where it is unknown."""
         return float(ticks * self.tick) if ticks and ticks > 0 else self._frame_s
 
-    def read(self, frame: VideoFrame) -> tuple[float, float]:
-        """(start, end) in seconds of the frame that follows the one read before."""
+    def read(self, frame: "VideoFrame | Packet[VideoStream]") -> tuple[float, float]:
+        """(start, end) in seconds of the frame, or its packet, shown after the one read before."""
         start_s = self._end_s  # of a frame without a timestamp
         if frame.pts is not None:
             if self._origin is None:

@@ -4,8 +4,10 @@ Time comes from the container's timestamps, never from ``index / fps``. A file i
 in order, in a thread of its own: PyAV releases the GIL, so decoding runs beside the network.
 """
 
+import math
 import os
 from collections.abc import Generator, Iterable, Iterator
+from itertools import tee
 from queue import Queue
 from threading import Event, Thread
 from types import TracebackType
@@ -18,9 +20,12 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from vidcaption.errors import InputError
+from vidcaption.options import Sampling
 from vidcaption.types import Frame, VideoInfo
 from vidcaption.video.container import is_still, open_video, said_duration, undecodable
 from vidcaption.video.decode import Shown, decode, decode_all, measure
+from vidcaption.video.packets import UnsureError
+from vidcaption.video.sparse import Selection
 
 # Converted frames waiting for the consumer; at least 2, see _run. Scaled ones are small, and as
 # many as the network takes at once let decoding go on while it works.
@@ -68,18 +73,35 @@ class VideoReader:
     it frames keep their own size. The picture is squashed: neither the frame's shape nor the sample
     aspect ratio is kept, because the network wants a square and has learned from squashed ones.
 
+    ``sampling``: ``exact`` gives of each time the frame that is shown then; ``fast`` the nearest of
+    those that other frames are predicted from, without the decoder's loop filter, so a little less
+    clean; ``keyframes`` the last key frame until then. Where a file is damaged or has unusual
+    timestamps, each is exact.
+
     ``info`` is the stream's description, ``corrupt`` counts the packets that were skipped because
-    they could not be read or decoded, and ``end_s`` is the time at which the last decoded frame
-    ends; the latter two belong to the latest call of ``frames``.
+    they could not be read or decoded, not those that no asked frame needed, and ``end_s`` is
+    the time at which the last frame ends; the latter two belong to the latest call of ``frames``.
     """
 
-    def __init__(self, path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        size: tuple[int, int] | None = None,
+        sampling: Sampling = "exact",
+    ) -> None:
         self.info = probe(path)
         self.corrupt = 0
-        self.end_s = 0.0
+        self._end_s = 0.0
+        self._selection: Selection | None = None  # of the pass, if it decodes no more than needed
         self._size = size
+        self._sampling: Sampling = sampling
         self._reformatter = VideoReformatter()
         self._pass: Generator[Frame, None, None] | None = None
+
+    @property
+    def end_s(self) -> float:
+        """Seconds at which the last frame read so far ends; it moves while the thread reads."""
+        return self._selection.end_s if self._selection else self._end_s
 
     def __enter__(self) -> Self:
         return self
@@ -98,11 +120,12 @@ class VideoReader:
             self._pass.close()
 
     def frames(self, times_s: Iterable[float] | None = None) -> Iterator[Frame]:
-        """One frame for each of ``times_s``: the one shown at that time.
+        """One frame for each of ``times_s``: the one shown at that time, or what ``sampling`` says.
 
         Times are seconds, ascending, and may be endless: the iterator ends with the video. The
         first frame answers the times before it. A frame that answers several times is the same
-        object each time. Without ``times_s``, every frame. A later call starts anew.
+        object each time. Without ``times_s``, every frame that may be sampled. A later call starts
+        anew.
         """
         self.close()
         self._pass = self._run(times_s)
@@ -116,7 +139,7 @@ class VideoReader:
         thread = Thread(
             target=self._work, args=(times_s, results, stop), name="decode", daemon=True
         )
-        self.corrupt, self.end_s = 0, 0.0
+        self.corrupt, self._end_s, self._selection = 0, 0.0, None
         thread.start()
         try:
             while (result := results.get()) is not None:
@@ -147,13 +170,13 @@ class VideoReader:
             results.put(error)
 
     def _every(self, stop: Event) -> Iterator[Frame]:
-        for start_s, _, frame in self._shown(stop):
+        for start_s, _, frame in self._shown(stop, None):
             yield Frame(start_s, self._convert(frame))
 
     def _pick(self, times_s: Iterable[float], stop: Event) -> Iterator[Frame]:
-        times = iter(times_s)
+        asked, times = tee(times_s)
         time_s = next(times, None)
-        for start_s, until_s, frame in self._shown(stop):
+        for start_s, until_s, frame in self._shown(stop, asked):
             picked: Frame | None = None  # most frames are never picked, and never converted
             while time_s is not None and time_s < until_s:
                 picked = picked or Frame(start_s, self._convert(frame))
@@ -162,7 +185,25 @@ class VideoReader:
             if time_s is None:
                 return
 
-    def _shown(self, stop: Event) -> Iterator[Shown]:
+    def _shown(self, stop: Event, times_s: Iterable[float] | None) -> Iterator[Shown]:
+        """The frames that answer the times, or more of them, shown from and until then."""
+        given_s = -math.inf
+        if self.info.duration_s is not None and (times_s is not None or self._sampling != "exact"):
+            self._selection = selection = Selection(times_s, self._sampling)
+            try:
+                with open_video(self.info.path) as (container, stream):
+                    for shown in selection.decode(container, stream, stop):
+                        given_s = shown[0]
+                        yield shown
+                return
+            except UnsureError:
+                self._selection = None
+        for shown in self._every_shown(stop):
+            # The last one may turn out to be shown longer, and then answer more times.
+            if shown[0] > given_s or (shown[0] == given_s and times_s is not None):
+                yield shown
+
+    def _every_shown(self, stop: Event) -> Iterator[Shown]:
         """Each frame, shown until the next one starts; one frame behind the decoder for that."""
         held: tuple[float, VideoFrame] | None = None
         for shown in decode_all(self.info.path):
@@ -171,13 +212,13 @@ class VideoReader:
             if shown is None:
                 self.corrupt += 1
                 continue
-            start_s, self.end_s, frame = shown
+            start_s, self._end_s, frame = shown
             if held:
                 yield held[0], start_s, held[1]
             held = start_s, frame
         if held is None:
             raise undecodable(self.info.path)
-        yield held[0], self.end_s, held[1]
+        yield held[0], self._end_s, held[1]
 
     def _convert(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB, upright: turned after scaling, when most pixels are gone."""

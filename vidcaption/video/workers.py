@@ -15,7 +15,7 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event, Lock, Thread
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from vidcaption.errors import InputError
@@ -122,7 +122,7 @@ class Worker:
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, memory_bytes), daemon=True)
-        with theirs, _no_interrupt():
+        with theirs, _no_interrupt(), _no_main():
             self._process.start()
 
     def kill(self) -> None:
@@ -343,3 +343,18 @@ def _no_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Processes that are started inside do not import the program's main module.
+
+    Nothing of it is needed, it takes time, and a script that does its work without a guard, as most
+    that call us do, would do it once more.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
