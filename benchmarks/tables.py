@@ -135,6 +135,62 @@ def long_video() -> str:
     return table(heads, *rows) + f"\n\n{facts}"
 
 
+def variants() -> str:
+    """What parts of the recipe give in short trainings, as CIDEr on the dev splits."""
+    report = read("ablation/variants")
+    heads = ["", *(f"{Path(name).stem.capitalize()} dev" for name in report["rows"][0]["dev"])]
+    rows = []
+    for row in report["rows"]:
+        cells = []
+        for scored in row["dev"].values():
+            low, high = scored["intervals"]["CIDEr"]
+            cells.append(f"{scored['scores']['CIDEr']:.1f} ({low:.1f} to {high:.1f})")
+        rows.append((row["name"], *cells))
+    commands = "\n".join(row["command"] for row in report["rows"])
+    return table(heads, *rows) + f"\n\n```sh\n{commands}\n```"
+
+
+def startup() -> str:
+    """What commands take, beside the imports that they cannot do without."""
+    named = {"help": ("`--help`", "typer, rich"), "clip": ("5 s of a video", "torch")}
+    report = read("startup")["commands"]
+    rows = [
+        (
+            name,
+            f"{report[key]['wall_s']:.2f} s",
+            f"import {beside}",
+            f"{report[key]['beside_wall_s']:.2f} s",
+            report[key]["wall_ratio"],
+            report[key]["cpu_ratio"],
+        )
+        for key, (name, beside) in named.items()
+    ]
+    return table(["command", "takes", "beside", "takes", "ratio", "of processor time"], *rows)
+
+
+def scaling() -> str:
+    """What a minute of video costs, and what working side by side gives."""
+    report = read("scaling")
+    rows = []
+    for varied, by_value in report["costs"].items():
+        for value, row in by_value.items():
+            name = {"height": f"{value}p", "minutes": f"{value} min at 360p"}.get(varied, value)
+            rows.append(
+                (name, *(row[key] for key in ("seconds", "seconds_per_minute", "peak_mib")))
+            )
+    side = report["side_by_side"]
+    others = ", ".join(
+        f"{name} {row['ratio']} times" for name, row in list(side["runs"].items())[1:]
+    )
+    facts = (
+        f"Of {side['clips']} clips of {side['clip_s']} s, {others} as long as one worker takes. "
+        f"{report['rounds']} rounds on {report['machine']['cores']} cores of "
+        f"{report['machine']['processor']}."
+    )
+    heads = ["film", "seconds", "seconds per minute of video", "MiB at most"]
+    return table(heads, *rows) + f"\n\n{facts}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
     "ablation": ablation,
@@ -142,6 +198,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "soak": soak,
     "long_video": long_video,
+    "variants": variants,
+    "startup": startup,
+    "scaling": scaling,
 }
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import get_args
 
 import pytest
+from clips import write_image
 from greys import TRAIN, write_greys
 
 from vidcaption import Captioner, InputError
@@ -147,16 +148,16 @@ def test_scaling_prints_json(
 
 @pytest.mark.slow
 def test_threads_prints_json(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     threads = load("threads")
     monkeypatch.setattr(threads, "SETTINGS", {"one": {"OMP_NUM_THREADS": "1"}})
-    clip = str(ROOT / "examples/clip.mp4")
-    monkeypatch.setattr(sys, "argv", ["threads.py", clip, "--runs", "1"])
+    still = str(write_image(tmp_path / "still.png"))
+    monkeypatch.setattr(sys, "argv", ["threads.py", still, "--runs", "1"])
     threads.main()
     report = json.loads(capsys.readouterr().out)
     for place in ("alone", "beside one busy process"):
-        assert list(report[place]) == ["one"] and report[place]["one"] > 0.05
+        assert list(report[place]) == ["one"] and report[place]["one"] > 0
 
 
 @pytest.mark.slow

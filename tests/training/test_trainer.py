@@ -221,12 +221,13 @@ def test_learns_to_write_from_text_alone(tmp_path, samples):
     assert [row["stage"] for row in history(tmp_path / "both")] == ["text", "frozen"]
 
 
-def test_draws_known_words_itself_more_and_more(tmp_path, samples):
-    options = replace(ONE_EPOCH, epochs=2)
-    trainer(tmp_path / "true", samples, options).run()
-    trainer(tmp_path / "own", samples, replace(options, own_words=1.0)).run()
-    true, own = (history(tmp_path / name) for name in ("true", "own"))
-    assert float(own[1]["loss"]) > float(true[1]["loss"])
+def test_draws_known_words_itself(tmp_path, samples):
+    """The same seed otherwise learns the same."""
+    losses = {}
+    for name, own_words in (("true", 0.0), ("again", 0.0), ("own", 1.0)):
+        trainer(tmp_path / name, samples, replace(ONE_EPOCH, own_words=own_words)).run()
+        [losses[name]] = [row["loss"] for row in history(tmp_path / name)]
+    assert losses["true"] == losses["again"] != losses["own"]
 
 
 def test_keeps_the_mean_of_weights(tmp_path, samples):
