@@ -38,7 +38,7 @@ class OnnxEncoder:
     """
 
     def __init__(self, path: Path) -> None:
-        onnxruntime = _silent_runtime()
+        onnxruntime = silent_runtime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         # threads that wait for work would take the cores from the decoder and the word search
@@ -59,7 +59,7 @@ class OnnxEncoder:
         return torch.from_numpy(features)
 
 
-def _silent_runtime() -> Any:
+def silent_runtime() -> Any:
     """ONNX Runtime without its reports to its makers, which it is built to send: on Linux and macOS
     it asks the environment once, at its import; on Windows it can be told afterwards."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
