@@ -191,6 +191,26 @@ def scaling() -> str:
     return table(heads, *rows) + f"\n\n{facts}"
 
 
+def engine() -> str:
+    """What ONNX Runtime gives, on a batch of pictures and on a whole video."""
+    report = read("engine")
+    machine, batch, video = (report[key] for key in ("machine", "batch_seconds", "video_seconds"))
+    rows = [
+        ("PyTorch", batch["torch"], 1.0, video["torch"], 1.0),
+        ("ONNX Runtime", batch["onnx"], batch["onnx_ratio"], video["onnx"], video["onnx_ratio"]),
+        ("the same, its threads wait awake", batch["awake"], batch["awake_ratio"], "", ""),
+    ]
+    heads = ["", f"{report['batch']} pictures, seconds", "times as fast", "video, seconds"]
+    versions = machine["versions"]
+    facts = (
+        f"Medians of {report['runs']} runs with {report['threads']} threads on {machine['cores']} "
+        f"cores of {machine['processor']}, fp32, PyTorch {versions['torch']}, ONNX Runtime "
+        f"{versions['onnxruntime']}; {report['load']:.0f} processes shared these cores, so only "
+        "the ratios mean something elsewhere."
+    )
+    return table([*heads, "times as fast"], *rows) + f"\n\n{facts}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
     "ablation": ablation,
@@ -201,6 +221,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "variants": variants,
     "startup": startup,
     "scaling": scaling,
+    "engine": engine,
 }
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

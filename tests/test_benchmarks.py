@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import random
 import shlex
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
+import cv2
+import numpy as np
 import pytest
 from clips import write_image
 from greys import TRAIN, write_greys
@@ -76,6 +79,24 @@ def test_long_video_prints_json() -> None:
     assert set(report["passes"]) == work | {"decode all"}
     assert all(value > 0 for row in report["passes"].values() for value in row.values())
     assert report["peer"]["wall_ratio"] > 0
+
+
+def test_engine_prints_json(tmp_path: Path) -> None:
+    for name in ("onnx", "onnxruntime"):
+        pytest.importorskip(name, reason="the extra onnx is not installed")
+    command = [sys.executable, str(ROOT / "benchmarks/engine.py"), str(tmp_path / "still.png")]
+    cv2.imwrite(command[-1], np.full((64, 96, 3), 90, np.uint8))
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command += ["--runs", "1", "--threads", "1"]
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
+    report = json.loads(result.stdout)
+    batch, video = report["batch_seconds"], report["video_seconds"]
+    assert batch["onnx_ratio"] == pytest.approx(batch["torch"] / batch["onnx"], rel=0.1)
+    assert set(batch) - set(video) == {"awake", "awake_ratio"}
+    assert report["images_per_second"]["onnx"] == pytest.approx(16 / batch["onnx"], rel=0.1)
+    assert report["export_seconds"] > 0
 
 
 def test_startup_prints_json() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 from vidcaption.errors import UsageError
 
 Sampling = Literal["exact", "fast", "keyframes"]  # which frames of a video answer for a time
+Engine = Literal["torch", "onnx"]  # what runs the CNN
 
 
 def option(
@@ -200,6 +201,18 @@ class MachineOptions(DeviceOptions):
         "auto", "auto, cpu, cuda, cuda:N or mps; several, such as cuda:0,cuda:1, share the inputs."
     )
     batch_size: int = option(8, "Windows per batch.", at_least=1, at_most=1024)
+    engine: Engine = option(
+        "torch", 'What runs the CNN: PyTorch, or ONNX Runtime, on the CPU; needs the extra "onnx".'
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        places = [place.partition(":")[0] for place in self.device.split(",")]
+        if self.engine == "onnx" and not {"auto", "cpu"}.issuperset(places):
+            raise UsageError(
+                f"--engine onnx runs on the CPU, and --device is {self.device!r}; "
+                "leave one of them out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from vidcaption.errors import InputError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.search import Caption, search
-from vidcaption.options import CaptionOptions, MachineOptions
+from vidcaption.options import CaptionOptions, Engine, MachineOptions
 from vidcaption.output.captions import Captions, ModelInfo
 from vidcaption.output.merge import merge_equal
 from vidcaption.store import name_of, resolve
@@ -37,9 +38,15 @@ class Captioner:
     """
 
     def __init__(
-        self, model: model_folder.Model, name: str, machine: Machine, batch_size: int
+        self,
+        model: model_folder.Model,
+        name: str,
+        machine: Machine,
+        batch_size: int,
+        encoder: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.model = ModelInfo(name, model.sha256)
+        self._encoder = encoder or model.network.encoder
         self._network, self._vocabulary = model.network, model.vocabulary
         self.machine = machine
         self._batch_size = batch_size
@@ -53,21 +60,35 @@ class Captioner:
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
         batch_size: int = 8,
         threads: int | None = None,
+        engine: Engine = "torch",
         offline: bool = False,
     ) -> "Captioner":
         """Load the embedded model, that of a folder, or ``owner/name[@revision]`` on the Hub.
 
         ``batch_size``: windows per batch. ``threads``: CPU threads of PyTorch, for the whole
         process; on the CPU, freed memory is kept for the whole process as well, which is faster.
-        ``offline``: never use the network. Raises ModelError, DeviceError, UsageError.
+        ``engine``: ``onnx`` runs the CNN in ONNX Runtime, in fp32 on the CPU, with ``threads`` as
+        PyTorch; the first time it is exported to the user's cache. ``offline``: never use the
+        network. Raises ModelError, DeviceError, UsageError, OutputError.
         """
         options = MachineOptions(
-            device=device, precision=precision, batch_size=batch_size, threads=threads
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            threads=threads,
+            engine=engine,
         )
+        if engine == "onnx":
+            options = replace(options, device="cpu")
         machine = Machine.find(options)
         folder = resolve(name_or_folder, offline=offline)
         model = model_folder.load(folder, machine.device)
-        return cls(model, name_of(folder), machine, options.batch_size)
+        encoder = None
+        if engine == "onnx":
+            from vidcaption.model.engine import open_encoder
+
+            encoder = open_encoder(folder, model)
+        return cls(model, name_of(folder), machine, options.batch_size, encoder)
 
     def open(
         self,
@@ -229,7 +250,7 @@ class Captioning:
 
     def _encode(self, windows: Sequence[Window]) -> Tensor:
         """Features (B, T, R, C); a frame that stands in several places is encoded once."""
-        encoder, device = self._captioner._network.encoder, self._captioner.machine.device
+        encoder, device = self._captioner._encoder, self._captioner.machine.device
         unique: dict[int, Frame] = {id(frame): frame for w in windows for frame in w.frames}
         rows = {key: row for row, key in enumerate(unique)}
         frames = iter(unique.values())

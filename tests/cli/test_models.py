@@ -194,3 +194,28 @@ def test_a_model_from_the_hub_captions_offline(
         "sha256": manifest["model.safetensors"]["sha256"],
     }
     assert hub.requests == []
+
+
+def test_export(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("onnx", "onnxruntime"):
+        pytest.importorskip(name, reason="the extra onnx is not installed")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "cache")
+    kept = Models(capsys, "export", "default")
+    assert (kept.code, kept.err) == (0, "")
+    assert Path(kept.out.strip()).is_file() and Path(kept.out).is_relative_to(tmp_path / "cache")
+    told = Models(capsys, "export", "default", "--out", str(tmp_path / "out"), "--json").data
+    assert isinstance(told, dict)
+    file = tmp_path / "out/encoder.onnx"
+    assert told == {
+        "name": "default",
+        "path": str(file),
+        "size": file.stat().st_size,
+        "largest_difference": told["largest_difference"],
+    }
+    assert 0 <= told["largest_difference"] < 0.01
+    refused = Models(capsys, "export", str(tmp_path))
+    assert (refused.code, refused.out) == (3, "")

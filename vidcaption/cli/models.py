@@ -154,6 +154,37 @@ def path(name: Name, as_json: Json = False) -> int:
 
 
 @models.command()
+def export(
+    name: Name,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write encoder.onnx to this folder, for other programs; to the cache, where run "
+            "--engine onnx looks for it, unless given.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Write a model's CNN as ONNX, check that ONNX Runtime captions alike, and print the file.
+
+    Its input is (N, 3, S, S) uint8 RGB, its output (N, R, C) float32. Needs the extra "onnx".
+    """
+    from vidcaption.model import engine
+    from vidcaption.model.folder import load
+    from vidcaption.store import name_of, resolve
+
+    engine.require()
+    folder = resolve(name, offline=True)
+    path = out / engine.FILE if out else engine.cached(folder)
+    difference = engine.export(load(folder), path)
+    if as_json:
+        rows = {"name": name_of(folder), "path": str(path), "size": path.stat().st_size}
+        return _put_json({**rows, "largest_difference": difference})
+    return _put_lines([str(path)])
+
+
+@models.command()
 def rm(
     names: Annotated[
         list[str],

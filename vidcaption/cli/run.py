@@ -124,6 +124,12 @@ def _load(
     from vidcaption.pipeline import Captioner
 
     gc.enable()
+    if machine.engine == "onnx":
+        from vidcaption.model.engine import cached, require
+
+        require()
+        if not cached(folder).exists():
+            log.tell("exporting the CNN to ONNX, once for this model and version", "export")
     captioners = [
         Captioner.from_pretrained(
             folder,
@@ -131,6 +137,7 @@ def _load(
             precision=machine.precision,
             batch_size=machine.batch_size,
             threads=machine.threads,
+            engine=machine.engine,
         )
         for device in devices
     ]

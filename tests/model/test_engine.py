@@ -1,0 +1,156 @@
+"""The CNN in ONNX Runtime: the same captions, nothing sent, nothing run that came with a model."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import Apart
+
+pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+pytest.importorskip("onnx", reason="the extra onnx is not installed")
+
+from vidcaption import Captioner, DeviceError, ModelError, OutputError, UsageError
+from vidcaption.cli import main
+from vidcaption.model import engine
+from vidcaption.model import folder as model_folder
+from vidcaption.model.folder import Model
+
+CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def model(network, vocabulary):
+    return Model(network, vocabulary, "0" * 64)
+
+
+@pytest.fixture(scope="session")
+def exported(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / engine.FILE
+    assert 0 <= engine.export(model, path) < 0.01
+    assert [each.name for each in path.parent.iterdir()] == [engine.FILE]
+    return path
+
+
+@pytest.fixture(scope="session")
+def encoder(exported):
+    return engine.OnnxEncoder(exported)
+
+
+@pytest.fixture
+def folder(network, vocabulary, tmp_path):
+    model_folder.save(tmp_path / "model", network, vocabulary, "# small\n")
+    return tmp_path / "model"
+
+
+@settings(max_examples=20, deadline=None)
+@given(count=st.integers(1, 5), darkest=st.integers(0, 255), seed=st.integers(0, 2**32))
+def test_features_are_those_of_pytorch(encoder, network, count, darkest, seed):
+    draw = torch.Generator().manual_seed(seed)
+    shape = (count, 64, 64, 3)
+    images = torch.randint(darkest, 256, shape, dtype=torch.uint8, generator=draw)
+    images = images.permute(0, 3, 1, 2)  # as the pipeline has them
+    with torch.inference_mode():
+        expected, got = network.encoder(images), encoder(images)
+    assert (got.shape, got.dtype) == (expected.shape, torch.float32)
+    assert (got - expected).abs().max() <= 1e-3 * expected.abs().max()
+
+
+@pytest.mark.parametrize(("size", "grid"), [(64, 1), (96, 2)])  # maps of 2 and 3
+def test_regions(make_network, vocabulary, tmp_path, size, grid):
+    network = make_network(image_size=size, grid=grid)
+    engine.export(Model(network, vocabulary, "0" * 64), tmp_path / "x.onnx")  # compares them
+    images = torch.zeros(3, 3, size, size, dtype=torch.uint8)
+    assert engine.OnnxEncoder(tmp_path / "x.onnx")(images).shape == (3, grid * grid, 1280)
+
+
+def test_another_cnn_is_not_taken_for_the_model(make_network, vocabulary, exported):
+    other = Model(make_network(seed=1), vocabulary, "0" * 64)
+    with pytest.raises(DeviceError, match="sees something else than PyTorch"):
+        engine.compare(other, exported)
+
+
+def test_what_came_with_a_model_is_not_run(folder, cache):
+    (folder / engine.FILE).write_bytes(b"not to be opened")
+    first = Captioner.from_pretrained(folder, engine="onnx")
+    kept = engine.cached(folder)
+    assert kept.is_relative_to(cache) and kept.is_file()
+    assert str(first.machine.device) == "cpu"
+
+    made = kept.stat().st_mtime_ns
+    Captioner.from_pretrained(folder, engine="onnx")
+    assert kept.stat().st_mtime_ns == made  # found, not made again
+    kept.write_bytes(kept.read_bytes()[:-1000])
+    with pytest.raises(ModelError, match="export it again with 'vidcaption models export'"):
+        Captioner.from_pretrained(folder, engine="onnx")
+
+
+def test_another_config_or_version_is_another_file(folder, make_network, vocabulary, monkeypatch):
+    first = engine.cached(folder)
+    model_folder.save(folder, make_network(mean=(0.5, 0.5, 0.5)), vocabulary, "# small\n")
+    second = engine.cached(folder)
+    monkeypatch.setattr(engine, "__version__", "99")
+    assert len({first, second, engine.cached(folder)}) == 3
+
+
+def test_a_place_that_cannot_be_written_to(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        engine.export(model, tmp_path / "file" / engine.FILE)
+
+
+def test_without_the_extra(folder, cache, monkeypatch, capsys):
+    monkeypatch.setattr(
+        engine, "find_spec", lambda name: None if name == "onnxruntime" else find_spec(name)
+    )
+    with pytest.raises(DeviceError, match=r"pip install 'vidcaption\[onnx\]'"):
+        Captioner.from_pretrained(folder, engine="onnx")
+    assert main(["run", str(CLIP), "--model", str(folder), "--engine", "onnx"]) == 3
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "ONNX Runtime needs onnxruntime" in said.err
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps", "cpu,cuda:1"])
+def test_it_runs_on_the_cpu(device, capsys):
+    with pytest.raises(UsageError, match="--engine onnx runs on the CPU"):
+        Captioner.from_pretrained(engine="onnx", device=device)
+    assert main(["run", str(CLIP), "--engine", "onnx", "--device", device]) == 2
+    assert "--engine onnx runs on the CPU" in capsys.readouterr().err
+
+
+def test_captions_are_the_same(cache):
+    one, other = (
+        Captioner.from_pretrained(device="cpu", precision="fp32", engine=engine).caption(CLIP)
+        for engine in ("torch", "onnx")
+    )
+    assert [each.text for each in one.segments] == [each.text for each in other.segments]
+    for each, same in zip(one.segments, other.segments, strict=True):
+        assert each.score == pytest.approx(same.score, abs=1e-3)
+
+
+def test_commands_write_to_the_cache_and_nowhere_else(folder, tmp_path):
+    """A process of its own, in a home of its own, where ONNX Runtime keeps no account of it."""
+    home = tmp_path / "home"
+    names = ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")
+    needed = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")  # others, such as CI, would silence it
+    inherited = {name: os.environ[name] for name in needed if name in os.environ}
+    environment = inherited | dict.fromkeys(names, str(home)) | {"PYTHONPATH": os.getcwd()}
+    command = ["run", str(CLIP), "--end", "1", "--model", str(folder), "--engine", "onnx"]
+    first = Apart(*command, cwd=tmp_path, environment=environment)
+    assert (first.code, len(first.lines)) == (0, 1)
+    assert "exporting the CNN to ONNX" in first.lines[0]
+    second = Apart(*command, cwd=tmp_path, environment=environment)
+    assert (second.code, second.lines, second.out) == (0, [], first.out)
+    assert "onnxruntime" in second.loaded and not {"onnx", "torchvision"} & second.loaded
+    [kept] = [path for path in home.rglob("*") if path.is_file()]
+    assert kept.name == engine.FILE and kept.parent.parent.parent.name == "vidcaption"
