@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -21,11 +22,26 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("args", [[], ["--help"], *([*words, "--help"] for words in COMMANDS)])
-def test_help_loads_no_heavy_library(args: list[str], tmp_path: Path) -> None:
-    help = Apart(*args, cwd=tmp_path)
-    assert (help.code, help.lines) == (0, []) and "Usage: vidcaption" in help.out
-    assert not HEAVY & help.loaded
+# Each command in turn: the first that loads a library is the one to blame.
+HELP = """
+import contextlib, io, json, sys
+from vidcaption.cli import main
+for args in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = main(args)
+    print(json.dumps([code, out.getvalue(), [*sys.modules]]))
+"""
+
+
+def test_help_loads_no_heavy_library() -> None:
+    every = [[], ["--help"], *([*words, "--help"] for words in COMMANDS)]
+    command = [sys.executable, "-c", HELP, json.dumps(every)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stderr == ""
+    for args, line in zip(every, result.stdout.splitlines(), strict=True):
+        code, out, loaded = json.loads(line)
+        assert code == 0 and f"Usage: vidcaption {' '.join(args[:-1])}" in out, args
+        assert not HEAVY & {*loaded}, args
 
 
 def test_a_run_of_the_default_model_loads_no_more_than_it_needs(tmp_path: Path) -> None:
