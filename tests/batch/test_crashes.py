@@ -13,6 +13,7 @@ from pathlib import Path
 import forks
 import pytest
 from clips import write_image
+from limits import file_size
 
 from vidcaption.batch import read_manifest
 from vidcaption.batch.ledger import NAME
@@ -85,16 +86,10 @@ def test_a_full_disk(
     tmp_path: Path, limit: int, whole: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No file may grow beyond ``limit``, be it an output or the ledger."""
-    import resource
-
     for path in images(tmp_path, 3):
         assert path.stat().st_size > 0
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
-    try:
+    with file_size(limit):
         code = run(tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     err = capsys.readouterr().err
     assert code == 1
     assert "cannot be written" in err

@@ -10,6 +10,7 @@ import forks
 import numpy as np
 import pytest
 import torchvision
+from limits import file_size
 from safetensors.torch import save_file
 
 from vidcaption.cli import main
@@ -181,17 +182,14 @@ def test_goes_on_where_it_was_killed(
 
 @posix
 def test_a_full_disk(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import resource
-
     monkeypatch.setattr(features, "SHARD", 4)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (9000, limits[1]))
-    try:
+    with file_size(9000):
         code = main(command(folder, tmp_path / "f", "--quiet"))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     out, err = capsys.readouterr()
     assert code == 3 and out == ""
     assert err.endswith(" cannot be written (File too large); choose another place\n")
