@@ -59,9 +59,9 @@ def scores() -> str:
     return table(["dataset, split", "samples", *names], *rows) + f"\n\n{facts}"
 
 
-def ablation() -> str:
-    """What each stage and each beam gave, on the same samples; the file ``rows`` names them."""
-    reports = {label: read(name) for label, name in read("ablation/rows").items()}
+def compared(labels: str) -> str:
+    """What was scored on the same samples, one row each; the file ``labels`` names them."""
+    reports = {label: read(name) for label, name in read(labels).items()}
     rows = []
     for label, report in reports.items():
         low, high = report["intervals"]["CIDEr"]
@@ -213,14 +213,14 @@ def engine() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
-    "ablation": ablation,
+    "ablation": lambda: compared("ablation/rows"),
+    "frames": lambda: compared("ablation/frames"),
     "size": size,
     "speed": speed,
     "soak": soak,
     "long_video": long_video,
     "variants": variants,
     "startup": startup,
-    "scaling": scaling,
     "engine": engine,
 }
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

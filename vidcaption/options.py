@@ -150,7 +150,7 @@ class CaptionOptions(SearchOptions):
     segment: Literal["fixed", "scenes"] = option(
         "fixed", "Cut at fixed times, or where the scene changes."
     )
-    frames: int = option(8, "Frames looked at per window.", at_least=1, at_most=64)
+    frames: int = option(4, "Frames looked at per window.", at_least=1, at_most=64)
     sampling: Sampling = option(
         "exact",
         "Take the frame shown at each time; fast: the nearest that other frames build on, and "

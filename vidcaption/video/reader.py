@@ -225,7 +225,10 @@ class VideoReader:
         rotation = _rotation(frame)
         width, height = _turn(self._size, rotation) if self._size else (None, None)
         try:
-            rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1)
+            # the mean of the pixels that become one, as the network has learned from
+            rgb = self._reformatter.reformat(
+                frame, width, height, "rgb24", interpolation="AREA", threads=1
+            )
         except FFmpegError as error:
             raise InputError(
                 f"{self.info.path} has frames of format {frame.format.name}, which cannot be "
