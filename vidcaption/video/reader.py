@@ -74,9 +74,9 @@ class VideoReader:
     aspect ratio is kept, because the network wants a square and has learned from squashed ones.
 
     ``sampling``: ``exact`` gives of each time the frame that is shown then; ``fast`` the nearest of
-    those that other frames are predicted from, without the decoder's loop filter, so a little less
-    clean; ``keyframes`` the last key frame until then. Where a file is damaged or has unusual
-    timestamps, each is exact.
+    those that other frames are predicted from, or one up to 2 seconds before, without the decoder's
+    loop filter, so a little less clean; ``keyframes`` the last key frame until then. Where a file
+    is damaged or has unusual timestamps, each is exact.
 
     ``info`` is the stream's description, ``corrupt`` counts the packets that were skipped because
     they could not be read or decoded, not those that no asked frame needed, and ``end_s`` is
