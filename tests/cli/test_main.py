@@ -12,7 +12,7 @@ import vidcaption
 from vidcaption.cli import main
 from vidcaption.cli.app import Commands, Later
 
-HEAVY = {"torch", "torchvision", "numpy", "cv2", "av", "huggingface_hub", "rich"}
+HEAVY = {"torch", "torchvision", "numpy", "cv2", "av", "huggingface_hub", "rich", "pydantic"}
 SUBCOMMANDS = [each for each in Commands().commands.values() if isinstance(each, Later)]
 COMMANDS = [
     [str(each.name), *words]
@@ -54,7 +54,7 @@ def test_a_run_of_the_default_model_loads_no_more_than_it_needs(tmp_path: Path) 
     clip = Path(__file__).parents[2] / "examples/clip.mp4"
     run = Apart("run", str(clip), "--end", "4", "--quiet", cwd=tmp_path)
     assert (run.code, run.lines) == (0, []) and run.out.startswith("[00:00.000 --> 00:04.000] ")
-    needless = {"torchvision", "torch._dynamo", "sympy", "scenedetect", "cv2", "httpx2"}
+    needless = {"torchvision", "torch._dynamo", "sympy", "scenedetect", "cv2", "httpx2", "rich"}
     assert "torch" in run.loaded and not needless & run.loaded
 
 

@@ -5,9 +5,29 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from vidcaption import __version__
+
+
+class Group(TyperGroup):
+    """A command with subcommands, each listed with the whole first sentence of its help."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for command in self.commands.values():
+            command.short_help = (command.help or "").partition("\n\n")[0]
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options; a switch that nobody typed is off, where for Typer it would be None.
+
+        That Typer would judge by Pydantic, whose import takes longer than all the rest.
+        """
+        params = super().get_params(ctx)
+        for each in params:
+            if isinstance(each, TyperOption) and each.is_flag and each.default is None:
+                each.default = False
+        return params
 
 
 class Later(TyperCommand):
@@ -25,27 +45,25 @@ class Later(TyperCommand):
     @cached_property
     def real(self) -> Any:
         """The command itself. It loads neither PyTorch nor a video library before it is called."""
-        declared = getattr(import_module(f"vidcaption.cli.{self.name}"), self.name or "")
+        name = self.name or ""
+        declared = getattr(import_module(f"vidcaption.cli.{name}"), name)
         holder = typer.Typer(rich_markup_mode=None)
         if isinstance(declared, typer.Typer):
-            holder.add_typer(declared, name=self.name, help=self.short_help)
+            holder.add_typer(declared, name=name, cls=Group, help=self.short_help)
         elif self.configured:
             from vidcaption.cli.configured import ConfiguredCommand
 
-            holder.command(self.name, cls=ConfiguredCommand)(declared)
+            holder.command(name, cls=ConfiguredCommand)(declared)
         else:
-            holder.command(self.name)(declared)
-        real: Any = typer.main.get_group(holder).commands[self.name or ""]
-        for each in getattr(real, "commands", {}).values():
-            each.short_help = each.help.partition("\n\n")[0]  # in full: Typer cuts it to one line
-        return real
+            holder.command(name)(declared)
+        return typer.main.get_group(holder).commands[name]
 
     def make_context(self, *args: Any, **attributes: Any) -> Any:
         """That of the command itself, which parses the arguments and is invoked."""
         return self.real.make_context(*args, **attributes)
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """All subcommands, in the order of the help."""
 
     def __init__(self, **attributes: Any) -> None:
