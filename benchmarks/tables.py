@@ -152,7 +152,7 @@ def variants() -> str:
 
 def startup() -> str:
     """What commands take, beside the imports that they cannot do without."""
-    named = {"help": ("`--help`", "typer"), "clip": ("5 s of a video", "torch")}
+    named = {"help": ("`--help`", "typer, rich"), "clip": ("5 s of a video", "torch")}
     report = read("startup")["commands"]
     rows = [
         (
