@@ -30,7 +30,7 @@ from speed import machine
 RUN = [sys.executable, "-m", "vidcaption", "run", "-q", "--force", "--srt"]
 HEIGHTS = (360, 720, 1080, 2160)
 FILM_S, HEIGHT = 20, 720  # where neither is what is varied
-CLIP_S, CLIP_HEIGHT = 4, 360
+CLIP_S, CLIP_HEIGHT = 4, 360  # the height also where minutes are varied
 
 
 class Taken(NamedTuple):
@@ -86,7 +86,9 @@ def films(home: Path, minutes: list[int]) -> dict[str, dict[str, tuple[Path, flo
         return {
             "height": {str(h): film(f"height{h}", FILM_S, h, "libx264") for h in HEIGHTS},
             "codec": {c: film(c, FILM_S, HEIGHT, c) for c in SETTINGS},
-            "minutes": {str(m): film(f"minutes{m}", 60 * m, 360, "libx264") for m in minutes},
+            "minutes": {
+                str(m): film(f"minutes{m}", 60 * m, CLIP_HEIGHT, "libx264") for m in minutes
+            },
         }
 
 

@@ -1,10 +1,24 @@
-"""Fixtures for all tests: the clips, and a check that nothing logs an error unseen."""
+"""Fixtures for all tests: the clips, and a check that nothing logs an error unseen.
+
+A process for each core, with a thread each, share the whole suite; a part of it, asked for by name
+or with -k, is run by one process, which begins sooner.
+"""
 
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
 from clips import Clips
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """None: as many as there are cores."""
+    part = config.args != config.getini("testpaths") or config.option.keyword
+    return 0 if part else None
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,14 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
+import forks
 import numpy as np
 import pytest
 import torchvision
+from limits import file_size
 from safetensors.torch import save_file
 
 from vidcaption.cli import main
@@ -21,9 +21,7 @@ TRAIN = [
     *["--size", "16", "--heads", "2", "--embedding", "8", "--epochs", "1", "--min-count", "1"],
     *["--finetune-epochs", "0", "--workers", "0", "--select", "loss"],
 ]
-# ``vidcaption`` with small shards, after which a line of the test's own is run
-SCRIPT = "import sys; from vidcaption.training import features as f; f.SHARD = 4; {}; "
-SCRIPT += "from vidcaption.cli import main; sys.exit(main(sys.argv[1:]))"
+BEFORE = "from vidcaption.training import features as f; f.SHARD = 4; "
 KILL = "__import__('os').kill(__import__('os').getpid(), 9)"
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and limits")
@@ -164,8 +162,10 @@ def test_a_picture_that_cannot_be_read(
 def test_goes_on_where_it_was_killed(
     death: str, finished: int, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed = [sys.executable, "-c", SCRIPT.format(death), *command(folder, tmp_path / "f")]
-    assert subprocess.run(killed, stderr=subprocess.DEVNULL).returncode == -signal.SIGKILL
+    args = command(folder, tmp_path / "f")
+    killed = forks.start(*args, cwd=tmp_path, before=BEFORE + death)
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     [place] = (tmp_path / "f").iterdir()
     for unfinished in place.glob(".*.tmp"):
         os.utime(unfinished, (0, 0))  # no process can be at work on it any more
@@ -181,14 +181,18 @@ def test_goes_on_where_it_was_killed(
 
 
 @posix
-def test_a_full_disk(tmp_path: Path, folder: Path) -> None:
-    limit = "__import__('resource').setrlimit(__import__('resource').RLIMIT_FSIZE, (9000, 9000))"
-    args = command(folder, tmp_path / "f", "--quiet")
-    result = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(limit), *args], capture_output=True, text=True
-    )
-    assert result.returncode == 3 and result.stdout == ""
-    assert result.stderr.endswith(" cannot be written (File too large); choose another place\n")
-    assert result.stderr.count("\n") == 1
+def test_a_full_disk(
+    tmp_path: Path,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(features, "SHARD", 4)
+    with file_size(9000):
+        code = main(command(folder, tmp_path / "f", "--quiet"))
+    out, err = capsys.readouterr()
+    assert code == 3 and out == ""
+    assert err.endswith(" cannot be written (File too large); choose another place\n")
+    assert err.count("\n") == 1
     [place] = (tmp_path / "f").iterdir()
     assert {path.name for path in place.iterdir()} <= {"features.json", ".lock"}

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import forks
 import numpy as np
 import pytest
 from runs import Apart
@@ -51,19 +52,20 @@ def test_an_interrupted_run_leaves_only_finished_files(
     """A terminal sends Ctrl-C to all processes of a command at once, those that read included."""
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 32, 3), np.uint8))
     shutil.copy(CLIP, tmp_path / "b.mp4")
-    command = [*RUN, "a.png", "b.mp4", "--srt", "-v", "--beam", "50", "--stride", "0.1"]
-    command += ["--device", device]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
+    pipe = tmp_path.with_suffix(".stderr")
+    os.mkfifo(pipe)
+    command = ["run", "a.png", "b.mp4", "--srt", "-v", "--beam", "50", "--stride", "0.1"]
+    process = forks.start(*command, "--device", device, cwd=tmp_path, stderr=str(pipe))
+    with pipe.open() as stderr:
+        for line in stderr:
             if line.startswith("vidcaption: a.png ->"):
+                assert process.pid is not None
                 kill = os.killpg if to_all else os.kill
                 kill(process.pid, signal.SIGINT)
                 break
-        rest = process.stderr.read()
-    assert process.returncode == 130
+        rest = stderr.read()
+    process.join()
+    assert process.exitcode == 130
     assert re.fullmatch(
         r"(vidcaption: b.mp4: h264, .*\n)?"
         r"vidcaption: interrupted: 1 captioned, 1 left, in \S+ s; "
@@ -76,7 +78,7 @@ def test_an_interrupted_run_leaves_only_finished_files(
 
 @posix
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:
-    command = [*RUN, str(CLIP), "--beam", "1", "--no-merge"]
+    command = [*RUN, str(CLIP), "--beam", "1", "--frames", "1", "--no-merge"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()

@@ -20,7 +20,7 @@ def test_gives_the_lines_that_are_not_blank(tmp_path, name):
     [
         ("latin.txt", b"caf\xe9\n", "not UTF-8"),
         ("blank.txt", b"\n \n", "no sentence"),
-        ("cut.gz", gzip.compress(TEXT.encode())[:-9], "cut off"),
+        ("cut.gz", gzip.compress(TEXT.encode(), mtime=0)[:-9], "cut off"),
         ("plain.gz", TEXT.encode(), "not gzip data"),
     ],
 )

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from clips import Clips, blank, cut, every, write_clip
+from film import own_priority
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -72,10 +73,11 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, (suffix, codec, options, _) in KINDS.items():
         pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         times_s = JUMPY_S if name == "h264 in mkv" else every(0.1, FRAMES)
-        paths[name] = write_clip(
-            folder / f"{name}{suffix}", times_s, pictures(), codec=codec, pix_fmt=pix_fmt,
-            size=SIZE, options=options,
-        )  # fmt: skip
+        with own_priority():
+            paths[name] = write_clip(
+                folder / f"{name}{suffix}", times_s, pictures(), codec=codec, pix_fmt=pix_fmt,
+                size=SIZE, options=options,
+            )  # fmt: skip
     return paths
 
 
