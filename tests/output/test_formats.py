@@ -130,6 +130,7 @@ def test_golden_json() -> None:
             "segment": "fixed",
             "frames": 8,
             "sampling": "exact",
+            "same_within": 0.0,
             "start_s": 0.0,
             "end_s": 7200.5,
             "merge": True,
