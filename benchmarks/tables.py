@@ -222,6 +222,29 @@ def engine() -> str:
     return table([*heads, "times as fast"], *rows) + f"\n\n{facts}"
 
 
+def reuse() -> str:
+    """What looking features up gives, by film and by how much pictures may differ."""
+    report = read("reuse")
+    rows = [
+        (
+            f"{name}, {'nothing is reused' if level == 'none' else f'within {level}'}",
+            *(f"{row[key]:.0%}" for key in ("reused", "captions_changed")),
+            row["seconds"]["processor"],
+            row["ratio"]["processor"],
+        )
+        for name, video in report["videos"].items()
+        for level, row in video["levels"].items()
+    ]
+    heads = ["", "frames reused", "captions changed", "processor seconds", "ratio"]
+    seen = {row["crossing_seen"] for row in report["videos"]["camera.mkv"]["levels"].values()}
+    facts = (
+        f"Medians of {report['runs']} runs on a core of {report['machine']['processor']}, "
+        f"{report['precision']}, decoding included; of the camera's windows in which something "
+        f"crosses the picture, at least {min(seen):.0%} were seen to differ."
+    )
+    return table(heads, *rows) + f"\n\n{facts}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
     "ablation": lambda: compared("ablation/rows"),
@@ -233,6 +256,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "variants": variants,
     "startup": startup,
     "engine": engine,
+    "reuse": reuse,
 }
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
