@@ -11,7 +11,8 @@ take turns; at level 0 only equal frames are reused. ``reused``: share of the sa
 did not go through the CNN. ``seconds``: medians of wall and of processor time, decoding included.
 ``ratio``: to ``none``. ``captions_changed``: share of windows with another caption than there.
 ``crossing_seen``: share of the camera's windows in which something crosses that do not look as if
-nothing did. ``load``: runnable processes at the end, over the last minute.
+nothing did; ``captions_of_nothing``: how many different captions the other windows have, which show
+the same but for noise. ``load``: runnable processes at the end, over the last minute.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from film import FPS, Picture, texture, write_film
 from vidcaption import Captioner
 from vidcaption.model.features import Features, Look
 from vidcaption.options import CaptionOptions
-from vidcaption.types import Frame
+from vidcaption.types import Frame, Segment
 
 LEVELS = (None, 0, 4, 8, 16)
 SLIDE_S = 6
@@ -93,16 +94,17 @@ def one_run(captioner: Captioner, video: Path, level: int | None) -> dict[str, A
     }
 
 
-def crossing_seen(segments: Any) -> float:
-    """Captions of the same frames have the same score, to the last digit."""
-    plain = segments[0].score
+def seen_by_camera(segments: Sequence[Segment]) -> dict[str, float]:
+    """Captions of the same features have the same score, to the last digit."""
     crossed = [
-        segment.score != plain
+        any(segment.end_s > start_s and segment.start_s < end_s for start_s, end_s, _ in CROSSINGS)
         for segment in segments
-        for start_s, end_s, _ in CROSSINGS
-        if segment.end_s > start_s and segment.start_s < end_s
     ]
-    return round(sum(crossed) / len(crossed), 3)
+    seen = [
+        s.score != segments[0].score for s, there in zip(segments, crossed, strict=True) if there
+    ]
+    texts = {s.text for s, there in zip(segments, crossed, strict=True) if not there}
+    return {"crossing_seen": round(sum(seen) / len(seen), 3), "captions_of_nothing": len(texts)}
 
 
 def measured(captioner: Captioner, video: Path, runs: int) -> dict[str, Any]:
@@ -127,7 +129,7 @@ def measured(captioner: Captioner, video: Path, runs: int) -> dict[str, Any]:
             "captions_changed": round(sum(changed) / len(changed), 3),
         }
         if video.stem == "camera":
-            rows[name]["crossing_seen"] = crossing_seen(first["segments"])
+            rows[name] |= seen_by_camera(first["segments"])
     return {"frames": base["frames"], "windows": len(changed), "levels": rows}
 
 

@@ -128,7 +128,7 @@ def test_golden_json() -> None:
             "window_s": 2,
             "stride_s": None,
             "segment": "fixed",
-            "frames": 8,
+            "frames": 4,
             "sampling": "exact",
             "same_within": 0.0,
             "start_s": 0.0,
