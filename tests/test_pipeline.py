@@ -96,6 +96,22 @@ def test_overlapping_windows_share_frames(captioner: Captioner, clips: Clips) ->
     assert alone.segments[0].text == segments[1].text
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:1"])
+def test_cuda_captions_as_the_cpu_does(
+    captioner: Captioner, tiny: Path, clips: Clips, device: str
+) -> None:
+    if torch.cuda.device_count() <= torch.device(device).index:
+        pytest.skip(f"no {device}")
+    other = Captioner.from_pretrained(tiny, device=device, precision="fp32", batch_size=2)
+    for path in (clips["h264.mp4"], clips["still.png"]):
+        expected = captioner.caption(path, SHORT).segments
+        with other.open(path, SHORT) as captioning:
+            got = captioning.finish().segments
+        assert [s.text for s in got] == [s.text for s in expected]
+        assert all(seconds > 0 for seconds in captioning.seconds.values())
+
+
 def test_stream_gives_segments_before_the_video_has_been_read(tiny: Path) -> None:
     captioner = Captioner.from_pretrained(tiny, batch_size=1)
     with captioner.open(CLIP, CaptionOptions(window_s=1, frames=1, merge=False)) as captioning:

@@ -245,15 +245,14 @@ class Captioning:
     @torch.inference_mode()
     def _caption(self, looks: Sequence[Look]) -> list[Caption]:
         network, machine = self._captioner._network, self._captioner.machine
-        began = time.monotonic()
+        began, start = time.monotonic(), machine.mark()
         with machine.autocast():
             features = self._features.of(looks)
-            if machine.device.type == "cuda":  # the CNN is still at work: only then is it timed
-                torch.cuda.synchronize(machine.device)
-            self.seconds["encode"] += time.monotonic() - began
-            began = time.monotonic()
+            encoded = machine.mark()  # not waited for: the search can be told what to do meanwhile
             captions = search(network.decoder, network.remember(features), self.options)
-        self.seconds["search"] += time.monotonic() - began
+        encode_s = encoded.seconds_since(start)
+        self.seconds["encode"] += encode_s
+        self.seconds["search"] += time.monotonic() - began - encode_s
         return captions
 
     def _segment(self, window: Window, caption: Caption) -> Segment:

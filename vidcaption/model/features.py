@@ -35,6 +35,7 @@ class Features:
     ) -> None:
         self.frames = self.encoded = 0
         self._encoder, self._device, self._within = encoder, device, within
+        self._cuda = device.type == "cuda"  # which alone copies safely while we go on
         self._latest: tuple[bytes, NDArray[np.float32]] | None = None  # stands for itself
         self._seen: dict[bytes, NDArray[np.uint8]] = {}  # since features were last asked for
         self._known: dict[bytes, Tensor] = {}
@@ -57,16 +58,22 @@ class Features:
         computed as well, and kept until the next one."""
         new = iter([picture for picture in self._seen if picture not in self._known])
         while part := list(islice(new, _FRAMES_AT_ONCE)):
-            images = torch.from_numpy(np.stack([self._seen[picture] for picture in part]))
-            features = self._encoder(images.to(self._device).permute(0, 3, 1, 2))
-            self._known |= zip(part, features, strict=True)
+            images = self._on_device([self._seen[picture] for picture in part])
+            self._known |= zip(part, self._encoder(images), strict=True)
             self.encoded += len(part)
         rows = {picture: row for row, picture in enumerate(self._seen)}
         kept = torch.stack([self._known[picture] for picture in rows])  # frees all others
         self._known = dict(zip(rows, kept, strict=True))
         self._seen.clear()
-        index = [[rows[picture] for picture in look] for look in looks]
-        return kept[torch.tensor(index, device=self._device)]
+        index = torch.tensor([[rows[picture] for picture in look] for look in looks])
+        return kept[index.to(self._device, non_blocking=self._cuda)]
+
+    def _on_device(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """(N, 3, S, S) uint8. CUDA fetches them from pinned memory, and nobody waits for that."""
+        shape = len(images), *images[0].shape
+        both = torch.empty(shape, dtype=torch.uint8, pin_memory=self._cuda)
+        np.stack(images, out=both.numpy())
+        return both.to(self._device, non_blocking=self._cuda).permute(0, 3, 1, 2)
 
     def _stand_in(self, image: NDArray[np.uint8]) -> bytes:
         means = _block_means(image)
