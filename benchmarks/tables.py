@@ -238,12 +238,14 @@ def reuse() -> str:
     heads = ["", "frames reused", "captions changed", "processor seconds", "ratio"]
     camera = report["videos"]["camera.mkv"]["levels"]
     seen = min(row["crossing_seen"] for row in camera.values())
+    before, after = (camera[level]["captions_of_nothing"] for level in ("none", "8"))
     facts = (
         f"Medians of {report['runs']} runs on a core of {report['machine']['processor']}, "
-        f"{report['precision']}, decoding included. Of the camera's windows in which something "
-        f"crosses the picture, {seen:.0%} or more looked other than without it; its other windows, "
-        f"which differ by noise alone, got {camera['none']['captions_of_nothing']} different "
-        f"captions without reuse and {camera['8']['captions_of_nothing']} within 8."
+        f"{report['precision']}, decoding included; {report['load']:.0f} processes shared the "
+        "cores, so a ratio may be off by a fifth. Of the camera's windows in which something "
+        f"crosses the picture, at least {seen:.0%} did not look as if nothing did; the others, "
+        f"which differ by noise alone, got {before} different captions without reuse, and {after} "
+        "within 8."
     )
     return table(heads, *rows) + f"\n\n{facts}"
 
