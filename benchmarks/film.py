@@ -9,7 +9,7 @@ first minute is encoded once and repeated.
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,7 @@ SETTINGS = {  # beside the encoders' defaults: no chatter, and no more patience 
 GRAINS = 8  # different fields of noise, of which each frame gets one
 
 Picture = NDArray[np.uint8]
+Scene = Callable[[float, tuple[int, int]], Iterator[Picture]]
 
 
 def texture(chance: np.random.Generator, size: tuple[int, int]) -> Picture:
@@ -88,6 +89,7 @@ def write_film(
     gop: int,
     size: tuple[int, int] = (1280, 720),
     codec: str = "libx264",
+    scene: Scene = pictures,
 ) -> Path:
     """Encode a film; ``size`` is (width, height), ``codec`` an encoder of ``SETTINGS``."""
     once = min(seconds, ENCODED_S)
@@ -96,7 +98,7 @@ def write_film(
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.thread_type = "FRAME"  # as FFmpeg's command does: one slice per picture
         packets = []
-        for picture in pictures(once, size):
+        for picture in scene(once, size):
             packets += stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24"))
         packets += stream.encode(None)
         for start_s in range(0, seconds, once):

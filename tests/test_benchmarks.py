@@ -101,6 +101,29 @@ def test_engine_prints_json(tmp_path: Path) -> None:
     assert report["export_seconds"] > 0 and report["compile_seconds"] is None
 
 
+def test_reuse_prints_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reuse = load("reuse")
+    monkeypatch.setattr(reuse, "LEVELS", (None, 8))
+    monkeypatch.setattr(reuse, "CROSSINGS", ((4, 8, 4),))
+    still = str(write_image(tmp_path / "still.png"))
+    command = ["reuse.py", still, "--runs", "1", "--seconds", "8", "--size", "256", "144"]
+    monkeypatch.setattr(sys, "argv", command)
+    reuse.main()
+    videos = json.loads(capsys.readouterr().out)["videos"]
+    assert {name: video["windows"] for name, video in videos.items()} == {
+        "slides.mkv": 2, "camera.mkv": 2, "still.png": 1,
+    }  # fmt: skip
+    for video in videos.values():
+        none, some = video["levels"]["none"], video["levels"]["8"]
+        assert none["reused"] == 0 and none["ratio"] == {"wall": 1, "processor": 1}
+        assert some["ratio"]["wall"] > 0
+    assert videos["slides.mkv"]["levels"]["8"]["reused"] > 0.5
+    assert 0 < videos["camera.mkv"]["levels"]["8"]["reused"] < 0.8
+    assert videos["camera.mkv"]["levels"]["8"]["crossing_seen"] == 1
+
+
 def test_startup_prints_json() -> None:
     command = [sys.executable, str(ROOT / "benchmarks/startup.py"), "--runs", "1"]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)

@@ -2,24 +2,24 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from clips import IN_ORDER, Clips, write_clip
+from clips import IN_ORDER, Clips, every, picture, write_clip
 
 from vidcaption import Captioner, InputError, Segment
 from vidcaption.model import folder as model_folder
+from vidcaption.model.attention import Memory
 from vidcaption.model.config import ModelConfig
+from vidcaption.model.decoder import Decoder
 from vidcaption.model.network import CaptionNetwork
-from vidcaption.model.search import Caption
+from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import CaptionOptions, Sampling
+from vidcaption.options import CaptionOptions, Sampling, SearchOptions
 from vidcaption.output.captions import ModelInfo
-from vidcaption.pipeline import Captioning
-from vidcaption.types import Window
 
 CLIP = Path(__file__).parent.parent / "examples/clip.mp4"
 
@@ -96,6 +96,22 @@ def test_overlapping_windows_share_frames(captioner: Captioner, clips: Clips) ->
     assert alone.segments[0].text == segments[1].text
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", ["cuda:0", "cuda:1"])
+def test_cuda_captions_as_the_cpu_does(
+    captioner: Captioner, tiny: Path, clips: Clips, device: str
+) -> None:
+    if torch.cuda.device_count() <= torch.device(device).index:
+        pytest.skip(f"no {device}")
+    other = Captioner.from_pretrained(tiny, device=device, precision="fp32", batch_size=2)
+    for path in (clips["h264.mp4"], clips["still.png"]):
+        expected = captioner.caption(path, SHORT).segments
+        with other.open(path, SHORT) as captioning:
+            got = captioning.finish().segments
+        assert [s.text for s in got] == [s.text for s in expected]
+        assert all(seconds > 0 for seconds in captioning.seconds.values())
+
+
 def test_stream_gives_segments_before_the_video_has_been_read(tiny: Path) -> None:
     captioner = Captioner.from_pretrained(tiny, batch_size=1)
     with captioner.open(CLIP, CaptionOptions(window_s=1, frames=1, merge=False)) as captioning:
@@ -154,18 +170,56 @@ def test_the_embedded_model_names_what_is_seen() -> None:
 def test_a_picture_that_stands_is_captioned_once(
     captioner: Captioner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many windows it fills; the next picture is another matter."""
-    path = write_clip(tmp_path / "slides.mkv", [0.0, 10.0, 20.0], options=IN_ORDER)
-    captioned: list[int] = []
-    caption = Captioning._caption
+    """However many windows it fills, or how often it was decoded; the next is another matter."""
+    once = write_clip(tmp_path / "once.mkv", [0.0, 10.0, 20.0], options=IN_ORDER)
+    numbers = [number for number in (0, 1, 2) for _ in range(50)][:101]
+    often = write_clip(tmp_path / "often.mkv", every(0.2, 101), map(picture, numbers), codec="ffv1")
+    windows: list[int] = []
 
-    def counted(self: Captioning, windows: Sequence[Window]) -> list[Caption]:
-        captioned.append(len(windows))
-        return caption(self, windows)
+    def counted(decoder: Decoder, memory: Memory, options: SearchOptions) -> list[Caption]:
+        windows.append(len(memory.pooled))
+        return search(decoder, memory, options)
 
-    monkeypatch.setattr(Captioning, "_caption", counted)
-    segments = captioner.caption(path, SHORT).segments
-    assert len(segments) == 51
-    assert sum(captioned) == 3
-    for start in (0, 25):
-        assert {segment.text for segment in segments[start : start + 25]} == {segments[start].text}
+    monkeypatch.setattr("vidcaption.pipeline.search", counted)
+    for path in (once, often):
+        with captioner.open(path, SHORT) as captioning:
+            segments = captioning.finish().segments
+        assert len(segments) == 51
+        assert (captioning.frames, captioning.encoded, sum(windows)) == (102, 3, 3)
+        for start in (0, 25):
+            part = segments[start : start + 25]
+            assert {segment.text for segment in part} == {segments[start].text}
+        windows.clear()
+
+
+def test_windows_far_apart_share_frames_and_captions_by_content(
+    captioner: Captioner, tmp_path: Path
+) -> None:
+    """Two pictures that take turns, over several batches."""
+    turns = [picture(i % 2) for i in range(80)]
+    path = write_clip(tmp_path / "turns.mkv", every(0.2, 80), turns, codec="ffv1")
+    with captioner.open(path, SHORT) as captioning:
+        texts = {segment.text for segment in captioning.finish().segments}
+    assert (captioning.frames, captioning.encoded, len(texts)) == (80, 2, 1)
+
+
+def test_noise_is_another_picture_unless_told_not_to(
+    captioner: Captioner, tiny: Path, tmp_path: Path
+) -> None:
+    """A camera that stands, with noise, and what it sees changes once; in whatever batches."""
+    chance = np.random.default_rng(0)
+    seen = [picture(3), picture(12)]
+    noisy = [
+        np.clip(seen[i >= 8] + chance.normal(0, 4, seen[0].shape), 0, 255).astype(np.uint8)
+        for i in range(20)
+    ]
+    path = write_clip(tmp_path / "camera.mkv", every(0.2, 20), noisy, codec="ffv1")
+    by_one = Captioner.from_pretrained(tiny, device="cpu", precision="fp32", batch_size=1)
+    said = []
+    for each, within, encoded in ((captioner, 0, 20), (captioner, 8, 2), (by_one, 8, 2)):
+        with each.open(path, replace(SHORT, same_within=within)) as captioning:
+            said.append([segment.text for segment in captioning.finish().segments])
+        assert (captioning.frames, captioning.encoded) == (20, encoded)
+    first, last = said[1][0], said[1][-1]
+    assert said[1] == said[2] == [first] * 4 + [last] * 6
+    assert first != last

@@ -156,6 +156,13 @@ class CaptionOptions(SearchOptions):
         "Take the frame shown at each time; fast: the nearest that other frames build on, or one "
         "up to 2 s before, and leave out the decoder's last filter; keyframes: the last key frame.",
     )
+    same_within: float = option(
+        0.0,
+        "Frames that differ by at most so many of 255 levels, in any 8x8 pixels that the network "
+        "sees, count as the same picture; 8 suits a camera that stands still.",
+        at_least=0,
+        at_most=255,
+    )
     start_s: float = option(0.0, "Caption from this second on.", at_least=0)
     end_s: float | None = option(None, "Caption up to this second.", above=0)
     merge: bool = option(True, "Join consecutive segments with the same caption.")

@@ -4,31 +4,28 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vidcaption.errors import InputError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
+from vidcaption.model.features import Features, Look
 from vidcaption.model.fused import fused
 from vidcaption.model.search import Caption, search
 from vidcaption.options import CaptionOptions, Engine, MachineOptions
 from vidcaption.output.captions import Captions, ModelInfo
 from vidcaption.output.merge import merge_equal
 from vidcaption.store import name_of, resolve
-from vidcaption.types import Frame, Segment, VideoInfo, Window, Word
+from vidcaption.types import Segment, VideoInfo, Window, Word
 from vidcaption.video.workers import RemoteReader, Request, Workers
 
 if TYPE_CHECKING:
     from vidcaption.video.batches import WindowReader
-
-_FRAMES_AT_ONCE = 16
 
 
 class Captioner:
@@ -129,7 +126,8 @@ class Captioning:
 
     ``info``: the video. ``progress_s``: seconds of the video that were captioned so far.
     ``seconds``: wall time spent waiting for frames (``decode``), in the CNN (``encode``) and in the
-    word search (``search``).
+    word search (``search``). ``frames``: how many were sampled so far, counted in each window, and
+    ``encoded``: how many different pictures of them went through the CNN.
     """
 
     def __init__(
@@ -145,7 +143,8 @@ class Captioning:
         self._captioner = captioner
         self._reader = reader or _local_reader(captioner._request(path, options))
         self._segments: list[Segment] = []
-        self._latest: tuple[list[Window], list[Caption]] = [], []  # one of each, once there is one
+        self._features = Features(captioner._encoder, captioner.machine.device, options.same_within)
+        self._captions: dict[Look, Caption] = {}  # of the latest batch
         self._ready = self._collect()  # one pass, however often it is iterated over
 
     def __enter__(self) -> "Captioning":
@@ -164,6 +163,14 @@ class Captioning:
     @property
     def info(self) -> VideoInfo:
         return self._reader.info
+
+    @property
+    def frames(self) -> int:
+        return self._features.frames
+
+    @property
+    def encoded(self) -> int:
+        return self._features.encoded
 
     @property
     def corrupt(self) -> int:
@@ -225,45 +232,28 @@ class Captioning:
         return batch
 
     def _caption_news(self, windows: Sequence[Window]) -> list[Caption]:
-        """Captions of windows. One picture that stands, perhaps for hours, is captioned once."""
-        latest, captions = self._latest
-        news, rows = latest.copy(), []
-        for window in windows:
-            if not news or not _stands(news[-1], window):
-                news.append(window)
-            rows.append(len(news) - 1)
-        if fresh := news[len(latest) :]:
-            captions = captions + self._caption(fresh)
-        self._latest = news[-1:], captions[-1:]
-        return [captions[row] for row in rows]
+        """Captions of windows. What looks the same, perhaps for hours, is captioned once."""
+        began = time.monotonic()
+        looks = [self._features.look(window.frames) for window in windows]
+        self.seconds["encode"] += time.monotonic() - began
+        known = self._captions
+        if fresh := [look for look in dict.fromkeys(looks) if look not in known]:
+            known = known | dict(zip(fresh, self._caption(fresh), strict=True))
+        self._captions = {look: known[look] for look in looks}
+        return [known[look] for look in looks]
 
     @torch.inference_mode()
-    def _caption(self, windows: Sequence[Window]) -> list[Caption]:
+    def _caption(self, looks: Sequence[Look]) -> list[Caption]:
         network, machine = self._captioner._network, self._captioner.machine
-        began = time.monotonic()
+        began, start = time.monotonic(), machine.mark()
         with machine.autocast():
-            features = self._encode(windows)
-            if machine.device.type == "cuda":  # the CNN is still at work: only then is it timed
-                torch.cuda.synchronize(machine.device)
-            self.seconds["encode"] += time.monotonic() - began
-            began = time.monotonic()
+            features = self._features.of(looks)
+            encoded = machine.mark()  # not waited for: the search can be told what to do meanwhile
             captions = search(network.decoder, network.remember(features), self.options)
-        self.seconds["search"] += time.monotonic() - began
+        encode_s = encoded.seconds_since(start)
+        self.seconds["encode"] += encode_s
+        self.seconds["search"] += time.monotonic() - began - encode_s
         return captions
-
-    def _encode(self, windows: Sequence[Window]) -> Tensor:
-        """Features (B, T, R, C); a frame that stands in several places is encoded once."""
-        encoder, device = self._captioner._encoder, self._captioner.machine.device
-        unique: dict[int, Frame] = {id(frame): frame for w in windows for frame in w.frames}
-        rows = {key: row for row, key in enumerate(unique)}
-        frames = iter(unique.values())
-        parts = []
-        while part := list(islice(frames, _FRAMES_AT_ONCE)):
-            images = torch.from_numpy(np.stack([frame.image for frame in part]))
-            parts.append(encoder(images.to(device).permute(0, 3, 1, 2)))
-        index = [[rows[id(frame)] for frame in window.frames] for window in windows]
-        features: Tensor = torch.cat(parts)[torch.tensor(index, device=device)]
-        return features
 
     def _segment(self, window: Window, caption: Caption) -> Segment:
         words = self._captioner._vocabulary.decode(caption.ids)
@@ -276,15 +266,6 @@ class Captioning:
             score=sum(log_probs) / len(log_probs),
             words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
         )
-
-
-def _stands(before: Window, after: Window) -> bool:
-    """Whether one picture is all that both windows show."""
-    frames = [{id(frame): frame for frame in window.frames} for window in (before, after)]
-    if not len(frames[0]) == len(frames[1]) == 1:
-        return False
-    (a,), (b,) = frames[0].values(), frames[1].values()
-    return a is b or np.array_equal(a.image, b.image)
 
 
 def _local_reader(request: Request) -> "WindowReader":

@@ -240,6 +240,7 @@ def test_log_as_json(here: Path, capsys: Capsys) -> None:
     assert by_event["captioned"]["path"] == odd
     assert by_event["summary"]["captioned"] == 1 and by_event["summary"]["failed"] == 1
     assert {"plan", "model", "device", "opened", "timing"} <= by_event.keys()
+    assert (by_event["reused"]["frames"], by_event["reused"]["encoded"]) == (1, 1)
     run = Run(capsys, "gone.mp4", "--log-json")
     assert run.code == 2
     [event] = [json.loads(line) for line in run.lines]

@@ -148,6 +148,11 @@ class Reporter:
                 "cut_off",
                 **facts,
             )
+        frames, encoded = self._captioning.frames, self._captioning.encoded
+        self._log.detail(
+            f"{job.path}: {frames - encoded} of {frames} frames reuse features",
+            "reused", path=job.path, frames=frames, encoded=encoded,
+        )  # fmt: skip
         spent = ", ".join(f"{name} {s:.2f} s" for name, s in self._captioning.seconds.items())
         self._log.trace(f"{job.path}: {spent}", "timing", **facts, spent=self._captioning.seconds)
         if outcome.error is None and outcome.written:

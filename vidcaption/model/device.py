@@ -3,6 +3,7 @@
 import ctypes
 import platform
 import sys
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -47,11 +48,33 @@ class Machine:
         """The number format as ``--precision`` spells it."""
         return next(name for name, dtype in _DTYPES.items() if dtype == self.dtype)
 
+    def mark(self) -> "Mark":
+        """This point in the work that the machine was given."""
+        return Mark(self.device)
+
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which a network runs with this machine's number format."""
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+
+class Mark:
+    """A point in the work on a device, which a GPU reaches later than it is told to."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._time_s = time.monotonic()
+        self._event = None
+        if device.type == "cuda":
+            self._event = torch.cuda.Event(enable_timing=True)
+            self._event.record(torch.cuda.current_stream(device))
+
+    def seconds_since(self, earlier: "Mark") -> float:
+        """Of work on the same device, which must be past this point: where a result was fetched."""
+        if self._event is not None and earlier._event is not None:
+            milliseconds: float = earlier._event.elapsed_time(self._event)
+            return milliseconds / 1000
+        return self._time_s - earlier._time_s
 
 
 def _device(name: str) -> torch.device:

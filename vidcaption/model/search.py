@@ -7,6 +7,7 @@ ranker chooses between finished captions. All three work on tensors; the only lo
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vidcaption.model.attention import Memory
@@ -47,7 +48,8 @@ def filter_words(log_probs: Tensor, words: Tensor, options: SearchOptions) -> Te
 
     ``log_probs``: (B, K, V); ``words``: (B, K, L) so far.
     """
-    log_probs[..., [PAD, BOS, UNK]] = NEVER
+    for word in (PAD, BOS, UNK):  # one by one: a list of them would have to be sent to a GPU
+        log_probs[..., word] = NEVER
     length, n = words.shape[-1], options.no_repeat_ngram
     if length < options.min_words:
         log_probs[..., EOS] = NEVER
@@ -73,8 +75,9 @@ class _Finished:
         better = rank > self.rank
         chosen = words[torch.arange(len(words), device=words.device), lane]
         self.rank = torch.where(better, rank, self.rank)
-        self.words[better] = PAD
-        self.words[better, :length] = chosen[better]
+        # by a mask as index a GPU would have to say how many there are
+        padded = F.pad(chosen, (0, self.words.shape[-1] - length), value=PAD)
+        self.words = torch.where(better.unsqueeze(-1), padded, self.words)
 
     def beyond_reach(self, log_prob: Tensor, most_words: int) -> bool:
         """Whether no caption still open, (B, K), can be ranked above the best ended one."""
@@ -152,24 +155,17 @@ def _pick(x: Tensor, origin: Tensor) -> Tensor:
 
 def _explain(decoder: Decoder, memory: Memory, finished: _Finished) -> list[Caption]:
     """Words, probabilities and attention of the chosen captions, in one pass over all of them."""
-    longest = int((finished.words != PAD).sum(-1).max())
-    words = finished.words[:, :longest].unsqueeze(1)  # (B, 1, longest)
-    begin = words.new_full((len(words), 1, 1), BOS)
-    out, attention, _ = decoder(torch.cat([begin, words], -1), memory, decoder.start(memory))
+    said = [[word for word in ids if word != PAD] for ids in finished.words.tolist()]
+    words = finished.words[:, : max(map(len, said))]  # (B, longest)
+    begin = words.new_full((len(words), 1), BOS)
+    read = torch.cat([begin, words], -1).unsqueeze(1)
+    out, attention, _ = decoder(read, memory, decoder.start(memory))
     log_probs = decoder.logits(out[:, 0]).float().log_softmax(-1)  # (B, longest + 1, V)
-    captions = []
-    for row, (ids, rank) in enumerate(
-        zip(finished.words.tolist(), finished.rank.tolist(), strict=True)
-    ):
-        said = ids[: ids.index(PAD)] if PAD in ids else ids
-        targets = torch.tensor([*said, EOS], device=log_probs.device).unsqueeze(-1)
-        length = len(targets)
-        captions.append(
-            Caption(
-                ids=said,
-                log_probs=log_probs[row, :length].gather(-1, targets).squeeze(-1).cpu(),
-                attention=attention[row, 0, :length].float().cpu(),
-                rank=rank,
-            )
-        )
-    return captions
+    ends = (words != PAD).sum(-1, keepdim=True)
+    targets = F.pad(words, (0, 1), value=PAD).scatter(-1, ends, EOS).unsqueeze(-1)
+    log_probs = log_probs.gather(-1, targets).squeeze(-1).cpu()
+    attention = attention[:, 0].float().cpu()
+    return [
+        Caption(ids, log_probs[row, : len(ids) + 1], attention[row, : len(ids) + 1], rank)
+        for row, (ids, rank) in enumerate(zip(said, finished.rank.tolist(), strict=True))
+    ]
