@@ -36,7 +36,7 @@ def write(job: Job, by: Books) -> Plan:
         assert held
         plan = by.plan(job)
         for target in plan.todo.values():
-            by.write(target, TEXT, plan.fingerprint)
+            by.write(target, TEXT + "".join(plan.todo), plan.fingerprint)
     return plan
 
 
@@ -69,6 +69,13 @@ def test_what_decides_the_text_makes_it_anew(job: Job, change: Callable[[Job], o
     by = change(job)
     plan = (by if isinstance(by, Books) else books()).plan(job)
     assert plan.todo == job.targets and set(plan.replaced) == set(job.targets.values())
+
+
+def test_another_format_in_a_file_of_that_name(job: Job, tmp_path: Path) -> None:
+    one, other = (replace(job, targets={name: tmp_path / "all.txt"}) for name in ("srt", "txt"))
+    for new, old in ((one, other), (other, one)):
+        assert write(new, books()).todo == new.targets
+        assert not books().plan(new).needed and books().plan(old).needed
 
 
 def test_back_to_the_options_of_before(job: Job) -> None:

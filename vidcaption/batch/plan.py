@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,7 +73,8 @@ class Books:
         is empty. Anything else was edited, or made by others, and is kept. A part is done if it
         was kept, see ``parts``, whatever became of the file that it is for.
         """
-        fingerprint = self.fingerprint(job.source or job.path)
+        unnamed = [format for format, path in job.targets.items() if path.suffix != f".{format}"]
+        fingerprint = self.fingerprint(job.source or job.path, () if job.part else unnamed)
         if not job.targets:
             return Plan(True, {}, (), (), fingerprint)
         todo: dict[str, Path] = {}
@@ -93,9 +94,12 @@ class Books:
                 replaced.append(target)
         return Plan(bool(todo), todo, tuple(replaced), tuple(kept), fingerprint)
 
-    def fingerprint(self, path: Path) -> str:
-        """Of captions of this file, were they made now."""
-        text = json.dumps([self._recipe, [_state(path)]], sort_keys=True)
+    def fingerprint(self, path: Path, formats: Sequence[str] = ()) -> str:
+        """Of captions of this file, were they made now.
+
+        ``formats``: those that the name of an output does not tell.
+        """
+        text = json.dumps([self._recipe, [_state(path)], *formats], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def check(self, target: Path) -> None:
