@@ -25,6 +25,7 @@ ROWS = {
     "no temporal LSTM": "--temporal none",
     "additive attention": "--attention additive",
     "no attention": "--attention none",
+    "a decoder of a fifth": "--size 144 --embedding 112",
     "no moving mean of weights": "--ema 0",
     "no label smoothing": "--label-smoothing 0",
     "words of its own": "--own-words 0.25",

@@ -1,11 +1,13 @@
-"""What ONNX Runtime gives the CNN on the CPU: prints JSON.
+"""How fast the CNN is on the CPU, computed in several ways: prints JSON.
 
-    python benchmarks/engine.py VIDEO --runs 9 --threads 2 > result.json
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/engine.py VIDEO --compile > result.json
 
-The engines take turns, in one process: first on a batch of pictures alone, then on a whole video.
-Medians, after one turn that is not counted; each ``_ratio`` tells how many times as fast as PyTorch
-that is. ``awake``: ONNX Runtime with threads that wait for work without sleeping.
-``export_seconds``: what the first captioning with a model takes in addition. ``load``: runnable
+``plain``: PyTorch, operation by operation. ``torch``: with activations inside the convolutions, as
+``vidcaption run`` does. ``compiled``, if asked for: by ``torch.compile`` and a C++ compiler.
+``onnx``: ONNX Runtime. They take turns in one process: first on a batch of pictures alone, then
+``torch`` and ``onnx`` on a whole video. Medians, after one turn that is not counted.
+``times_plain``, ``times_torch``: how many times as fast each is. ``export_seconds``,
+``compile_seconds``: what comes before, once per model, or once per process. ``load``: runnable
 processes at the end, over the last minute.
 """
 
@@ -19,12 +21,16 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from vidcaption import Captioner
+from vidcaption.model.device import Machine
 from vidcaption.model.engine import FILE, OnnxEncoder, export, silent_runtime
 from vidcaption.model.folder import load
+from vidcaption.model.fused import fused
+from vidcaption.options import MachineOptions
 from vidcaption.store import resolve
 
 BATCH = 16
@@ -42,20 +48,9 @@ def medians(work: Mapping[str, Callable[[], object]], runs: int) -> dict[str, fl
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-def awake(path: Path) -> Callable[[torch.Tensor], object]:
-    """The exported CNN with threads that wait as ONNX Runtime would have them."""
-    onnxruntime = silent_runtime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(None, {"images": images.numpy()})
-
-
-def compared(seconds: Mapping[str, float]) -> dict[str, float]:
-    """With how many times as fast as PyTorch each is."""
-    ratios = {f"{name}_ratio": seconds["torch"] / taken for name, taken in seconds.items()}
-    del ratios["torch_ratio"]
-    return {name: round(value, 3) for name, value in (seconds | ratios).items()}
+def times(seconds: Mapping[str, float], beside: str) -> dict[str, float]:
+    """How many times as fast as one of them each is."""
+    return {name: round(seconds[beside] / taken, 2) for name, taken in seconds.items()}
 
 
 def main() -> None:
@@ -63,34 +58,49 @@ def main() -> None:
     parser.add_argument("video", type=Path)
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--compile", action="store_true")
     asked = parser.parse_args()
 
-    place = {"device": "cpu", "precision": "fp32", "threads": asked.threads}
+    place: dict[str, Any] = {"device": "cpu", "precision": "fp32", "threads": asked.threads}
     captioners = {
         name: Captioner.from_pretrained(engine=name, **place) for name in ("torch", "onnx")
     }
     model = load(resolve())
+    plain = model.network.encoder
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (BATCH, 3, 224, 224), dtype=torch.uint8, generator=draw)
+    encoders: dict[str, Callable[[torch.Tensor], object]] = {
+        "plain": plain,
+        "torch": fused(plain, Machine.find(MachineOptions(**place))),
+    }
+    compile_s = None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE
         began = time.perf_counter()
         export(model, path)
         export_s = time.perf_counter() - began
-        encoders = {"torch": model.network.encoder, "onnx": OnnxEncoder(path), "awake": awake(path)}
-    draw = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (BATCH, 3, 224, 224), dtype=torch.uint8, generator=draw)
+        encoders["onnx"] = OnnxEncoder(path)
     with torch.inference_mode():
+        if asked.compile:
+            encoders["compiled"] = torch.compile(plain)
+            began = time.perf_counter()
+            encoders["compiled"](images)
+            compile_s = round(time.perf_counter() - began, 1)
         batch = medians(
             {name: partial(each, images) for name, each in encoders.items()}, asked.runs
         )
-    video = {name: partial(each.caption, asked.video) for name, each in captioners.items()}
+    films = {name: partial(each.caption, asked.video) for name, each in captioners.items()}
+    video = medians(films, asked.runs)
     report = {
         "runs": asked.runs,
         "threads": asked.threads,
         "load": round(os.getloadavg()[0], 1),
         "batch": BATCH,
-        "batch_seconds": compared(batch),
-        "images_per_second": {name: round(BATCH / taken, 1) for name, taken in batch.items()},
-        "video_seconds": compared(medians(video, asked.runs)),
+        "batch_seconds": {name: round(taken, 4) for name, taken in batch.items()},
+        "times_plain": times(batch, "plain"),
+        "video_seconds": {name: round(taken, 3) for name, taken in video.items()},
+        "times_torch": times(video, "torch"),
+        "compile_seconds": compile_s,
         "export_seconds": round(export_s, 1),
         "machine": {
             "processor": platform.processor() or platform.machine(),

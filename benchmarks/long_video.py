@@ -1,11 +1,12 @@
 """How long a long video takes, against decoding all of it: prints JSON.
 
-    python benchmarks/long_video.py --seconds 360 --gop 250 --runs 3 > result.json
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/long_video.py --seconds 360 --runs 3 > result.json
 
 Makes a film (see film.py), or takes ``--video FILE``. Each run decodes all frames with PyAV on all
 cores, then for each sampling reads the default windows' frames, and captions the film; so all meet
-the machine in the same state. One run goes before and is not counted. ``wall`` and ``processor``
-are seconds, medians over the runs, and their ratios are those to decoding all frames.
+the machine in the same state. Threads wait for each other as ``vidcaption run`` lets them. One run
+goes before and is not counted. ``wall`` and ``processor`` are seconds, medians over the runs, and
+their ratios are those to decoding all frames.
 
 ``--peer SECONDS`` adds what many captioners do, once, on the first seconds of the film: OpenCV
 seeks each frame, the CNN takes one at a time in fp32, the words are found greedily per window.

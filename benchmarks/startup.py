@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py --runs 20 > result.json
 
-``commands`` holds whole processes, each by turns with one that only imports what it cannot do
-without: ``--help`` beside Typer and Rich, and the first 5 seconds of a video beside PyTorch.
+``commands`` holds whole processes, each by turns with one that only imports what the command is
+built on: ``--help`` beside Typer and Rich, and the first 5 seconds of a video beside PyTorch.
 Medians of the seconds on the clock and of those in which a core worked, and their ratios. Each
 meets the machine in the same state, and yet only the second ratio holds on a machine that is busy.
 

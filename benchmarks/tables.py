@@ -59,9 +59,9 @@ def scores() -> str:
     return table(["dataset, split", "samples", *names], *rows) + f"\n\n{facts}"
 
 
-def ablation() -> str:
-    """What each stage and each beam gave, on the same samples; the file ``rows`` names them."""
-    reports = {label: read(name) for label, name in read("ablation/rows").items()}
+def compared(labels: str) -> str:
+    """What was scored on the same samples, one row each; the file ``labels`` names them."""
+    reports = {label: read(name) for label, name in read(labels).items()}
     rows = []
     for label, report in reports.items():
         low, high = report["intervals"]["CIDEr"]
@@ -194,13 +194,24 @@ def scaling() -> str:
 
 
 def engine() -> str:
-    """What ONNX Runtime gives, on a batch of pictures and on a whole video."""
+    """How fast the CNN is in several ways, on a batch of pictures and on a whole video."""
+    names = {
+        "plain": "PyTorch, operation by operation",
+        "torch": "with activations inside the convolutions: the default",
+        "compiled": "`torch.compile`",
+        "onnx": "ONNX Runtime: `--engine onnx`",
+    }
     report = read("engine")
-    machine, batch, video = (report[key] for key in ("machine", "batch_seconds", "video_seconds"))
+    machine, video = report["machine"], report["video_seconds"]
     rows = [
-        ("PyTorch", batch["torch"], 1.0, video["torch"], 1.0),
-        ("ONNX Runtime", batch["onnx"], batch["onnx_ratio"], video["onnx"], video["onnx_ratio"]),
-        ("the same, its threads wait awake", batch["awake"], batch["awake_ratio"], "", ""),
+        (
+            names[name],
+            taken,
+            report["times_plain"][name],
+            video.get(name, ""),
+            report["times_torch"].get(name, ""),
+        )
+        for name, taken in report["batch_seconds"].items()
     ]
     heads = ["", f"{report['batch']} pictures, seconds", "times as fast", "video, seconds"]
     versions = machine["versions"]
@@ -215,14 +226,14 @@ def engine() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
-    "ablation": ablation,
+    "ablation": lambda: compared("ablation/rows"),
+    "frames": lambda: compared("ablation/frames"),
     "size": size,
     "speed": speed,
     "soak": soak,
     "long_video": long_video,
     "variants": variants,
     "startup": startup,
-    "scaling": scaling,
     "engine": engine,
 }
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -152,11 +152,11 @@ class CaptionOptions(SearchOptions):
     segment: Literal["fixed", "scenes"] = option(
         "fixed", "Cut at fixed times, or where the scene changes."
     )
-    frames: int = option(8, "Frames looked at per window.", at_least=1, at_most=64)
+    frames: int = option(4, "Frames looked at per window.", at_least=1, at_most=64)
     sampling: Sampling = option(
         "exact",
-        "Take the frame shown at each time; fast: the nearest that other frames build on, and "
-        "leave out the decoder's last filter; keyframes: the last key frame.",
+        "Take the frame shown at each time; fast: the nearest that other frames build on, or one "
+        "up to 2 s before, and leave out the decoder's last filter; keyframes: the last key frame.",
     )
     start_s: float = option(0.0, "Caption from this second on.", at_least=0)
     end_s: float | None = option(None, "Caption up to this second.", above=0)

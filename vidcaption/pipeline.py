@@ -16,6 +16,7 @@ from torch import Tensor
 from vidcaption.errors import InputError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
+from vidcaption.model.fused import fused
 from vidcaption.model.search import Caption, search
 from vidcaption.options import MOST_FRAMES, CaptionOptions, Engine, MachineOptions
 from vidcaption.output.captions import Captions, ModelInfo
@@ -27,7 +28,7 @@ from vidcaption.video.workers import RemoteReader, Request, Workers
 if TYPE_CHECKING:
     from vidcaption.video.batches import WindowReader
 
-_FRAMES_AT_ONCE = 32
+_FRAMES_AT_ONCE = 16
 
 
 class Captioner:
@@ -83,11 +84,13 @@ class Captioner:
         machine = Machine.find(options)
         folder = resolve(name_or_folder, offline=offline)
         model = model_folder.load(folder, machine.device)
-        encoder = None
+        encoder: Callable[[Tensor], Tensor]
         if engine == "onnx":
             from vidcaption.model.engine import open_encoder
 
             encoder = open_encoder(folder, model)
+        else:
+            encoder = fused(model.network.encoder, machine)
         return cls(model, name_of(folder), machine, options.batch_size, encoder)
 
     def open(

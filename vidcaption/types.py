@@ -1,9 +1,11 @@
 """The values that flow from reader to writer. Times are PTS seconds from the stream's start."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # a batch that is done already needs no NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Frame:
     """One decoded picture. ``image``: (H, W, 3) uint8 RGB; ``pts_s``: seconds from stream start."""
 
     pts_s: float
-    image: NDArray[np.uint8]
+    image: "NDArray[np.uint8]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from inspect import cleandoc
 from pathlib import Path
 
 import pytest
@@ -9,30 +10,51 @@ from runs import Apart
 
 import vidcaption
 from vidcaption.cli import main
-from vidcaption.cli.app import app
-from vidcaption.cli.config import config
-from vidcaption.cli.models import models
+from vidcaption.cli.app import Commands, Later
 
-HEAVY = {"torch", "torchvision", "numpy", "cv2", "av", "huggingface_hub"}
+HEAVY = {"torch", "torchvision", "numpy", "cv2", "av", "huggingface_hub", "rich", "pydantic"}
+SUBCOMMANDS = [each for each in Commands().commands.values() if isinstance(each, Later)]
 COMMANDS = [
-    [*group, command.name or command.callback.__name__]
-    for group, typer_app in (([], app), (["models"], models), (["config"], config))
-    for command in typer_app.registered_commands
+    [str(each.name), *words]
+    for each in SUBCOMMANDS
+    for words in [[], *([name] for name in getattr(each.real, "commands", {}))]
 ]
 
 
-@pytest.mark.parametrize("args", [[], ["--help"], *([*words, "--help"] for words in COMMANDS)])
-def test_help_loads_no_heavy_library(args: list[str], tmp_path: Path) -> None:
-    help = Apart(*args, cwd=tmp_path)
-    assert (help.code, help.lines) == (0, []) and "Usage: vidcaption" in help.out
-    assert not HEAVY & help.loaded
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_loads_no_heavy_library(words: list[str], tmp_path: Path) -> None:
+    help = Apart(*words, "--help", cwd=tmp_path)
+    assert (help.code, help.lines) == (0, []) and f"Usage: vidcaption {words[0]}" in help.out
+    assert HEAVY & help.loaded == set()
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["--version"]])
+def test_what_concerns_all_commands_loads_none(args: list[str], tmp_path: Path) -> None:
+    shown = Apart(*args, cwd=tmp_path)
+    assert (shown.code, shown.lines) == (0, []) and "vidcaption" in shown.out
+    modules = {f"vidcaption.cli.{each.name}" for each in SUBCOMMANDS}
+    assert not (HEAVY | modules | {"vidcaption.cli.configured"}) & shown.loaded
+
+
+def test_a_command_loads_no_other(tmp_path: Path) -> None:
+    (tmp_path / "vidcaption.toml").write_text("[train]\nepochs = 2\n[run]\nbeam = 2\n")
+    run = Apart("run", "missing.mp4", cwd=tmp_path)
+    assert run.lines == ["vidcaption: no such file or folder: missing.mp4"]
+    others = {f"vidcaption.cli.{each.name}" for each in SUBCOMMANDS if each.name != "run"}
+    assert not others & run.loaded
+
+
+@pytest.mark.parametrize("command", SUBCOMMANDS, ids=lambda command: str(command.name))
+def test_a_command_is_listed_as_it_tells_of_itself(command: Later) -> None:
+    said = cleandoc(command.real.help).partition("\n\n")[0]
+    assert " ".join(said.split()) == command.short_help
 
 
 def test_a_run_of_the_default_model_loads_no_more_than_it_needs(tmp_path: Path) -> None:
     clip = Path(__file__).parents[2] / "examples/clip.mp4"
     run = Apart("run", str(clip), "--end", "4", "--quiet", cwd=tmp_path)
     assert (run.code, run.lines) == (0, []) and run.out.startswith("[00:00.000 --> 00:04.000] ")
-    needless = {"torchvision", "torch._dynamo", "sympy", "scenedetect", "cv2", "httpx2"}
+    needless = {"torchvision", "torch._dynamo", "sympy", "scenedetect", "cv2", "httpx2", "rich"}
     assert "torch" in run.loaded and not needless & run.loaded
 
 

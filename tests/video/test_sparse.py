@@ -1,5 +1,6 @@
 """What is left out is not missed: the same frames, bit for bit, as by decoding all."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -20,7 +21,7 @@ from vidcaption.video.decode import Shown
 from vidcaption.video.packets import UnsureError
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.scenes import scene_windows
-from vidcaption.video.sparse import Selection
+from vidcaption.video.sparse import OLDER_S, Selection
 from vidcaption.video.windows import fixed_windows
 
 FRAMES = 70
@@ -197,10 +198,13 @@ def test_other_samplings_give_frames_nearby(
         given = list(reader.frames(times_s))
     assert set(every_one) <= set(there) and every_one == sorted(set(every_one))
     assert len(given) == len(times_s)
+    with VideoReader(films[name], sampling="keyframes") as reader:
+        keys_s = [frame.pts_s for frame in reader.frames()]
     for frame, time_s in zip(given, times_s, strict=True):
         if sampling == "fast":
-            nearest = min(abs(pts_s - time_s) for pts_s in every_one)
-            assert abs(frame.pts_s - time_s) == pytest.approx(nearest)
+            nearest_s = min(every_one, key=lambda pts_s: abs(pts_s - time_s))
+            assert 0 <= round(nearest_s - frame.pts_s, 6) <= OLDER_S
+            assert bisect_right(keys_s, nearest_s) == bisect_right(keys_s, frame.pts_s)
         elif name != "h264 interlaced in ts":  # which is read in full
             assert frame.pts_s == max(pts_s for pts_s in every_one if pts_s <= time_s)
         difference = np.abs(frame.image.astype(int) - there[frame.pts_s]).mean()
@@ -219,6 +223,14 @@ def test_fast_decodes_references_alone(films: dict[str, Path]) -> None:
     for name in ("h264", "h264 in mkv", "h264 in ts", "hevc", "hevc open"):
         shown, decoded = select(films[name], None, "fast")
         assert len(shown) == decoded < 55
+
+
+def test_fast_leaves_out_the_end_of_a_group(films: dict[str, Path]) -> None:
+    # groups of 2.4 s
+    shown, decoded = select(films["h264"], [0.1, 1.0, 1.9, 2.5, 4.0, 4.5], "fast")
+    assert shown == pytest.approx([0.1, 2.5], abs=0.15) and decoded < 10
+    shown, decoded = select(films["h264 of one group"], [0.1, 1.0, 3.1, 4.8], "fast")
+    assert shown == pytest.approx([0.1, 1.0, 3.1], abs=0.15) and decoded < 25
 
 
 @pytest.mark.parametrize("sampling", ["fast", "keyframes"])

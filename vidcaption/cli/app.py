@@ -1,27 +1,116 @@
-"""The ``vidcaption`` command and its subcommands.
+"""The ``vidcaption`` command and its subcommands."""
 
-A subcommand has a module of its own, and imports the rooms below inside its function: ``--help``
-loads neither PyTorch nor a video library.
-"""
-
-from typing import Annotated
+from functools import cached_property
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from vidcaption import __version__
-from vidcaption.cli.config import config
-from vidcaption.cli.configured import ConfiguredCommand
-from vidcaption.cli.doctor import doctor
-from vidcaption.cli.evaluate import evaluate
-from vidcaption.cli.features import features
-from vidcaption.cli.models import models
-from vidcaption.cli.run import run
-from vidcaption.cli.status import status
-from vidcaption.cli.train import train
 
+
+class Group(TyperGroup):
+    """A command with subcommands, each listed with the whole first sentence of its help."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for command in self.commands.values():
+            command.short_help = (command.help or "").partition("\n\n")[0]
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options; a switch that nobody typed is off, where for Typer it would be None.
+
+        That Typer would judge by Pydantic, whose import takes longer than all the rest.
+        """
+        params = super().get_params(ctx)
+        for each in params:
+            if isinstance(each, TyperOption) and each.is_flag and each.default is None:
+                each.default = False
+        return params
+
+
+class Later(TyperCommand):
+    """A subcommand that is imported when it is used, so that none pays for the others.
+
+    It is what its module has under its name: a function, or a Typer app with commands of its own.
+    ``help``: one sentence, the first of the function's docstring. ``configured``: whether files and
+    the environment may set its options.
+    """
+
+    def __init__(self, name: str, help: str, *, configured: bool = False) -> None:
+        super().__init__(name, short_help=help)
+        self.configured = configured
+
+    @cached_property
+    def real(self) -> Any:
+        """The command itself. It loads neither PyTorch nor a video library before it is called."""
+        name = self.name or ""
+        declared = getattr(import_module(f"vidcaption.cli.{name}"), name)
+        holder = typer.Typer(rich_markup_mode=None)
+        if isinstance(declared, typer.Typer):
+            holder.add_typer(declared, name=name, cls=Group, help=self.short_help)
+        elif self.configured:
+            from vidcaption.cli.configured import ConfiguredCommand
+
+            holder.command(name, cls=ConfiguredCommand)(declared)
+        else:
+            holder.command(name)(declared)
+        return typer.main.get_group(holder).commands[name]
+
+    def make_context(self, *args: Any, **attributes: Any) -> Any:
+        """That of the command itself, which parses the arguments and is invoked."""
+        return self.real.make_context(*args, **attributes)
+
+
+class Commands(Group):
+    """All subcommands, in the order of the help."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for command in (
+            Later(
+                "run",
+                "Caption videos: files next to them in each format asked for, or else lines on "
+                "stdout.",
+                configured=True,
+            ),
+            Later(
+                "features",
+                "Compute what a CNN sees in a dataset, once, for any number of trainings.",
+                configured=True,
+            ),
+            Later(
+                "train",
+                "Train a model on captioned images and videos: with a frozen CNN first, then end "
+                "to end.",
+                configured=True,
+            ),
+            Later(
+                "evaluate",
+                "Score a model's captions against human ones: BLEU, METEOR, ROUGE-L, CIDEr.",
+                configured=True,
+            ),
+            Later(
+                "status",
+                "Sum up what runs say in their manifests, and name the inputs that failed.",
+            ),
+            Later("models", "List, fetch, check, remove and publish models."),
+            Later("config", "Show the options that files and the environment set."),
+            Later(
+                "doctor",
+                "Tell whether this installation works, down to a caption, and what to do if not.",
+            ),
+        ):
+            self.add_command(command)
+
+
+# Help in plain text: the module that draws it with Rich takes longer to import than all the rest.
 app = typer.Typer(
+    cls=Commands,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 
@@ -41,13 +130,3 @@ def vidcaption(
     ] = False,
 ) -> None:
     """Captions local videos: timed sentences about what is seen."""
-
-
-app.command(cls=ConfiguredCommand)(run)
-app.command(cls=ConfiguredCommand)(features)
-app.command(cls=ConfiguredCommand)(train)
-app.command(cls=ConfiguredCommand)(evaluate)
-app.command()(status)
-app.add_typer(models, name="models")
-app.add_typer(config, name="config")
-app.command()(doctor)

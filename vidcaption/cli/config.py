@@ -14,7 +14,7 @@ from vidcaption.cli.flags import bundles_of
 from vidcaption.errors import UsageError
 from vidcaption.options import check
 
-config = typer.Typer(help="Show the options that files and the environment set.")
+config = typer.Typer()
 
 
 @config.command()
@@ -39,7 +39,7 @@ def show(
     rows = [
         {"command": name, "key": each.key, "value": each.value, "source": each.source}
         for name in ([command] if command else known)
-        for each in _resolved(known[name], context.find_root(), file)
+        for each in _resolved(name, context.find_root(), file)
     ]
     if as_json:
         put_json(rows)
@@ -59,12 +59,13 @@ def show(
     return 0
 
 
-def _resolved(command: ConfiguredCommand, root: Any, file: Path | None) -> list[Setting]:
-    """The settings of ``command`` when nothing but ``--config`` is typed. Raises UsageError."""
+def _resolved(name: str, root: Any, file: Path | None) -> list[Setting]:
+    """The settings of a command when nothing but ``--config`` is typed. Raises UsageError."""
+    command: ConfiguredCommand = root.command.commands[name].real
     for parameter in command.params:
         parameter.required = False  # inputs and the like may be missing here
     args = ["--config", str(file)] if file else []
-    context: Any = command.make_context(command.name, args, parent=root)
+    context: Any = command.make_context(name, args, parent=root)
     with sources_told(context):
         for kind in bundles_of(command.callback).values() if command.callback else ():
             for field in fields(kind):

@@ -38,6 +38,8 @@ class Setting:
 class ConfiguredCommand(TyperCommand):
     """A command whose options have a variable each, as VIDCAPTION_RUN_BEAM, and a key in files."""
 
+    configured = True
+
     def __init__(self, name: str | None, **attributes: Any) -> None:
         super().__init__(name, **attributes)
         for option in self.params:
@@ -72,6 +74,18 @@ class ConfiguredCommand(TyperCommand):
                     const=False,
                 )
         return parser
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The options of each class under a heading of their own, after all others."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for each in self.get_params(ctx):
+            heading = "Arguments" if isinstance(each, TyperArgument) else "Options"
+            rows = sections.setdefault(getattr(each, "rich_help_panel", None) or heading, [])
+            rows += filter(None, [each.get_help_record(ctx)])
+        for heading, rows in sections.items():
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with sources_told(ctx):
@@ -134,11 +148,11 @@ def settings(ctx: typer.Context) -> list[Setting]:
     ]
 
 
-def configured(ctx: typer.Context) -> dict[str, ConfiguredCommand]:
-    """All the commands of this kind, by name."""
+def configured(ctx: typer.Context) -> list[str]:
+    """The names of all commands of this kind."""
     root = ctx.find_root().command
     commands: Mapping[str, Any] = getattr(root, "commands", {root.name: root})
-    return {name: each for name, each in commands.items() if isinstance(each, ConfiguredCommand)}
+    return [name for name, each in commands.items() if getattr(each, "configured", False)]
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def evaluate(
             help="The part of the dataset to score: test unless given, or all if it has no parts."
         ),
     ] = None,
-    frames: Annotated[int, typer.Option(help="Frames looked at per sample.", min=1, max=64)] = 8,
+    frames: Annotated[int, typer.Option(help="Frames looked at per sample.", min=1, max=64)] = 4,
     as_json: Json = False,
     against: Annotated[
         str | None,

@@ -49,7 +49,8 @@ def features(
     The folder is for train --features. Only what is missing there is computed, so that a command
     that was interrupted goes on. Prints the folder of this CNN's features.
     """
-    from vidcaption.cli.voice import Voice, make_progress, put
+    from vidcaption.cli.bar import make_progress
+    from vidcaption.cli.voice import Voice, put
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import with_splits
 

@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import typer
 
-from vidcaption.cli.voice import Bar, Voice, say
+from vidcaption.cli.voice import Voice, say
 from vidcaption.errors import OutputError, VidcaptionError
 from vidcaption.options import LogOptions
 from vidcaption.output.text import printable
+
+if TYPE_CHECKING:
+    from vidcaption.cli.bar import Bar
 
 
 class Level(IntEnum):
@@ -61,7 +65,7 @@ class Log(Voice):
         """Something that helps to find out why."""
         self._speak(Level.DEBUG, message, event, facts)
 
-    def make_bar(self, *, lines_on_stdout: bool = False) -> Bar | None:
+    def make_bar(self, *, lines_on_stdout: bool = False) -> "Bar | None":
         return None if self._json else super().make_bar(lines_on_stdout=lines_on_stdout)
 
     @contextmanager

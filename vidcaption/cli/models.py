@@ -20,7 +20,7 @@ Name = Annotated[
     ),
 ]
 
-models = typer.Typer(help="List, fetch, check, remove and publish models.")
+models = typer.Typer()
 
 
 @models.command("list")

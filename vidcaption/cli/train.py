@@ -88,7 +88,7 @@ def train(
     training.html shows how it went and what the model says. Under torchrun all its processes train
     one model. With --config FOLDER/training.toml and another --out the same training is run again.
     """
-    from vidcaption.cli.voice import make_progress
+    from vidcaption.cli.bar import make_progress
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import with_splits
     from vidcaption.datasets.sentences import read_sentences

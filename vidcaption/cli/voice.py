@@ -2,17 +2,17 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from vidcaption.errors import OutputError
 from vidcaption.options import VoiceOptions
 from vidcaption.output.text import json_text, printable
+
+if TYPE_CHECKING:
+    from vidcaption.cli.bar import Bar
 
 
 def say(message: str) -> None:
@@ -72,51 +72,11 @@ class Voice:
 
     def make_bar(self, *, lines_on_stdout: bool = False) -> "Bar | None":
         """A progress bar, if one is wanted: lines that a person reads as they come replace it."""
-        if self._options.progress == "on":
-            return Bar(force_terminal=True)
+        forced = self._options.progress == "on"
         readable = lines_on_stdout and sys.stdout.isatty()
         wanted = self._options.progress == "auto" and not self._options.quiet and not readable
-        return Bar() if wanted and sys.stderr.isatty() else None
+        if not forced and not (wanted and sys.stderr.isatty()):
+            return None
+        from vidcaption.cli.bar import Bar  # Rich takes long to import
 
-
-def make_progress(options: VoiceOptions) -> Progress:
-    """Bars and lines on standard error: bars if wanted, lines unless quiet."""
-    console = Console(stderr=True, quiet=options.quiet)
-    wanted = options.progress == "on" or (options.progress == "auto" and console.is_terminal)
-    return Progress(console=console, disable=not wanted)
-
-
-class Bar(Progress):
-    """A progress bar on standard error that asks for its position whenever it is drawn.
-
-    ``headline`` gives the line above the bar, if there is to be one.
-    """
-
-    headline: Callable[[], str] = str
-
-    def __init__(self, *, force_terminal: bool | None = None) -> None:
-        super().__init__(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True, force_terminal=force_terminal),
-            transient=True,
-            # On a terminal results go above the bar; in a file or pipe they stay as they are.
-            redirect_stdout=sys.stdout.isatty(),
-        )
-        self._position: Callable[[], float] = float
-
-    def begin(self, label: str, total: float | None, position: Callable[[], float]) -> None:
-        """Show this instead of what was shown before; ``total`` is None where it is not known."""
-        for task in self.task_ids:
-            self.remove_task(task)
-        self._position = position
-        self.add_task(printable(label), total=total)
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        for task in self.task_ids:
-            self.update(task, completed=self._position())
-        if headline := self.headline():
-            yield Text(printable(headline))
-        yield from super().get_renderables()
+        return Bar(force_terminal=forced or None)

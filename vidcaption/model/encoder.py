@@ -134,7 +134,7 @@ class Encoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """``images``: (N, 3, S, S) uint8 RGB -> (N, R, C) float, R = grid * grid region vectors."""
         pixels = images.to(memory_format=torch.channels_last, dtype=torch.float32)
-        maps: Tensor = self.trunk((pixels - self.mean) / self.std)  # (N, C, H, W)
+        maps: Tensor = self.trunk(pixels.sub_(self.mean).div_(self.std))  # (N, C, H, W)
         if maps.shape[-1] != self.config.grid or maps.shape[-2] != self.config.grid:
             maps = F.adaptive_avg_pool2d(maps, self.config.grid)
         return maps.flatten(2).transpose(1, 2)

@@ -74,9 +74,9 @@ class VideoReader:
     aspect ratio is kept, because the network wants a square and has learned from squashed ones.
 
     ``sampling``: ``exact`` gives of each time the frame that is shown then; ``fast`` the nearest of
-    those that other frames are predicted from, without the decoder's loop filter, so a little less
-    clean; ``keyframes`` the last key frame until then. Where a file is damaged or has unusual
-    timestamps, each is exact.
+    those that other frames are predicted from, or one up to 2 seconds before, without the decoder's
+    loop filter, so a little less clean; ``keyframes`` the last key frame until then. Where a file
+    is damaged or has unusual timestamps, each is exact.
 
     ``info`` is the stream's description, ``corrupt`` counts the packets that were skipped because
     they could not be read or decoded, not those that no asked frame needed, and ``end_s`` is
@@ -225,7 +225,10 @@ class VideoReader:
         rotation = _rotation(frame)
         width, height = _turn(self._size, rotation) if self._size else (None, None)
         try:
-            rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1)
+            # the mean of the pixels that become one, as the network has learned from
+            rgb = self._reformatter.reformat(
+                frame, width, height, "rgb24", interpolation="AREA", threads=1
+            )
         except FFmpegError as error:
             raise InputError(
                 f"{self.info.path} has frames of format {frame.format.name}, which cannot be "

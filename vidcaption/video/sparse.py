@@ -31,6 +31,8 @@ DEPTH = 32  # packets: no codec stores a frame more than 16 before or after its 
 MOST_HELD = 2**25  # bytes of packets that wait to be dropped or decoded
 # Emptying the decoder, while its threads have no work, must save the decoding of so many packets.
 WORTH_FLUSHING = 8
+# How much older than what a time asks for a picture of the same group may be, with fast sampling.
+OLDER_S = 2.0
 WITHOUT_FILTER = {"skip_loop_filter": "all"}
 
 
@@ -51,8 +53,10 @@ class Selection:
     """The frames of a video that answer ``times_s``, which ascend; None asks for all there may be.
 
     ``exact``: of each time the frame that is shown then. ``fast``: the nearest of those that others
-    are predicted from, without the loop filter. ``keyframes``: the last key frame until then, which
-    is of the same shot, as encoders begin shots with key frames.
+    are predicted from, without the loop filter; and of the last times of a group of pictures an
+    earlier one, at most OLDER_S before, so that the rest of the group need not be decoded.
+    ``keyframes``: the last key frame until then, which is of the same shot, as encoders begin shots
+    with key frames.
 
     ``end_s`` is the time until which it is known what is shown: where the video ends or, if no more
     is asked for, the frame after the last one asked for. ``decoded`` counts the packets that the
@@ -70,6 +74,7 @@ class Selection:
         self._stored: deque[_Entry] = deque()  # candidates in the order stored
         self._placed_pts: int | None = None
         self._last: _Entry | None = None  # candidate, in the order shown
+        self._spare: deque[_Entry] = deque()  # the first may answer for all, if the group ends
         self._due: deque[_Entry] = deque()  # asked for and not decoded yet, in the order shown
 
     def decode(
@@ -126,6 +131,7 @@ class Selection:
         if self._last and not self._done:
             # The end of an exact pass is decoded in any case, to see that it is there.
             self._settle(self._last, self.end_s, self._sampling == "exact")
+        self._end_group()
         while self._stored:
             yield self._stored.popleft()
 
@@ -145,6 +151,8 @@ class Selection:
         if last := self._last:
             middle_s = (last.start_s + entry.start_s) / 2
             self._settle(last, middle_s if self._sampling == "fast" else entry.start_s)
+        if entry.role.key:
+            self._end_group()
         self._last = entry
 
     def _settle(self, entry: _Entry, until_s: float, anyway: bool = False) -> None:
@@ -156,9 +164,26 @@ class Selection:
             while self._time_s is not None and self._time_s < until_s:
                 anyway, self._time_s = True, next(self._times, None)
             self._done = self._time_s is None
-        entry.needed = anyway
-        if entry.needed:
-            self._due.append(entry)
+        if not anyway:
+            entry.needed = False
+        elif self._sampling == "fast" and self._times is not None:
+            self._spare.append(entry)
+            while self._spare[0].start_s < entry.start_s - OLDER_S:
+                self._need(self._spare.popleft())
+        else:
+            self._need(entry)
+
+    def _end_group(self) -> None:
+        """Nothing to come builds on those that may be spared: the first of them answers for all."""
+        if self._spare:
+            self._spare[0].until_s = self._spare[-1].until_s
+            self._need(self._spare.popleft())
+        while self._spare:
+            self._spare.popleft().needed = False
+
+    def _need(self, entry: _Entry) -> None:
+        entry.needed = True
+        self._due.append(entry)
 
     def _wanted(self, entries: Iterator[_Entry]) -> Iterator[_Entry]:
         """The entries that must be decoded."""

@@ -1,0 +1,59 @@
+import pytest
+import torch
+from torch import nn
+
+from vidcaption.model.config import ModelConfig
+from vidcaption.model.device import Machine
+from vidcaption.model.encoder import Encoder
+from vidcaption.model.fused import FusedConvolution, fused
+
+CPU = Machine(torch.device("cpu"), torch.float32)
+IMAGES = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+
+
+def encoder(backbone="mobilenet_v2"):
+    return Encoder(ModelConfig(backbone=backbone, image_size=64, grid=2)).eval()
+
+
+def kinds(network):
+    return {type(module) for module in network.modules()}
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "mobilenet_v3_large", "googlenet"])
+def test_computes_the_same(backbone):
+    plain = encoder(backbone)
+    faster = fused(plain, CPU)
+    assert FusedConvolution in kinds(faster) and nn.Conv2d not in kinds(faster)
+    with torch.inference_mode():
+        torch.testing.assert_close(faster(IMAGES), plain(IMAGES), rtol=1e-4, atol=1e-4)
+
+
+def test_nothing_is_left_of_the_activations():
+    assert not kinds(fused(encoder(), CPU)) & {nn.ReLU, nn.ReLU6, nn.Hardswish}
+
+
+def test_the_encoder_itself_stays_as_it_is():
+    plain = encoder()
+    before = kinds(plain)
+    fused(plain, CPU)
+    assert kinds(plain) == before
+
+
+def test_computes_in_half_precision_what_autocast_does():
+    plain = encoder()
+    machine = Machine(CPU.device, torch.bfloat16)
+    with torch.inference_mode(), machine.autocast():
+        got, expected = fused(plain, machine)(IMAGES), plain(IMAGES)
+    assert got.dtype == expected.dtype == torch.bfloat16
+    torch.testing.assert_close(got, expected, rtol=0.05, atol=0.05)
+
+
+def test_other_devices_take_the_plain_one():
+    plain = encoder()
+    assert fused(plain, Machine(torch.device("cuda"), torch.float16)) is plain
+
+
+def test_without_the_operations_there_is_no_copy(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    plain = encoder()
+    assert fused(plain, CPU) is plain

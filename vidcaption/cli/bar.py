@@ -1,0 +1,54 @@
+"""Progress bars, drawn with Rich on standard error."""
+
+import sys
+from collections.abc import Callable, Iterable
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from vidcaption.options import VoiceOptions
+from vidcaption.output.text import printable
+
+
+def make_progress(options: VoiceOptions) -> Progress:
+    """Bars and lines on standard error: bars if wanted, lines unless quiet."""
+    console = Console(stderr=True, quiet=options.quiet)
+    wanted = options.progress == "on" or (options.progress == "auto" and console.is_terminal)
+    return Progress(console=console, disable=not wanted)
+
+
+class Bar(Progress):
+    """A progress bar on standard error that asks for its position whenever it is drawn.
+
+    ``headline`` gives the line above the bar, if there is to be one.
+    """
+
+    headline: Callable[[], str] = str
+
+    def __init__(self, *, force_terminal: bool | None = None) -> None:
+        super().__init__(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True, force_terminal=force_terminal),
+            transient=True,
+            # On a terminal results go above the bar; in a file or pipe they stay as they are.
+            redirect_stdout=sys.stdout.isatty(),
+        )
+        self._position: Callable[[], float] = float
+
+    def begin(self, label: str, total: float | None, position: Callable[[], float]) -> None:
+        """Show this instead of what was shown before; ``total`` is None where it is not known."""
+        for task in self.task_ids:
+            self.remove_task(task)
+        self._position = position
+        self.add_task(printable(label), total=total)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task in self.task_ids:
+            self.update(task, completed=self._position())
+        if headline := self.headline():
+            yield Text(printable(headline))
+        yield from super().get_renderables()

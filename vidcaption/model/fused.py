@@ -1,0 +1,73 @@
+"""The CNN on the CPU, with each activation computed inside the convolution before it.
+
+This is what PyTorch's compiler makes of such a network, without its minutes of compiling and its
+need of a C++ compiler: oneDNN's operations, called directly. The numbers are the plain network's.
+"""
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from vidcaption.model.device import Machine
+from vidcaption.model.encoder import Encoder
+
+Activation = tuple[str, list[float], str]  # as oneDNN names it, with its numbers and its variant
+_NONE: Activation = ("none", [], "")
+_ACTIVATIONS: dict[type[nn.Module], Activation] = {
+    nn.ReLU: ("relu", [], ""),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0], ""),
+    nn.Hardswish: ("hardswish", [], ""),
+}
+
+
+def fused(encoder: Encoder, machine: Machine) -> Encoder:
+    """What computes the same faster on this machine: a copy for inference, or the encoder itself.
+
+    PyTorch does not promise the operations that it takes; without them there is no copy.
+    """
+    operations = torch.backends.mkldnn.is_available() and hasattr(
+        torch.ops.mkldnn, "_convolution_pointwise"
+    )
+    if machine.device.type != "cpu" or not operations:
+        return encoder
+    copy = deepcopy(encoder)
+    _fuse(copy.trunk, machine.dtype)
+    return copy
+
+
+def _fuse(module: nn.Module, dtype: torch.dtype) -> None:
+    """Fuse the convolutions inside ``module``, in place."""
+    latest: FusedConvolution | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.Conv2d):
+            latest = FusedConvolution(child, dtype)
+            setattr(module, name, latest)
+        elif latest and isinstance(module, nn.Sequential) and type(child) in _ACTIVATIONS:
+            latest.activation = _ACTIVATIONS[type(child)]
+            setattr(module, name, nn.Identity())
+        elif not isinstance(child, nn.Identity):  # which is where a batch norm was
+            _fuse(child, dtype)
+            latest = None
+
+
+class FusedConvolution(nn.Module):
+    """A convolution of zero-padded maps and an activation, with weights laid out for oneDNN."""
+
+    def __init__(self, convolution: nn.Conv2d, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.activation = _NONE
+        self.dtype = dtype
+        plain = convolution
+        self._shape = plain.padding, plain.stride, plain.dilation, plain.groups
+        self._bias = None if plain.bias is None else plain.bias.detach().to(dtype)
+        self._weight = torch.ops.aten.mkldnn_reorder_conv2d_weight(
+            plain.weight.detach().to(dtype).to_mkldnn(), *self._shape
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', H', W') of ``dtype``."""
+        out: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            maps.to(self.dtype), self._weight, self._bias, *self._shape, *self.activation
+        )
+        return out
