@@ -6,7 +6,8 @@ Makes a folder of clips of a second each, a tenth of them broken (cut off, empty
 frame), and runs ``vidcaption run FOLDER -r --srt`` on it. Each run is killed (SIGKILL) when as many
 outputs are there as was drawn by chance; then one goes on to the end, and one more must do nothing.
 The outputs are compared by content and by time of change after each run. Memory is what is resident
-of the run that lasted longest, as medians over each quarter of the time from its first output on.
+of the run that lasted longest, as medians over each quarter of the time from its first output on:
+of the process that captions, and of those together that read for it.
 The exit code is 1 if anything is not as it must be. Linux only.
 """
 
@@ -25,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,22 +79,36 @@ def make(folder: Path, clips: int, chance: random.Random) -> tuple[set[Path], se
 
 @dataclass
 class Run:
-    """One process. ``samples``: resident memory in MiB, from its first output on."""
+    """One process, and its children.
+
+    ``samples``: resident memory in MiB of the one and of the others, from its first output on.
+    """
 
     code: int
     seconds: float
     written: int
-    samples: list[float]
+    samples: list[tuple[float, float]]
 
 
 def outputs(folder: Path) -> list[Path]:
     return list(folder.rglob("*.srt"))
 
 
-def resident_mib(pid: int) -> float | None:
-    """None when the process has ended."""
-    match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    return int(match[1]) / 1024 if match else None
+def resident_mib(pid: int | str) -> float:
+    """Nothing when the process has ended."""
+    try:
+        match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0.0
+    return int(match[1]) / 1024 if match else 0.0
+
+
+def children_mib(pid: int) -> float:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return 0.0
+    return sum(map(resident_mib, children))
 
 
 def run(folder: Path, manifest: Path, kill_at: float) -> Run:
@@ -101,15 +117,15 @@ def run(folder: Path, manifest: Path, kill_at: float) -> Run:
     command += ["--manifest", str(manifest)]
     before = len(outputs(folder))
     began, killed = time.monotonic(), False
-    samples: list[float] = []
+    samples: list[tuple[float, float]] = []
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
             count = len(outputs(folder))
             if count >= kill_at and not killed:
                 process.kill()
                 killed = True
-            elif count > before and (memory := resident_mib(process.pid)) is not None:
-                samples.append(memory)
+            elif count > before and (memory := resident_mib(process.pid)):
+                samples.append((memory, children_mib(process.pid)))
             time.sleep(SAMPLE_S)
     written = len(outputs(folder)) - before
     return Run(process.returncode, time.monotonic() - began, written, samples)
@@ -128,11 +144,12 @@ def whole(path: Path) -> bool:
     return bool(cues) and all(cue.content.strip() for cue in cues)
 
 
-def quarters(samples: list[float]) -> list[float]:
-    """Median of each quarter of the samples that has some."""
+def over_time(samples: Sequence[float]) -> dict[str, Any]:
+    """The highest, and the median of each quarter of the samples that has some."""
     ends = [len(samples) * part // 4 for part in range(5)]
     parts = [samples[start:end] for start, end in itertools.pairwise(ends)]
-    return [round(statistics.median(part), 1) for part in parts if part]
+    medians = [round(statistics.median(part), 1) for part in parts if part]
+    return {"peak": round(max(samples, default=0.0), 1), "quarters": medians}
 
 
 def soak(home: Path, clips: int, kills: int, chance: random.Random) -> dict[str, Any]:
@@ -155,6 +172,7 @@ def soak(home: Path, clips: int, kills: int, chance: random.Random) -> dict[str,
     }
     rows = read_manifest(manifest)  # of the run that must do nothing
     longest = max(runs, key=lambda each: len(each.samples))
+    captioning, reading = zip(*longest.samples, strict=True)
     work_s = sum(each.seconds for each in runs[:-1])
     return {
         "inputs": clips,
@@ -173,8 +191,8 @@ def soak(home: Path, clips: int, kills: int, chance: random.Random) -> dict[str,
         "files_per_second": round(clips / work_s, 2),
         "memory_mib": {
             "of_outputs": longest.written,
-            "peak": round(max(longest.samples, default=0.0), 1),
-            "quarters": quarters(longest.samples),
+            **over_time(captioning),
+            "readers": over_time(reading),
         },
     }
 

@@ -107,10 +107,12 @@ def soak() -> str:
     heads = ["inputs", "broken", "kills", "lost", "torn", "done twice"]
     cells = [report[head.replace(" ", "_")] for head in heads]
     memory = report["memory_mib"]
-    first, last = memory["quarters"][0], memory["quarters"][-1]
+    first, last, readers = memory["quarters"][0], memory["quarters"][-1], memory["readers"]
     facts = (
         f"Memory over {memory['of_outputs']} videos of one run: {first:.0f} MiB in the first "
-        f"quarter, {last:.0f} MiB in the last, at most {memory['peak']:.0f} MiB. All runs: "
+        f"quarter, {last:.0f} MiB in the last, at most {memory['peak']:.0f} MiB; the processes "
+        f"that read for it together {readers['quarters'][0]:.0f} MiB, "
+        f"{readers['quarters'][-1]:.0f} MiB and {readers['peak']:.0f} MiB. All runs: "
         f"{report['seconds']:.0f} s on {report['machine']['cores']} cores, which did other work."
     )
     return table(heads, cells) + f"\n\n{facts}"

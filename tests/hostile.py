@@ -200,6 +200,29 @@ def _mkv(duration: float) -> Callable[[Path], object]:
     return write
 
 
+def _jpeg(path: Path) -> None:
+    """A JPEG that says it has 65,500 pixels per side."""
+    data = bytearray(write_image(path).read_bytes())
+    struct.pack_into(">HH", data, data.index(b"\xff\xc0") + 5, 65_500, 65_500)
+    path.write_bytes(data)
+
+
+def _commented(path: Path) -> None:
+    """A PNG with two comments of 50 MB each, packed."""
+    data = write_image(path).read_bytes()
+    chunk = b"zTXt" + b"a\0\0" + _zeros(50 * 2**20)
+    packed = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    path.write_bytes(data[:33] + packed * 2 + data[33:])  # after the header
+
+
+def _deep(path: Path) -> None:
+    """An MP4 of 20,000 boxes, each in the one before."""
+    data = b""
+    for number in range(20_000):
+        data = struct.pack(">I4s", len(data) + 8, (b"moov", b"trak")[number % 2]) + data
+    path.write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isomiso2" + data)
+
+
 def _sparse(path: Path, head: bytes = b"") -> None:
     with path.open("wb") as file:
         file.write(head)
@@ -236,6 +259,9 @@ LIES: dict[str, Callable[[Path], object]] = {
     "screen_65535.gif": lambda path: path.write_bytes(_gif((65535, 65535), (1, 1), 1)),
     "picture_65535.gif": lambda path: path.write_bytes(_gif((16, 16), (65535, 65535), 1)),
     "bomb.gif": lambda path: path.write_bytes(_gif((30_000, 30_000), (30_000, 30_000), 50)),
+    "side_65500.jpg": _jpeg,
+    "side_65535.y4m": lambda path: path.write_bytes(b"YUV4MPEG2 W65535 H65535 F25:1\nFRAME\n"),
+    "comments.png": _commented,
     "frames.gif": lambda path: path.write_bytes(_gif((16, 16), (16, 16), 5000)),
     "frames.png": lambda path: write_clip(
         path, every(0.1, 2000), codec="apng", pix_fmt="rgb24", size=(16, 16), format="apng"
@@ -267,6 +293,7 @@ LIES: dict[str, Callable[[Path], object]] = {
     "edit_empty.mp4": _mp4(b"elst", 4, ">IIi", 1, MOST_32, -1),
     "edit_late.mp4": _mp4(b"elst", 4, ">IIi", 1, 2000, 2**31 - 1),
     "edit_64.mp4": _mp4(b"elst", 0, ">IIQq", 1 << 24, 1, MOST_64, MOST_64),
+    "deep.mp4": _deep,
     "size_0.mp4": _mp4(b"moov", -8, ">I", 0),
     "size_1.mp4": _mp4(b"trak", -8, ">I", 1),
     "size_most.mp4": _mp4(b"stbl", -8, ">I", MOST_32),
@@ -277,6 +304,9 @@ LIES: dict[str, Callable[[Path], object]] = {
     "apart.mkv": _apart(1e8, 2),
     "apart_often.mkv": _apart(80_000, 40),
     "apart.mp4": _apart(1e5, 2),
+    "apart.y4m": lambda path: path.write_bytes(
+        b"YUV4MPEG2 W16 H16 F1:1000000000 C420\n" + (b"FRAME\n" + bytes(384)) * 20
+    ),
     # streams
     "tracks.mp4": lambda path: _tracks(path, 3000),
     "streams.mkv": lambda path: _streams(path, 1000),
@@ -296,6 +326,8 @@ LIES: dict[str, Callable[[Path], object]] = {
     "sparse_box.mp4": lambda path: _sparse(path, b"\0\0\0\x18ftypisom\0\0\2\0isomiso2"),
     "sparse_mkv.mkv": lambda path: _sparse(path, b"\x1a\x45\xdf\xa3"),
     "sparse.ts": lambda path: _sparse(path, b"\x47"),
+    "list_named.mkv": lambda path: path.write_text("ffconcat version 1.0\nfile /etc/passwd\n"),
+    "session.sdp": lambda path: path.write_text("v=0\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n"),
     "new\nline.mp4": lambda path: path.write_bytes(b"no video" * 9),
     "\x1b]0;title\x07\x1b[31m.mp4": lambda path: path.write_bytes(b"no video" * 9),
     "\udcff\udcfe.mp4": lambda path: write_image(path.with_suffix(".png")).rename(path),

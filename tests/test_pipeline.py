@@ -74,6 +74,12 @@ def test_batches_change_nothing_but_speed(tiny: Path, clips: Clips) -> None:
     assert [s.text for s in one.segments] == [s.text for s in many.segments]
 
 
+def test_a_batch_has_so_many_frames_at_most(tiny: Path) -> None:
+    captioner = Captioner.from_pretrained(tiny, batch_size=1024)
+    sizes = [captioner._request(CLIP, CaptionOptions(frames=n))[-1] for n in (1, 8, 9, 64)]
+    assert sizes == [1024, 1024, 910, 128]
+
+
 def test_equal_neighbours_are_merged_unless_told_not_to(captioner: Captioner, clips: Clips) -> None:
     still = clips["still.png"]
     assert len(captioner.caption(still, SHORT).segments) == 1

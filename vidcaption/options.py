@@ -15,6 +15,8 @@ from vidcaption.errors import UsageError
 Sampling = Literal["exact", "fast", "keyframes"]  # which frames of a video answer for a time
 Engine = Literal["torch", "onnx"]  # what runs the CNN
 
+MOST_FRAMES = 8192  # of windows that overlap, or that are in one batch: 1.2 GB at 224 pixels
+
 
 def option(
     default: Any,
@@ -175,6 +177,13 @@ class CaptionOptions(SearchOptions):
             )
         if self.stride_s is not None and self.segment == "scenes":
             raise UsageError("--stride has no meaning with --segment scenes; leave one of them out")
+        stride_s = self.stride_s or self.window_s
+        if (overlapping := math.ceil(self.window_s / stride_s)) * self.frames > MOST_FRAMES:
+            raise UsageError(
+                f"--stride is {stride_s:g} and --window is {self.window_s:g}: at each time "
+                f"{overlapping} windows of {self.frames} frames overlap, and {MOST_FRAMES} frames "
+                "may; give a longer --stride, a shorter --window or fewer --frames"
+            )
         if self.sampling == "keyframes" and self.segment == "scenes":
             raise UsageError(
                 "--sampling keyframes has too few frames for --segment scenes; use fast or exact"

@@ -17,7 +17,7 @@ from vidcaption.model.device import Machine
 from vidcaption.model.features import Features, Look
 from vidcaption.model.fused import fused
 from vidcaption.model.search import Caption, search
-from vidcaption.options import CaptionOptions, Engine, MachineOptions
+from vidcaption.options import MOST_FRAMES, CaptionOptions, Engine, MachineOptions
 from vidcaption.output.captions import Captions, ModelInfo
 from vidcaption.output.merge import merge_equal
 from vidcaption.store import name_of, resolve
@@ -118,7 +118,8 @@ class Captioner:
 
     def _request(self, path: Path, options: CaptionOptions) -> Request:
         side = self._network.config.image_size
-        return path, (side, side), options, self._batch_size
+        batch_size = min(self._batch_size, MOST_FRAMES // options.frames)
+        return path, (side, side), options, batch_size
 
 
 class Captioning:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def write(job: Job, by: Books) -> Plan:
         assert held
         plan = by.plan(job)
         for target in plan.todo.values():
-            by.write(target, TEXT, plan.fingerprint)
+            by.write(target, TEXT + "".join(plan.todo), plan.fingerprint)
     return plan
 
 
@@ -68,6 +69,13 @@ def test_what_decides_the_text_makes_it_anew(job: Job, change: Callable[[Job], o
     by = change(job)
     plan = (by if isinstance(by, Books) else books()).plan(job)
     assert plan.todo == job.targets and set(plan.replaced) == set(job.targets.values())
+
+
+def test_another_format_in_a_file_of_that_name(job: Job, tmp_path: Path) -> None:
+    one, other = (replace(job, targets={name: tmp_path / "all.txt"}) for name in ("srt", "txt"))
+    for new, old in ((one, other), (other, one)):
+        assert write(new, books()).todo == new.targets
+        assert not books().plan(new).needed and books().plan(old).needed
 
 
 def test_back_to_the_options_of_before(job: Job) -> None:
@@ -133,18 +141,26 @@ def test_what_a_killed_process_left_is_removed(job: Job, tmp_path: Path) -> None
     assert not old.exists() and new.exists()
 
 
-def test_one_file_for_all(job: Job, tmp_path: Path) -> None:
+def test_one_file_of_parts(job: Job, tmp_path: Path) -> None:
     target = tmp_path / "all.csv"
+    job = replace(job, targets={"csv": target}, part="csv clip.mp4")
     by = books()
-    assert not by.done(target, [job.path])
-    with by.lease([target]):
-        by.write(target, TEXT, by.fingerprint([job.path]))
-    assert books().done(target, [job.path])
-    assert not books().done(target, [job.path, job.path])
-    assert not books(force=True).done(target, [job.path])
+    plan = by.plan(job)
+    assert (plan.todo, plan.replaced, plan.kept) == (job.targets, (), ())
+    with by.lease([target], job.part), by.lease([target]):
+        by.write(target, "a\n", plan.fingerprint, job.part)
+        assert not target.exists() and not books().plan(job).needed  # as after a kill
+        assert by.plan(job).todo == {}
+        by.put_together(target, lambda: ["head\n", by.parts(target).text("csv clip.mp4")])
+    assert target.read_text() == "head\na\n"
+    for other in (books(force=True), books(beam=1)):
+        assert other.plan(job).needed
+    books().check(target)
     target.write_text("edited")
     with pytest.raises(OutputError, match="kept: it was edited, or vidcaption did not"):
-        books().done(target, [job.path])
+        books().check(target)
+    books(force=True).check(target)
+    assert not books().plan(job).needed
 
 
 def test_a_crash_between_row_and_output(job: Job) -> None:

@@ -12,6 +12,7 @@ from clips import write_clip, write_image
 from runs import Apart, Run
 
 from vidcaption.cli import main
+from vidcaption.cli.delivery import Delivery
 
 
 @pytest.fixture
@@ -72,10 +73,47 @@ def test_one_file_for_all_is_done_or_kept(here: Path, capsys: Capsys) -> None:
     assert Run(capsys, "in/i*.png", "-o", "all.csv", "--force").code == 0
     rows = (here / "all.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["video", "in/i2.png", "in/i10.png"]
+    before = (here / "all.csv").stat()
     run = Run(capsys, "in/i*.png", "-o", "all.csv")
-    assert run.lines == ["vidcaption: all.csv is done already; --force does it again"]
+    assert run.code == 0 and "0 captioned, 2 done before" in run.err
+    assert (here / "all.csv").stat() == before
     os.utime("in/i2.png", (1, 1))
-    assert "2 captioned" in Run(capsys, "in/i*.png", "-o", "all.csv").err
+    assert "1 captioned, 1 done before" in Run(capsys, "in/i*.png", "-o", "all.csv").err
+    assert (here / "all.csv").read_text().splitlines() == rows
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl", "tsv", "csv", "txt"])
+def test_one_file_is_the_same_whatever_came_between(
+    here: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    """A kill between two inputs, shards, and inputs that failed at first and come later."""
+    write_image(here / "in/i3.png", number=3)
+    assert Run(capsys, "in/i2.png", "in/i3.png", "in/i10.png", "-o", f"one.{format}").code == 0
+
+    class Kill(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Kill
+
+    (here / "in/i3.png").rename("i3.png")
+    write_image(here / "in/i3.png", number=3).write_bytes(b"no image")
+    all_of_them = ["in/i2.png", "in/i3.png", "in/i10.png", "-o", f"all.{format}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Delivery, "_is_written", killed)
+        with pytest.raises(Kill):
+            Run(capsys, *all_of_them, "--shard", "1/2")
+    assert not (here / f"all.{format}").exists()
+    for _ in range(2):
+        run = Run(capsys, *all_of_them, "--manifest", "m")
+        assert run.code == 1 and "1 failed" in run.err
+    assert "0 captioned, 2 done before, 1 failed" in run.err
+    (here / "i3.png").rename("in/i3.png")
+    run = Run(capsys, *all_of_them, "--retry-failed", "m")
+    assert run.code == 0 and run.lines[0].startswith(f"vidcaption: in/i3.png -> all.{format} (")
+    assert (here / f"all.{format}").read_bytes() == (here / f"one.{format}").read_bytes()
+    dry = Run(capsys, *all_of_them, "--dry-run")
+    assert dry.out == "done  in/i2.png\ndone  in/i3.png\ndone  in/i10.png\n"
 
 
 def test_dry_run(here: Path, capsys: Capsys) -> None:
@@ -136,8 +174,6 @@ def test_manifest_status_and_retry(here: Path, capsys: Capsys) -> None:
     assert run.code == 0 and run.lines[0].startswith("vidcaption: in/bad.mp4 -> out/bad.srt (")
     run = Run(capsys, *again)
     assert run.lines == ["vidcaption: nothing to do: --shard or --retry-failed leave no input"]
-    run = Run(capsys, "in", "--retry-failed", "log/m.jsonl", "-o", "all.csv")
-    assert run.code == 2 and "would leave the others out of --output" in run.err
 
 
 def test_retried_inputs_keep_their_names(here: Path, capsys: Capsys) -> None:

@@ -113,6 +113,24 @@ def test_how_lies_are_answered(workers: Workers, tmp_path: Path) -> None:
     assert "holds no video" in str(answer("subtitles.mkv"))
 
 
+@pytest.mark.parametrize(
+    "name", ["concat:a.mp4", "http:a.mp4", "pipe:0.mp4", "-f.mp4", "%03d.png", "*.png"]
+)
+def test_a_name_is_no_command(
+    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What FFmpeg takes for a protocol, an option or a pattern is a file."""
+    path = tmp_path / name
+    try:
+        write_image(tmp_path / "a.png").rename(path)
+    except OSError as error:
+        pytest.skip(f"there can be no such file here: {error}")
+    monkeypatch.chdir(tmp_path)
+    with WindowReader(Path(name), SIZE, HOURS, 8) as reader:
+        assert len(reader.read()) == 1
+    assert read(workers, path) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LARGEST)
 def test_the_largest_pictures_stay_in_bounds(workers: Workers, tmp_path: Path, name: str) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from itertools import count, islice, pairwise
 from pathlib import Path
 from typing import Any, cast
-from weakref import ReferenceType, ref
+from weakref import ReferenceType, WeakSet, ref
 
 import numpy as np
 import pytest
-from clips import Clips, every, write_clip
+from clips import IN_ORDER, Clips, every, write_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -180,3 +180,22 @@ def test_a_still_image_is_one_window(clips: Clips) -> None:
     with VideoReader(clips["still.png"]) as reader:
         (window,) = scene_windows(reader, CaptionOptions(segment="scenes", window_s=3.0))
     assert (window.start_s, window.end_s, len(window.frames)) == (0, 3, 1)
+
+
+def test_a_picture_that_stands_for_hours_costs_no_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stretches: WeakSet[object] = WeakSet()
+
+    class Counted(scenes._Stretch):
+        def __init__(self, start_s: float, room: int) -> None:
+            super().__init__(start_s, room)
+            stretches.add(self)
+
+    monkeypatch.setattr(scenes, "_Stretch", Counted)
+    path = write_clip(tmp_path / "hours.mkv", [0, 20_000], options=IN_ORDER)
+    most = number = 0
+    with VideoReader(path, size=(64, 48)) as reader:
+        for _ in scene_windows(reader, CaptionOptions(segment="scenes", window_s=60)):
+            most, number = max(most, len(stretches)), number + 1
+    assert number == 334 and most < 6

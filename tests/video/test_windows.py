@@ -8,13 +8,15 @@ from weakref import ReferenceType, ref
 
 import numpy as np
 import pytest
-from clips import Clips, every, number_of, write_clip
+from clips import IN_ORDER, Clips, every, number_of, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vidcaption.options import CaptionOptions
+from vidcaption.errors import InputError, UsageError
+from vidcaption.options import MOST_FRAMES, CaptionOptions
 from vidcaption.types import Window
+from vidcaption.video import windows as module
 from vidcaption.video.reader import VideoReader, probe
 from vidcaption.video.windows import fixed_spans, fixed_windows
 
@@ -25,10 +27,13 @@ durations = st.floats(0.01, 1e5)
 def option_sets(draw: st.DrawFn, stride: bool = False) -> CaptionOptions:
     start_s = draw(st.just(0.0) | st.floats(0, 1e4))
     length_s = draw(st.none() | st.floats(0.01, 1e4))
+    window_s = draw(st.floats(0.1, 3600) | st.sampled_from([0.1, 0.7, 4.0]))
+    frames = draw(st.integers(1, 64))
+    least_s = max(0.1, window_s * frames / (MOST_FRAMES - 64))
     return CaptionOptions(
-        window_s=draw(st.floats(0.1, 3600) | st.sampled_from([0.1, 0.7, 4.0])),
-        stride_s=draw(st.floats(0.1, 3600)) if stride else None,
-        frames=draw(st.integers(1, 64)),
+        window_s=window_s,
+        stride_s=draw(st.floats(least_s, 3600)) if stride else None,
+        frames=frames,
         start_s=start_s,
         end_s=length_s and start_s + length_s,
     )
@@ -204,6 +209,23 @@ def test_start_and_end(clips: Clips) -> None:
     assert numbers(first) == [5, 6, 7, 8, 9]
     assert numbers(second) == [10, 11, 12, 13, 14]
     assert windows_of(clips["h264.mp4"], start_s=2.0) == []
+
+
+def test_so_many_frames_of_windows_that_overlap() -> None:
+    CaptionOptions(window_s=3600, stride_s=4, frames=9)
+    with pytest.raises(UsageError, match=r"1029 windows of 8 frames overlap, .* longer --stride"):
+        CaptionOptions(window_s=3600, stride_s=3.5, frames=8)
+
+
+def test_a_picture_that_stands_is_looked_at_so_often_at_most(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = write_clip(tmp_path / "day.mkv", [0, 20_000], options=IN_ORDER)
+    monkeypatch.setattr(module, "MOST_TIMES", 10_000)
+    with VideoReader(path, size=(64, 48)) as reader:
+        assert len(list(fixed_windows(reader, CaptionOptions(window_s=60, frames=29)))) == 334
+        with pytest.raises(InputError, match=r"more than 10,000 times; .* fewer --frames"):
+            next(fixed_windows(reader, CaptionOptions(window_s=60, frames=31)))
 
 
 def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:

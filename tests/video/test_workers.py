@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing import Pipe
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,30 @@ def test_a_worker_reads_what_this_process_would(
                 for a, b in zip(our.frames, their.frames, strict=True):
                     assert a.pts_s == b.pts_s and np.array_equal(a.image, b.image)
     assert (here.info, here.corrupt, here.end_s) == (there.info, there.corrupt, there.end_s)
+
+
+def test_a_batch_comes_in_parts(
+    workers: Workers, clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is larger than it may be, and together they are what was asked for."""
+    request = clips["h264.mp4"], SIZE, CaptionOptions(window_s=0.4, frames=3), 4
+    with WindowReader(*request) as here:
+        starts = [[window.start_s for window in batch] for batch in read(here)]
+    parts: list[int] = []
+    receive = RemoteReader._receive
+
+    def counted(reader: RemoteReader) -> Any:
+        message = receive(reader)
+        parts.extend([len(message.windows)] if hasattr(message, "windows") else [])
+        return message
+
+    monkeypatch.setattr(RemoteReader, "_receive", counted)
+    for most, largest in ((1, 1), (9, 3), (100, 4)):
+        monkeypatch.setattr(module, "PART_FRAMES", most)
+        parts.clear()
+        with RemoteReader(workers, request) as there:
+            assert [[window.start_s for window in batch] for batch in read(there)] == starts
+        assert max(parts) == largest
 
 
 def test_one_process_reads_many_videos(workers: Workers, clips: Clips, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def _claim(job: Job, books: Books) -> Turn | Outcome | None:
         if not plan.needed:
             return _idle(job, plan)
         with ExitStack() as lease:
-            if not lease.enter_context(books.lease(plan.todo.values())):
+            if not lease.enter_context(books.lease(plan.todo.values(), job.part)):
                 return None
             plan = books.plan(job)  # another run may have done it since
             return Turn(job, plan, lease.pop_all()) if plan.needed else _idle(job, plan)

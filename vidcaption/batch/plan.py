@@ -3,15 +3,18 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vidcaption.batch.ledger import Ledger
+from vidcaption.batch.parts import Parts
 from vidcaption.errors import OutputError
 from vidcaption.options import CaptionOptions
 from vidcaption.output.write import encoded, sweep, write_atomic
+
+PARTS = "parts"  # in place of the fingerprint of what is put together of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +23,15 @@ class Job:
 
     ``path``: what it is called. ``root``: the folder that it is found under. ``targets``: the file
     to write in each format; none where its captions go elsewhere. ``source``: the file that is
-    read, where that is not ``path``.
+    read, where that is not ``path``. ``part``: what its captions are called where they are a part
+    of a target.
     """
 
     path: Path
     root: Path
     targets: Mapping[str, Path]
     source: Path | None = None
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Books:
         self._recipe = {"model": model_sha256, "options": asdict(options)}
         self._force = force
         self._ledgers: dict[str, Ledger] = {}
+        self._parts: dict[Path, Parts] = {}
         self._swept: set[Path] = set()
 
     def plan(self, job: Job) -> Plan:
@@ -64,16 +70,21 @@ class Books:
 
         An output is done if its content is what we wrote, made from the same model, options, size
         and time of the input. It is replaced if it is ours and made from something else, and if it
-        is empty. Anything else was edited, or made by others, and is kept.
+        is empty. Anything else was edited, or made by others, and is kept. A part is done if it
+        was kept, see ``parts``, whatever became of the file that it is for.
         """
-        fingerprint = self.fingerprint([job.source or job.path])
+        unnamed = [format for format, path in job.targets.items() if path.suffix != f".{format}"]
+        fingerprint = self.fingerprint(job.source or job.path, () if job.part else unnamed)
         if not job.targets:
             return Plan(True, {}, (), (), fingerprint)
         todo: dict[str, Path] = {}
         replaced, kept = [], []
         for format, target in job.targets.items():
-            made_from = None if self._force else self._made_from(target)
+            made_from = None if self._force else self._made_from(target, job.part)
             if made_from == fingerprint:
+                continue
+            if job.part is not None:
+                todo[format] = target
                 continue
             if made_from is None and not self._force and _has_content(target):
                 kept.append(target)
@@ -83,26 +94,24 @@ class Books:
                 replaced.append(target)
         return Plan(bool(todo), todo, tuple(replaced), tuple(kept), fingerprint)
 
-    def fingerprint(self, inputs: Sequence[Path]) -> str:
-        """Of captions of these files, in this order, were they made now."""
-        text = json.dumps([self._recipe, [_state(path) for path in inputs]], sort_keys=True)
+    def fingerprint(self, path: Path, formats: Sequence[str] = ()) -> str:
+        """Of captions of this file, were they made now.
+
+        ``formats``: those that the name of an output does not tell.
+        """
+        text = json.dumps([self._recipe, [_state(path)], *formats], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def done(self, target: Path, inputs: Sequence[Path]) -> bool:
-        """Whether a file that several inputs share is what they would give now.
-
-        Raises OutputError if it is in the way, as ``plan`` says of those that are kept.
-        """
-        if self._force or not _has_content(target):
-            return False
-        made_from = self._made_from(target)
-        if made_from is None:
+    def check(self, target: Path) -> None:
+        """Raise OutputError if a file of parts is in the way, as ``plan`` says of what is kept."""
+        if not self._force and _has_content(target) and self._made_from(target) is None:
             raise OutputError(f"{in_the_way(target)}; --force replaces it")
-        return made_from == self.fingerprint(inputs)
 
     @contextmanager
-    def lease(self, targets: Iterable[Path]) -> Iterator[bool]:
+    def lease(self, targets: Iterable[Path], part: str | None = None) -> Iterator[bool]:
         """Whether these files, outputs of one input, are ours alone to write inside the context.
+
+        With ``part`` that part of them, and not what others write to them, is.
 
         Raises OutputError if their folder cannot be written to.
         """
@@ -110,31 +119,55 @@ class Books:
         if target is None:
             yield True
             return
-        with self._ledger(target).lease(target.stem) as held:  # all formats share it
+        # all formats share it
+        key = target.stem if part is None else f"{target.name}/{part}"
+        with self._ledger(target).lease(key) as held:
             if target.parent not in self._swept:
                 self._swept.add(target.parent)
                 sweep(target.parent)
             yield held
 
-    def write(self, target: Path, text: str, fingerprint: str) -> None:
-        """Write an output under a lease, and remember it. Raises OutputError."""
-        self._ledger(target).add(target.name, _digest(encoded(text)), fingerprint)
+    def write(self, target: Path, text: str, fingerprint: str, part: str | None = None) -> None:
+        """Write an output, or keep a part of it, under a lease, and remember it.
+
+        Raises OutputError.
+        """
+        if part is not None:
+            self.parts(target).add(part, fingerprint, text)
+            return
+        self._ledger(target).add(target.name, _digest([encoded(text)]), fingerprint)
         write_atomic(target, text)
+
+    def parts(self, target: Path) -> Parts:
+        """What is kept of the file ``target`` until it is written by ``put_together``."""
+        folder = os.path.realpath(target.parent)
+        return self._parts.setdefault(target, Parts(Path(folder, target.name)))
+
+    def holds(self, target: Path, pieces: Callable[[], Iterable[str]]) -> bool:
+        """Whether these are what a file holds. Raises OutputError."""
+        return _has_content(target) and _digest_of(target) == _digest(map(encoded, pieces()))
+
+    def put_together(self, target: Path, pieces: Callable[[], Iterable[str]]) -> None:
+        """Write a file of parts under a lease, and remember it. Raises OutputError.
+
+        ``pieces`` gives the same ones each time, which are not held.
+        """
+        self._ledger(target).add(target.name, _digest(map(encoded, pieces())), PARTS)
+        write_atomic(target, map(encoded, pieces()))
 
     def _ledger(self, target: Path) -> Ledger:
         folder = os.path.realpath(target.parent)
         return self._ledgers.setdefault(folder, Ledger(Path(folder)))
 
-    def _made_from(self, target: Path) -> str | None:
-        """The fingerprint of an output that is ours as it stands, or None."""
+    def _made_from(self, target: Path, part: str | None = None) -> str | None:
+        """The fingerprint of an output that is ours as it stands, or of its part, or None."""
+        if part is not None:
+            return self.parts(target).fingerprint(part)
         ledger = self._ledger(target)
         ledger.refresh()
         if not ledger.knows(target.name) or not os.path.isfile(target):
             return None
-        try:
-            return ledger.fingerprint(target.name, _digest(target.read_bytes()))
-        except OSError as error:
-            raise OutputError(f"{target} cannot be read: {error.strerror}") from error
+        return ledger.fingerprint(target.name, _digest_of(target))
 
 
 def in_the_way(target: Path) -> str:
@@ -156,5 +189,17 @@ def _state(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _digest_of(path: Path) -> str:
+    """Raises OutputError."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _digest(data: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for each in data:
+        digest.update(each)
+    return digest.hexdigest()

@@ -120,7 +120,8 @@ class Work:
                 return
             for format, target in plan.todo.items():
                 if target not in written:
-                    books.write(target, captions.render(format), plan.fingerprint)
+                    render = captions.render if job.part is None else captions.piece
+                    books.write(target, render(format), plan.fingerprint, job.part)
                     written.append(target)
 
         with self._turn.lease:

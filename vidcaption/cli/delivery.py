@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from vidcaption.batch import Books, Job, Outcome
@@ -13,18 +13,18 @@ from vidcaption.cli.voice import put
 from vidcaption.errors import UsageError
 from vidcaption.options import OutputOptions
 from vidcaption.output.captions import Captions
-from vidcaption.output.formats import render_many
+from vidcaption.output.formats import render_many, stream_named
 from vidcaption.output.naming import output_paths
-from vidcaption.output.write import check_writable, write_atomic
+from vidcaption.output.write import check_writable, encoded, write_atomic
 
 
 class Delivery:
     """Decided and checked before any work: raises UsageError or OutputError if it cannot be met.
 
-    ``targets``: for each input, the file to write in each format, or nothing where all share one
-    output; that has the form for several videos where the command can mean several, however many
-    there are. ``shared``: the one file for all. ``lines``: readable lines go to standard output as
-    they come.
+    ``targets``: for each input, the file to write in each format, or nothing where they go to
+    standard output or a device as they come. Where the command can mean several videos one output
+    has the form for several, however many there are. ``shared``: it is a file, of which each input
+    is a part. ``lines``: readable lines go to standard output.
     """
 
     def __init__(self, output: OutputOptions, selection: Selection) -> None:
@@ -42,6 +42,8 @@ class Delivery:
         self.lines = place == "-" and self._format == "txt"
         self.on_stdout = place == "-"
         self.shared: Path | None = None
+        self._device: Path | None = None
+        self._found = selection.found
         self.targets: Mapping[Path, Mapping[str, Path]] = {}
         if place is None:
             self.targets = output_paths(selection.found, formats, output.out_dir, selection.found)
@@ -53,56 +55,82 @@ class Delivery:
         # Those that exist may be done, whether they can be written or not.
         check_writable(path for path in self._files() if not os.path.isfile(path))
 
-    def done(self, books: Books, jobs: Sequence[Job]) -> bool:
-        """Whether the one file for all is what it would be. Raises OutputError if it is kept."""
-        if self.shared is None or _is_device(self.shared):
-            return False
-        return books.done(self.shared, _sources(jobs))
+    def job(self, path: Path, source: Path | None = None) -> Job:
+        """What is wanted of an input; ``source`` is read for it, where that is another file."""
+        part = None if self.shared is None else self._part_of(path)
+        return Job(path, self._found[path], self.targets.get(path, {}), source, part)
+
+    def check(self, books: Books) -> None:
+        """Raise OutputError if the one file for all is to be kept."""
+        if self.shared is not None:
+            books.check(self.shared)
 
     def deliver(self, outcomes: Iterable[Outcome], books: Books) -> None:
         """Run through ``outcomes`` and write what they share. Raises OutputError."""
-        if self.shared is None and (not self.on_stdout or self.lines):
-            deque(outcomes, maxlen=0)
-            return
-        if self.shared is None:
+        if self.shared is not None:
+            self._put_together(self.shared, outcomes, books)
+        elif self._device is not None:
+            pieces = self._pieces(each.captions for each in outcomes)
+            write_atomic(self._device, map(encoded, pieces))
+        elif self.on_stdout and not self.lines:
             for piece in self._pieces(each.captions for each in outcomes):
                 put(piece)
-            return
-        finished: list[Outcome] = []
-        try:
-            for outcome in outcomes:
-                if outcome.captions is not None:
-                    finished.append(outcome)
-        finally:  # also when interrupted
-            if finished:
-                self._write(self.shared, finished, books)
+        else:
+            deque(outcomes, maxlen=0)
 
     def _into_one(self, target: Path, selection: Selection) -> None:
         if any(os.path.realpath(target) == os.path.realpath(path) for path in selection.found):
             raise UsageError(f"--output is {target}, which is an input")
-        if self.several or _is_device(target):
-            self.shared = target
-        else:
-            self.targets = {path: {self._format: target} for path in selection.found}
+        if _is_device(target):
+            self._device = target
+            return
+        self.shared = target if self.several else None
+        self.targets = {path: {self._format: target} for path in selection.found}
 
     def _files(self) -> Iterator[Path]:
-        if self.shared is not None:
-            yield self.shared
+        if self._device is not None:
+            yield self._device
         for by_format in self.targets.values():
             yield from by_format.values()
 
-    def _write(self, target: Path, outcomes: Sequence[Outcome], books: Books) -> None:
-        text = "".join(self._pieces(each.captions for each in outcomes))
-        if _is_device(target):
-            write_atomic(target, text)
-            return
-        fingerprint = books.fingerprint(_sources(each.job for each in outcomes))
-        while True:
-            with books.lease([target]) as ours:
-                if ours:
-                    books.write(target, text, fingerprint)
-                    return
-            time.sleep(POLL_S)  # another run is writing
+    def _put_together(self, target: Path, outcomes: Iterable[Outcome], books: Books) -> None:
+        done: set[Path] = set()
+        try:
+            for outcome in outcomes:
+                if outcome.error is None:
+                    done.add(outcome.job.path)
+        finally:  # also when interrupted
+            while not self._is_written(target, done, books):
+                time.sleep(POLL_S)  # another run is writing
+
+    def _is_written(self, target: Path, done: Collection[Path], books: Books) -> bool:
+        """Write all there is of the inputs, unless it is there. False if another run is at it."""
+        names = self._known(target, done, books)
+        if not names or books.holds(target, self._joined(target, names, books)):
+            return True
+        with books.lease([target]) as ours:
+            if ours:
+                names = self._known(target, done, books)  # another run may have added some since
+                books.put_together(target, self._joined(target, names, books))
+            return ours
+
+    def _known(self, target: Path, done: Collection[Path], books: Books) -> list[str]:
+        """The parts that were done now, and in the runs before and beside this, in order."""
+        parts, names = books.parts(target), []
+        for path in self._found:
+            name = self._part_of(path)
+            made_from = parts.fingerprint(name)
+            if made_from and (path in done or made_from == books.fingerprint(path)):
+                names.append(name)
+        return names
+
+    def _joined(self, target: Path, names: list[str], books: Books) -> Callable[[], Iterator[str]]:
+        stream, parts = stream_named(self._format), books.parts(target)
+        return lambda: stream.joined(map(parts.text, names))
+
+    def _part_of(self, path: Path) -> str:
+        """What the captions of an input are called in the one file for all."""
+        return f"{self._format} {path}"
 
     def _pieces(self, captions: Iterable[Captions | None]) -> Iterator[str]:
         given = (each for each in captions if each is not None)
@@ -113,7 +141,3 @@ class Delivery:
 
 def _is_device(path: Path) -> bool:
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
-
-
-def _sources(jobs: Iterable[Job]) -> list[Path]:
-    return [job.source or job.path for job in jobs]

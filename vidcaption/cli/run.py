@@ -13,7 +13,6 @@ from vidcaption.cli.arguments import Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.weights import resolve_with_bar
-from vidcaption.errors import UsageError
 from vidcaption.options import (
     BatchOptions,
     CaptionOptions,
@@ -62,7 +61,7 @@ def run(
     Exit codes: 0 all inputs are captioned, 1 some are not, 2 the command is wrong, 3 nothing can
     run or be written, 130 interrupted.
     """
-    from vidcaption.batch import Books, Job, spooled
+    from vidcaption.batch import Books, spooled
     from vidcaption.cli.delivery import Delivery
     from vidcaption.cli.interrupt import interruptible
     from vidcaption.cli.log import Log
@@ -77,8 +76,6 @@ def run(
     with log.closing_words(), interruptible(), ExitStack() as stack:
         selection = select(inputs or [], batch)
         delivery = Delivery(output, selection)
-        if delivery.shared is not None and batch.retry_failed is not None:
-            raise UsageError("--retry-failed would leave the others out of --output; drop one")
         if selection.shard is not None:
             log.detail(f"{selection.shard}: {len(selection.chosen)} inputs", "shard")
         if not selection.chosen:
@@ -89,15 +86,10 @@ def run(
         books = Books(read_rows(folder)[WEIGHTS]["sha256"], options, force=batch.force)
         spool = selection.piped and not batch.dry_run
         source = stack.enter_context(spooled()) if spool else None
-        jobs = [
-            Job(path, selection.found[path], delivery.targets.get(path, {}), source)
-            for path in selection.chosen
-        ]
+        jobs = [delivery.job(path, source) for path in selection.chosen]
+        delivery.check(books)
         plans = [books.plan(job) for job in jobs]
         lines = [described(job, plan) for job, plan in zip(jobs, plans, strict=True)]
-        if delivery.done(books, jobs):
-            log.tell(f"{delivery.shared} is done already; --force does it again", "done")
-            return 0
         if batch.dry_run:
             put("".join(f"{line}\n" for line in lines))
             return 0

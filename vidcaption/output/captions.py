@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from vidcaption.options import CaptionOptions
-from vidcaption.output.formats import format_named
+from vidcaption.output.formats import format_named, stream_named
 from vidcaption.output.write import write_atomic
 from vidcaption.types import Segment, VideoInfo
 
@@ -31,6 +31,10 @@ class Captions:
     def render(self, format: str) -> str:
         """The text of a file in ``format``, such as ``"srt"``. Raises UsageError if unknown."""
         return format_named(format)(self)
+
+    def piece(self, format: str) -> str:
+        """What they are in an output of several videos. Raises UsageError if there is none such."""
+        return stream_named(format).piece(self)
 
     def save(self, path: str | PathLike[str], format: str | None = None) -> None:
         """Write to ``path`` at one stroke, in ``format`` or the one its suffix names.

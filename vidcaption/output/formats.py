@@ -11,7 +11,7 @@ import csv
 import html
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +46,35 @@ def render_many(format: str, captions: Iterable[Captions]) -> Iterator[str]:
     videos, none and one included. Raises UsageError, before anything is read from ``captions``, for
     an unknown format and for one that can hold a single video only.
     """
+    stream = stream_named(format)
+    return stream.joined(map(stream.piece, captions))
+
+
+def stream_named(format: str) -> Stream:
+    """How several videos share one output in the format. Raises UsageError, as ``render_many``."""
     format_named(format)
     if format not in _STREAMS:
         raise UsageError(
             f"{format} holds one video only; allowed for several in one output are "
             f"{', '.join(_STREAMS)}, or write one file per video with --out-dir"
         )
-    return _STREAMS[format](captions)
+    return _STREAMS[format]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """``piece`` is what one video gives; the other texts stand before, between and after them."""
+
+    piece: Callable[[Captions], str]
+    head: str = ""
+    between: str = ""
+    tail: str = ""
+
+    def joined(self, pieces: Iterable[str]) -> Iterator[str]:
+        yield self.head
+        for number, piece in enumerate(pieces):
+            yield self.between * (number > 0) + piece
+        yield self.tail
 
 
 def txt_line(segment: Segment) -> str:
@@ -127,40 +149,17 @@ FORMATS: dict[str, Callable[[Captions], str]] = {
 }
 
 
-def _json_stream(captions: Iterable[Captions]) -> Iterator[str]:
-    before = "[\n"
-    for each in captions:
-        yield before + _json(each).rstrip("\n")
-        before = ",\n"
-    yield "[]\n" if before == "[\n" else "\n]\n"
+def _json_piece(captions: Captions) -> str:
+    return "\n" + _json(captions).rstrip("\n")
 
 
-def _tsv_stream(captions: Iterable[Captions]) -> Iterator[str]:
-    yield _tab_line(("video", *TSV_HEADER))
-    for each in captions:
-        path = printable(each.video.path)
-        yield "".join(_tab_line((path, *row)) for row in _tsv_rows(each))
+def _tsv_piece(captions: Captions) -> str:
+    path = printable(captions.video.path)
+    return "".join(_tab_line((path, *row)) for row in _tsv_rows(captions))
 
 
-def _csv_stream(captions: Iterable[Captions]) -> Iterator[str]:
-    yield _comma_lines([CSV_HEADER])
-    yield from map(_csv_body, captions)
-
-
-def _txt_stream(captions: Iterable[Captions]) -> Iterator[str]:
-    before = ""
-    for each in captions:
-        yield f"{before}{printable(each.video.path)}:\n{_txt(each)}"
-        before = "\n"
-
-
-_STREAMS: dict[str, Callable[[Iterable[Captions]], Iterator[str]]] = {
-    "json": _json_stream,
-    "jsonl": lambda captions: map(_jsonl, captions),
-    "tsv": _tsv_stream,
-    "csv": _csv_stream,
-    "txt": _txt_stream,
-}
+def _txt_piece(captions: Captions) -> str:
+    return f"{printable(captions.video.path)}:\n{_txt(captions)}"
 
 
 def _segment(segment: Segment) -> dict[str, Any]:
@@ -212,3 +211,12 @@ def _clock(ms: int) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{seconds:02}.{ms:03}"
+
+
+_STREAMS = {
+    "json": Stream(_json_piece, head="[", between=",", tail="\n]\n"),
+    "jsonl": Stream(_jsonl),
+    "tsv": Stream(_tsv_piece, head=_tab_line(("video", *TSV_HEADER))),
+    "csv": Stream(_csv_body, head=_comma_lines([CSV_HEADER])),
+    "txt": Stream(_txt_piece, between="\n"),
+}

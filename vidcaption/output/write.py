@@ -24,7 +24,7 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes | Iterable[bytes]) -> None:
     """Write so that a reader sees the old file or the new one, never a part. Text is UTF-8.
 
     Missing folders are made. A symbolic link stays, and its target is written. An existing file
@@ -33,13 +33,15 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     left.
     """
     data = encoded(content) if isinstance(content, str) else content
+    parts = [data] if isinstance(data, bytes) else data
     try:
         if not path.parent.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
-            path.write_bytes(data)  # replacing /dev/null by a file would harm the machine
+            with path.open("wb") as file:  # replacing /dev/null by a file would harm the machine
+                file.writelines(parts)
         else:
-            _replace(Path(os.path.realpath(path)), data)
+            _replace(Path(os.path.realpath(path)), parts)
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written ({error.strerror}); choose another place"
@@ -77,7 +79,7 @@ def sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path, parts: Iterable[bytes]) -> None:
     # Refused here, as replacing the file would get around its own write protection.
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -85,7 +87,7 @@ def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(_TEMPORARY.format(secrets.token_hex(8)))
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         if path.exists():

@@ -40,6 +40,8 @@ def scene_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Wind
             stretches.append(_Stretch(frame.pts_s, room))
         while frame.pts_s - stretches[-1].start_s >= 2 * options.window_s:
             stretches.append(stretches[-1].rest(stretches[-1].start_s + options.window_s))
+            if len(stretches) > 2:  # a picture may stand for a day
+                yield stretches.pop(0).window(stretches[0].start_s, options.frames)
         while len(stretches) > 2:
             yield stretches.pop(0).window(stretches[0].start_s, options.frames)
         stretches[-1].add(frame)

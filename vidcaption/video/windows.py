@@ -7,10 +7,12 @@ from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 
+from vidcaption.errors import InputError
 from vidcaption.options import CaptionOptions
 from vidcaption.types import Frame, Span, Window
 from vidcaption.video.reader import VideoReader
 
+MOST_TIMES = 10_000_000  # at which a video is looked at
 SHORTEST = 1 / 4  # of a window: what is shorter joins its neighbour
 
 _Sampled = tuple[Span, list[Frame]]  # and the frames of its first times
@@ -76,7 +78,8 @@ def shown(frames: Sequence[Frame], times_s: Iterable[float]) -> tuple[Frame, ...
 def _windows(reader: VideoReader, options: CaptionOptions, duration_s: float) -> Iterator[Window]:
     """The windows of a video that should last so long."""
     # The reader's thread draws the times, so the spans are made anew to go with the frames.
-    frames = reader.frames(time_s for time_s, *_ in _schedule(_spans(duration_s, options)))
+    drawn = _limited(_spans(duration_s, options), reader.info.path)
+    frames = reader.frames(time_s for time_s, *_ in _schedule(drawn))
     schedule = _schedule(_spans(duration_s, options))
     waiting: dict[int, _Sampled] = {}
     for (time_s, number, _, span), frame in zip(schedule, frames, strict=False):
@@ -123,6 +126,19 @@ def _spans(duration_s: float, options: CaptionOptions) -> Iterator[Span]:
         yield from fixed_spans(math.inf, replace(options, start_s=start_s))
     if options.end_s is not None:
         yield Span(options.end_s, options.end_s, (options.end_s,))
+
+
+def _limited(spans: Iterable[Span], path: str) -> Iterator[Span]:
+    """The same spans. Raises InputError where one picture, perhaps, stands for too many of them."""
+    number = 0
+    for span in spans:
+        number += len(span.times_s)
+        if number > MOST_TIMES:
+            raise InputError(
+                f"{path} would be looked at more than {MOST_TIMES:,} times; caption a part of it "
+                "with --start and --end, or give a longer --window or fewer --frames"
+            )
+        yield span
 
 
 def _schedule(spans: Iterable[Span]) -> Iterator[tuple[float, int, int, Span]]:

@@ -29,6 +29,7 @@ if sys.platform != "win32":
     import resource
 
 MEMORY_BYTES = 4 * 2**30
+PART_FRAMES = 256  # in one message, at most, unless a window has more: 40 MB at 224 pixels
 BEAT_S = 1.0  # between two signs of life from a worker that gets on
 END_S = 5.0  # for a process to end; one that hangs in the kernel, as on a dead disk, does not
 
@@ -36,8 +37,8 @@ Request = tuple[Path, tuple[int, int], CaptionOptions, int]  # WindowReader's
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
-    """The next windows, and how far the reader got; no windows are the end."""
+class _Part:
+    """The next windows of a batch, and how far the reader got; no windows are the end."""
 
     windows: list[Window]
     corrupt: int
@@ -153,13 +154,15 @@ class RemoteReader:
     def __init__(self, workers: Workers, request: Request) -> None:
         self.corrupt = 0
         self.end_s = 0.0
-        self._path = request[0]
+        self._path, size, options, self._batch_size = request
         self._workers = workers
         self._worker: Worker | None = None
         self._failure: OSError | None = None
+        self._left: list[Window] = []  # of the last part
+        at_once = min(self._batch_size, max(1, PART_FRAMES // options.frames))
         try:
             self._worker = workers.take()
-            self._worker.pipe.send(request)
+            self._worker.pipe.send((self._path, size, options, at_once))
         except OSError as error:
             self._failure = error
 
@@ -192,13 +195,15 @@ class RemoteReader:
 
     def read(self) -> list[Window]:
         """The next windows; none when the video is over. Raises InputError."""
-        if self._worker is None:
-            return []
-        batch: _Batch = self._receive()
-        self.corrupt, self.end_s = batch.corrupt, batch.end_s
-        if not batch.windows:
-            self._done(fit=True)
-        return batch.windows
+        windows = self._left
+        while self._worker is not None and len(windows) < self._batch_size:
+            part: _Part = self._receive()
+            self.corrupt, self.end_s = part.corrupt, part.end_s
+            windows += part.windows
+            if not part.windows:
+                self._done(fit=True)
+        self._left = windows[self._batch_size :]
+        return windows[: self._batch_size]
 
     def _done(self, *, fit: bool) -> None:
         if self._worker is not None:
@@ -261,7 +266,7 @@ def _read(pipe: Connection, request: Request) -> bool:
                 while windows != []:
                     windows = reader.read()
                     with sending:
-                        pipe.send(_Batch(windows, reader.corrupt, reader.end_s))
+                        pipe.send(_Part(windows, reader.corrupt, reader.end_s))
         return True
     except InputError as error:
         failure = _Failure(str(error), _errno(error))

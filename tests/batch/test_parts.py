@@ -1,0 +1,98 @@
+"""Parts of one file that many inputs and several runs add to, and that survive a crash."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vidcaption import OutputError
+from vidcaption.batch.parts import Parts
+
+ADD = """
+import sys
+from pathlib import Path
+from vidcaption.batch.parts import Parts
+parts = Parts(Path(sys.argv[1]))
+for number in range(100):
+    parts.add(f"{sys.argv[2]}-{number}", "f", sys.argv[2] * 5000)
+"""
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "all.jsonl"
+
+
+def kept(target: Path) -> Path:
+    return target.with_name(".all.jsonl.parts")
+
+
+def test_the_last_row_counts(target: Path) -> None:
+    parts, other = Parts(target), Parts(target)
+    assert parts.fingerprint("a") is None and not kept(target).exists()
+    for fingerprint, text in (("1", "\u00e4 \udcff\n\x85"), ("2", "")):
+        parts.add("a", fingerprint, text)
+        other.add("b", fingerprint, "b" * 100_000)
+        for each in (parts, other, Parts(target)):
+            assert each.fingerprint("a") == each.fingerprint("b") == fingerprint
+            assert (each.text("a"), each.text("b")) == (text, "b" * 100_000)
+    assert not target.exists()
+
+
+def test_any_cut_costs_the_last_part(target: Path) -> None:
+    Parts(target).add("a", "1", "first")
+    whole = len(kept(target).read_bytes())
+    Parts(target).add("b", "1", "second")
+    data = kept(target).read_bytes()
+    for end in range(whole, len(data)):
+        kept(target).write_bytes(data[:end])
+        parts = Parts(target)
+        assert (parts.fingerprint("a"), parts.fingerprint("b")) == ("1", None)
+        parts.add("b", "2", "third")
+        assert (parts.fingerprint("b"), parts.text("a"), parts.text("b")) == ("2", "first", "third")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\0\n", b"[" * 100_000 + b"\n", b"[]\n1\n", b"\n\n",
+        b'{"part": 1, "fingerprint": "1", "text": ""}\n',
+        b'{"part": "a", "fingerprint": null, "text": ""}\n',
+        b'{"part": "a", "fingerprint": "1"}\n',
+    ],
+)  # fmt: skip
+def test_what_is_no_part_is_passed_over(target: Path, data: bytes) -> None:
+    kept(target).write_bytes(data)
+    parts = Parts(target)
+    assert parts.fingerprint("a") is None
+    parts.add("a", "1", "text")
+    assert (parts.fingerprint("a"), parts.text("a")) == ("1", "text")
+
+
+def test_a_file_that_goes_or_changes(target: Path) -> None:
+    parts = Parts(target)
+    parts.add("a", "1", "text")
+    assert parts.fingerprint("a") == "1"
+    kept(target).write_bytes(b"x" * 500 + b"\n")
+    with pytest.raises(OutputError, match=r"all.jsonl.parts was changed .*; run this again"):
+        parts.text("a")
+    kept(target).unlink()
+    with pytest.raises(OutputError, match="cannot be read: No such file"):
+        parts.text("a")
+    assert parts.fingerprint("a") is None
+    kept(target).mkdir()
+    with pytest.raises(OutputError, match="cannot be read: Is a directory"):
+        parts.fingerprint("a")
+    with pytest.raises(OutputError, match="cannot be written: Is a directory"):
+        parts.add("a", "1", "text")
+
+
+def test_rows_of_two_processes_do_not_mix(target: Path) -> None:
+    runs = [subprocess.Popen([sys.executable, "-c", ADD, str(target), name]) for name in "ab"]
+    assert [run.wait() for run in runs] == [0, 0]
+    parts = Parts(target)
+    for name in "ab":
+        for number in range(100):
+            assert parts.fingerprint(f"{name}-{number}") == "f"
+            assert parts.text(f"{name}-{number}") == name * 5000
