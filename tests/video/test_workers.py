@@ -79,6 +79,15 @@ def test_a_worker_reads_what_this_process_would(
     assert (here.info, here.corrupt, here.end_s) == (there.info, there.corrupt, there.end_s)
 
 
+def test_a_worker_is_put_back_once(workers: Workers) -> None:
+    """However many threads end its video at the same time."""
+    worker = workers.take()
+    workers.put_back(worker, fit=True)
+    workers.put_back(worker, fit=False)
+    assert workers.take() is worker and worker.lives()
+    workers.put_back(worker, fit=True)
+
+
 def test_a_batch_comes_in_parts(
     workers: Workers, clips: Clips, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,8 +97,14 @@ class Workers:
         return worker
 
     def put_back(self, worker: "Worker", *, fit: bool) -> None:
-        """``fit``: it has nothing left to send, and can read the next video."""
-        self._busy.discard(worker)
+        """``fit``: it has nothing left to send, and can read the next video.
+
+        Who gives up a video may do so while another thread is at its end: the first one counts.
+        """
+        try:
+            self._busy.remove(worker)
+        except KeyError:
+            return
         if fit:
             self._idle.append(worker)
         else:
@@ -206,18 +212,19 @@ class RemoteReader:
         return windows[: self._batch_size]
 
     def _done(self, *, fit: bool) -> None:
-        if self._worker is not None:
-            self._workers.put_back(self._worker, fit=fit)
-            self._worker = None
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            self._workers.put_back(worker, fit=fit)
 
     def _receive(self) -> Any:
         """What the worker sends next. Raises InputError."""
-        assert self._worker is not None
+        worker = self._worker
+        assert worker is not None
         try:
             while True:
-                if not self._worker.pipe.poll(self._workers.timeout_s):
+                if not worker.pipe.poll(self._workers.timeout_s):
                     raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-                if (message := self._worker.pipe.recv()) is not None:
+                if (message := worker.pipe.recv()) is not None:
                     break
         except TimeoutError as error:
             raise InputError(
@@ -227,7 +234,7 @@ class RemoteReader:
             ) from error
         except (EOFError, OSError) as error:
             raise InputError(
-                f"{self._path} has ended the process that decoded it ({self._worker.fate()}): it "
+                f"{self._path} has ended the process that decoded it ({worker.fate()}): it "
                 "is damaged, or takes more memory than there is; convert it to H.264 first"
             ) from error
         if isinstance(message, _Failure):
