@@ -120,13 +120,22 @@ def soak() -> str:
 
 def long_video() -> str:
     """What decoding all of a film takes, and what reading and captioning it takes."""
-    report = read("long-video")
+    report, before = read("long-video"), read("long-video-before")
     film, machine = report["film"], report["machine"]
-    heads = ["", "seconds", "to decoding all", "processor seconds", "to decoding all"]
-    keys = ("wall", "wall_ratio", "processor", "processor_ratio")
-    rows = [(name, *(row[key] for key in keys)) for name, row in report["passes"].items()]
-    if peer := report.get("peer"):
-        rows.append(("a seek per frame, fp32, one at a time", "", peer["wall_ratio"], "", ""))
+    heads = ["", "seconds", "to decoding all", "before", "processor seconds", "to decoding all"]
+    rows = [
+        (
+            name,
+            row["wall"],
+            row["wall_ratio"],
+            before["passes"][name]["wall_ratio"],
+            row["processor"],
+            row["processor_ratio"],
+        )
+        for name, row in report["passes"].items()
+    ]
+    peers = [each["peer"]["wall_ratio"] for each in (report, before)]
+    rows.append(("a seek per frame, fp32, one at a time", "", *peers, "", ""))
     facts = (
         f"{film['duration_s']:.0f} s of {film['codec']} at {film['size']}, {film['frames']} "
         f"frames, of which {film['key_frames']} are key frames and {film['unreferenced']:.0%} such "
@@ -168,6 +177,15 @@ def startup() -> str:
         for key, (name, beside) in named.items()
     ]
     return table(["command", "takes", "beside", "takes", "ratio", "of processor time"], *rows)
+
+
+def threads() -> str:
+    """What ways of waiting cost, in seconds of captioning one video."""
+    report = read("threads")
+    alone, beside = report["alone"], report["beside one busy process"]
+    rows = [(way, seconds, beside[way]) for way, seconds in alone.items()]
+    facts = f"Medians of {report['runs']} runs on {report['machine']['cores']} cores."
+    return table(["", "alone", "beside one busy process"], *rows) + f"\n\n{facts}"
 
 
 def scaling() -> str:
@@ -262,6 +280,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "long_video": long_video,
     "variants": variants,
     "startup": startup,
+    "threads": threads,
+    "scaling": scaling,
     "engine": engine,
     "reuse": reuse,
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vidcaption.types import Frame
 
-_FRAMES_AT_ONCE = 16
+_FRAMES_AT_ONCE = 8
 BLOCK = 8  # pixels to a side of what must be alike in two pictures
 
 Look = tuple[bytes, ...]  # of a window: the pixels of the picture that stands for each frame
