@@ -188,11 +188,11 @@ def test_scaling_prints_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scaling = load("scaling")
-    monkeypatch.setattr(scaling, "SETTINGS", ["libx264", "libsvtav1"])
+    monkeypatch.setattr(scaling, "SETTINGS", ["libx264"])
     monkeypatch.setattr(scaling, "RUN", [*scaling.RUN, "--frames", "1", "--beam", "1"])
     for name in ("HEIGHT", "CLIP_HEIGHT"):
         monkeypatch.setattr(scaling, name, 72)
-    for name, value in (("HEIGHTS", (72, 144)), ("FILM_S", 1), ("CLIP_S", 1)):
+    for name, value in (("HEIGHTS", (72,)), ("FILM_S", 1), ("CLIP_S", 1)):
         monkeypatch.setattr(scaling, name, value)
     plot = tmp_path / "plot.png"
     command = ["scaling.py", "--rounds", "1", "--clips", "2", "--minutes", "1", "--plot", str(plot)]

@@ -11,6 +11,7 @@ import torch
 from clips import IN_ORDER, Clips, every, picture, write_clip
 
 from vidcaption import Captioner, InputError, Segment
+from vidcaption.errors import DeviceError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.attention import Memory
 from vidcaption.model.config import ModelConfig
@@ -76,7 +77,7 @@ def test_batches_change_nothing_but_speed(tiny: Path, clips: Clips) -> None:
 
 def test_a_batch_has_so_many_frames_at_most(tiny: Path) -> None:
     captioner = Captioner.from_pretrained(tiny, batch_size=1024)
-    sizes = [captioner._request(CLIP, CaptionOptions(frames=n))[-1] for n in (1, 8, 9, 64)]
+    sizes = [captioner._request(CLIP, CaptionOptions(frames=n)).batch_size for n in (1, 8, 9, 64)]
     assert sizes == [1024, 1024, 910, 128]
 
 
@@ -100,6 +101,12 @@ def test_overlapping_windows_share_frames(captioner: Captioner, clips: Clips) ->
         window_s=0.4, frames=2, max_words=5, merge=False, start_s=0.2, end_s=0.6
     ))  # fmt: skip
     assert alone.segments[0].text == segments[1].text
+
+
+def test_a_gpu_that_is_to_decode_must_be_there(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="--decoder cuda needs an NVIDIA GPU"):
+        Captioner.from_pretrained(tiny, decoder="cuda")
 
 
 @pytest.mark.gpu

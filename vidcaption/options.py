@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from vidcaption.errors import UsageError
 
+VideoDecoder = Literal["cpu", "cuda"]  # of videos: FFmpeg's, or an NVIDIA GPU's
 Sampling = Literal["exact", "fast", "keyframes"]  # which frames of a video answer for a time
 Engine = Literal["torch", "onnx"]  # what runs the CNN
 
@@ -219,6 +220,9 @@ class MachineOptions(DeviceOptions):
     batch_size: int = option(8, "Windows per batch.", at_least=1, at_most=1024)
     engine: Engine = option(
         "torch", 'What runs the CNN: PyTorch, or ONNX Runtime, on the CPU; needs the extra "onnx".'
+    )
+    decoder: VideoDecoder = option(
+        "cpu", "What decodes videos; cuda: an NVIDIA GPU, where it knows the codec."
     )
 
     def __post_init__(self) -> None:

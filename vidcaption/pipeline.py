@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from vidcaption.errors import InputError
+from vidcaption.errors import DeviceError, InputError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.features import Features, Look
 from vidcaption.model.fused import fused
 from vidcaption.model.search import Caption, search
-from vidcaption.options import MOST_FRAMES, CaptionOptions, Engine, MachineOptions
+from vidcaption.options import MOST_FRAMES, CaptionOptions, Engine, MachineOptions, VideoDecoder
 from vidcaption.output.captions import Captions, ModelInfo
 from vidcaption.output.merge import merge_equal
 from vidcaption.store import name_of, resolve
@@ -42,12 +42,13 @@ class Captioner:
         machine: Machine,
         batch_size: int,
         encoder: Callable[[Tensor], Tensor] | None = None,
+        decoder: VideoDecoder = "cpu",
     ) -> None:
         self.model = ModelInfo(name, model.sha256)
         self._encoder = encoder or model.network.encoder
         self._network, self._vocabulary = model.network, model.vocabulary
         self.machine = machine
-        self._batch_size = batch_size
+        self._batch_size, self._decoder = batch_size, decoder
 
     @classmethod
     def from_pretrained(
@@ -59,6 +60,7 @@ class Captioner:
         batch_size: int = 8,
         threads: int | None = None,
         engine: Engine = "torch",
+        decoder: VideoDecoder = "cpu",
         offline: bool = False,
     ) -> "Captioner":
         """Load the embedded model, that of a folder, or ``owner/name[@revision]`` on the Hub.
@@ -66,8 +68,9 @@ class Captioner:
         ``batch_size``: windows per batch. ``threads``: CPU threads of PyTorch, for the whole
         process; on the CPU, freed memory is kept for the whole process as well, which is faster.
         ``engine``: ``onnx`` runs the CNN in ONNX Runtime, in fp32 on the CPU, with ``threads`` as
-        PyTorch; the first time it is exported to the user's cache. ``offline``: never use the
-        network. Raises ModelError, DeviceError, UsageError, OutputError.
+        PyTorch; the first time it is exported to the user's cache. ``decoder``: ``cuda`` lets an
+        NVIDIA GPU decode videos of codecs that it knows. ``offline``: never use the network.
+        Raises ModelError, DeviceError, UsageError, OutputError.
         """
         options = MachineOptions(
             device=device,
@@ -75,10 +78,15 @@ class Captioner:
             batch_size=batch_size,
             threads=threads,
             engine=engine,
+            decoder=decoder,
         )
         if engine == "onnx":
             options = replace(options, device="cpu")
         machine = Machine.find(options)
+        if decoder == "cuda" and not torch.cuda.is_available():
+            raise DeviceError(
+                "--decoder cuda needs an NVIDIA GPU, and PyTorch sees none here; leave it out"
+            )
         folder = resolve(name_or_folder, offline=offline)
         model = model_folder.load(folder, machine.device)
         encoder: Callable[[Tensor], Tensor]
@@ -88,7 +96,7 @@ class Captioner:
             encoder = open_encoder(folder, model)
         else:
             encoder = fused(model.network.encoder, machine)
-        return cls(model, name_of(folder), machine, options.batch_size, encoder)
+        return cls(model, name_of(folder), machine, options.batch_size, encoder, decoder)
 
     def open(
         self,
@@ -119,7 +127,7 @@ class Captioner:
     def _request(self, path: Path, options: CaptionOptions) -> Request:
         side = self._network.config.image_size
         batch_size = min(self._batch_size, MOST_FRAMES // options.frames)
-        return path, (side, side), options, batch_size
+        return Request(path, (side, side), options, batch_size, self._decoder)
 
 
 class Captioning:

@@ -18,7 +18,7 @@ from vidcaption.errors import InputError
 from vidcaption.options import CaptionOptions
 from vidcaption.video import batches
 from vidcaption.video.batches import WindowReader
-from vidcaption.video.workers import RemoteReader, Workers
+from vidcaption.video.workers import RemoteReader, Request, Workers
 
 CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
 SIZE = (64, 64)
@@ -55,7 +55,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def read(workers: Workers, path: Path, options: CaptionOptions = HOURS) -> int | str:
     """How many windows a file gives, or why it gives none. Fails if it costs more than it may."""
     began_s = time.monotonic()
-    reader = RemoteReader(workers, (path, SIZE, options, 8))
+    reader = RemoteReader(workers, Request(path, SIZE, options, 8))
     result: int | str = 0
     try:
         with reader:

@@ -383,3 +383,13 @@ def test_a_reader_outlives_its_file(clips: Clips, tmp_path: Path) -> None:
         path.unlink()
         with pytest.raises(InputError, match="cannot be read"):
             list(reader.frames())
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "vfr.mp4", "truncated.mp4", "still.png"])
+def test_a_gpu_decodes_the_same_frames_or_leaves_it_to_the_cpu(clips: Clips, name: str) -> None:
+    with VideoReader(clips[name]) as plain, VideoReader(clips[name], decoder="cuda") as reader:
+        ours, theirs = list(reader.frames()), list(plain.frames())
+        assert (reader.info, reader.end_s) == (plain.info, plain.end_s)
+    assert [frame.pts_s for frame in ours] == [frame.pts_s for frame in theirs]
+    for our, their in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(our.image.astype(int), their.image, atol=3)

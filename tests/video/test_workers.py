@@ -20,7 +20,7 @@ from vidcaption.types import Window
 from vidcaption.video import workers as module
 from vidcaption.video.batches import WindowReader
 from vidcaption.video.reader import VideoReader
-from vidcaption.video.workers import RemoteReader, Workers
+from vidcaption.video.workers import RemoteReader, Request, Workers
 
 CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
 SIZE = (32, 32)
@@ -62,7 +62,7 @@ def pid(reader: RemoteReader) -> int:
 def test_a_worker_reads_what_this_process_would(
     workers: Workers, clips: Clips, name: str, options: CaptionOptions
 ) -> None:
-    request = clips[name], SIZE, options, 2
+    request = Request(clips[name], SIZE, options, 2)
     with WindowReader(*request) as here, RemoteReader(workers, request) as there:
         for ours, theirs in zip(read(here), read(there), strict=True):
             assert [(w.start_s, w.end_s) for w in ours] == [(w.start_s, w.end_s) for w in theirs]
@@ -92,7 +92,7 @@ def test_a_batch_comes_in_parts(
     workers: Workers, clips: Clips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None is larger than it may be, and together they are what was asked for."""
-    request = clips["h264.mp4"], SIZE, CaptionOptions(window_s=0.4, frames=3), 4
+    request = Request(clips["h264.mp4"], SIZE, CaptionOptions(window_s=0.4, frames=3), 4)
     with WindowReader(*request) as here:
         starts = [[window.start_s for window in batch] for batch in read(here)]
     parts: list[int] = []
@@ -116,7 +116,7 @@ def test_one_process_reads_many_videos(workers: Workers, clips: Clips, tmp_path:
     pids = set()
     (tmp_path / "bad.mp4").write_bytes(b"\0" * 5000)
     for path in (clips["h264.mp4"], tmp_path / "bad.mp4", clips["still.png"]):
-        reader = RemoteReader(workers, (path, SIZE, CaptionOptions(), 8))
+        reader = RemoteReader(workers, Request(path, SIZE, CaptionOptions(), 8))
         pids.add(pid(reader))
         try:
             with reader:
@@ -129,29 +129,29 @@ def test_one_process_reads_many_videos(workers: Workers, clips: Clips, tmp_path:
 
 
 def test_what_is_given_up_ends_its_worker(workers: Workers) -> None:
-    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
         assert reader.read()
         old = pid(reader)
     assert reader.read() == []
-    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
         assert pid(reader) != old
 
 
 @posix
 def test_a_crash_costs_one_video(workers: Workers) -> None:
-    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
         assert reader.read()
         os.kill(pid(reader), signal.SIGSEGV)
         with pytest.raises(InputError, match=r"ended the process that decoded it .*SIGSEGV"):
             read(reader)
-    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
         assert len(read(reader)) == 5
 
 
 @posix
 def test_a_hang_is_given_up(clips: Clips) -> None:
     with Workers(1, timeout_s=60) as workers:
-        with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1)) as reader:
+        with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
             hung = pid(reader)
             os.kill(hung, signal.SIGSTOP)
             workers.timeout_s = 0.2
@@ -159,7 +159,9 @@ def test_a_hang_is_given_up(clips: Clips) -> None:
                 read(reader)
             assert isinstance(given.value.__cause__, TimeoutError)
         workers.timeout_s = 60
-        with RemoteReader(workers, (clips["still.png"], SIZE, CaptionOptions(), 1)) as reader:
+        with RemoteReader(
+            workers, Request(clips["still.png"], SIZE, CaptionOptions(), 1)
+        ) as reader:
             assert pid(reader) != hung and len(read(reader)) == 1
 
 
@@ -171,7 +173,7 @@ def test_a_worker_that_hangs_at_once_is_ended() -> None:
         assert hung._process.pid is not None
         os.kill(hung._process.pid, signal.SIGSTOP)
         workers.timeout_s = 0.2
-        reader = RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1))
+        reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1))
         with pytest.raises(InputError, match="is given up"):
             reader.__enter__()
         assert not hung._process.is_alive() and not workers._busy
@@ -179,12 +181,12 @@ def test_a_worker_that_hangs_at_once_is_ended() -> None:
 
 @posix
 def test_a_worker_that_dies_while_idle_costs_nothing(workers: Workers) -> None:
-    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(end_s=4), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(end_s=4), 1)) as reader:
         old = pid(reader)
         assert len(read(reader)) == 1
     os.kill(old, signal.SIGKILL)
     os.waitid(os.P_PID, old, os.WEXITED | os.WNOWAIT)
-    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(end_s=4), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(end_s=4), 1)) as reader:
         assert pid(reader) != old and len(read(reader)) == 1
 
 
@@ -192,7 +194,7 @@ def test_a_worker_that_dies_while_idle_costs_nothing(workers: Workers) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_stops_a_run_does_not_fail_its_inputs(workers: Workers, number: int) -> None:
     """The signal may be sent to all processes, and reach a worker first."""
-    with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
         os.kill(pid(reader), number)
         assert len(read(reader)) == 5
 
@@ -203,13 +205,13 @@ def test_memory_is_limited(tmp_path: Path) -> None:
     with Workers(1, timeout_s=60, memory_bytes=2**28) as workers:
         with (
             pytest.raises(InputError, match="takes more memory than decoding may"),
-            RemoteReader(workers, (big, SIZE, CaptionOptions(), 1)) as reader,
+            RemoteReader(workers, Request(big, SIZE, CaptionOptions(), 1)) as reader,
         ):
             read(reader)
-        with RemoteReader(workers, (CLIP, SIZE, CaptionOptions(end_s=4), 1)) as reader:
+        with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(end_s=4), 1)) as reader:
             assert len(read(reader)) == 1
     with Workers(1, timeout_s=60) as workers, RemoteReader(
-        workers, (big, SIZE, CaptionOptions(), 1)
+        workers, Request(big, SIZE, CaptionOptions(), 1)
     ) as reader:  # fmt: skip
         assert len(read(reader)) == 1
 
@@ -239,7 +241,7 @@ def test_whatever_happens_in_a_library_is_one_sentence(
 
     monkeypatch.setattr(VideoReader, "__init__", broken)
     ours, theirs = Pipe()
-    request = (CLIP, SIZE, CaptionOptions(), 1)
+    request = Request(CLIP, SIZE, CaptionOptions(), 1)
     assert not module._read(theirs, request)  # the process ends
     failure = ours.recv()
     assert failure.lost
@@ -253,9 +255,9 @@ ORPHAN = """
 import os, signal, sys
 from pathlib import Path
 from vidcaption.options import CaptionOptions
-from vidcaption.video.workers import RemoteReader, Workers
+from vidcaption.video.workers import RemoteReader, Request, Workers
 workers = Workers(1, timeout_s=60)
-with RemoteReader(workers, (Path(sys.argv[1]), (32, 32), CaptionOptions(), 1)) as reader:
+with RemoteReader(workers, Request(Path(sys.argv[1]), (32, 32), CaptionOptions(), 1)) as reader:
     assert reader.read()
     print(reader._worker._process.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

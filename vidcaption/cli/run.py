@@ -130,6 +130,7 @@ def _load(
             batch_size=machine.batch_size,
             threads=machine.threads,
             engine=machine.engine,
+            decoder=machine.decoder,
         )
         for device in devices
     ]

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from vidcaption.errors import InputError
-from vidcaption.options import CaptionOptions
+from vidcaption.options import CaptionOptions, VideoDecoder
 from vidcaption.types import VideoInfo, Window
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.windows import fixed_windows
@@ -23,15 +23,20 @@ class WindowReader:
     info: VideoInfo
 
     def __init__(
-        self, path: Path, size: tuple[int, int], options: CaptionOptions, batch_size: int
+        self,
+        path: Path,
+        size: tuple[int, int],
+        options: CaptionOptions,
+        batch_size: int,
+        decoder: VideoDecoder = "cpu",
     ) -> None:
         self._path, self._size, self._options = path, size, options
-        self._batch_size = batch_size
+        self._batch_size, self._decoder = batch_size, decoder
         self._given = 0
 
     def __enter__(self) -> Self:
         """Raises InputError where the file is not a video that can be read."""
-        self._reader = VideoReader(self._path, self._size, self._options.sampling)
+        self._reader = VideoReader(self._path, self._size, self._options.sampling, self._decoder)
         self.info = self._reader.info
         if self._options.segment == "scenes":
             from vidcaption.video.scenes import scene_windows  # OpenCV, for those who ask for it

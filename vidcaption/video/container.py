@@ -4,15 +4,17 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import ArgumentError, FFmpegError, InvalidDataError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from vidcaption.errors import InputError
+from vidcaption.options import VideoDecoder
 
 MAX_SIDE = 16_384  # pixels
 MAX_PIXELS = 2**27  # 134 million in a frame: 400 MB as RGB
@@ -21,23 +23,17 @@ REFUSED = {"hls", "dash", "concat", "sdp", "imf"} | {"tty", "bin", "xbin", "idf"
 
 
 @contextmanager
-def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(
+    path: str, decoder: VideoDecoder = "cpu"
+) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its best video stream. FFmpeg may open local files only.
 
-    Raises InputError if the file is not a video. PyAV keeps FFmpeg silent unless told otherwise.
+    Where a GPU cannot be had, or does not know the codec, the CPU decodes. Raises InputError if the
+    file is not a video. PyAV keeps FFmpeg silent unless told otherwise.
     """
     try:
         _check_file(path)
-        container = av.open(
-            "file:" + path,  # or FFmpeg would take `10:30.mp4` for a protocol
-            options={"max_pixels": str(MAX_PIXELS)},
-            container_options={
-                "protocol_whitelist": "file",
-                "format_whitelist": ",".join(av.formats_available - REFUSED),
-                "pattern_type": "none",  # `100%d.jpg` is one image
-            },
-            metadata_errors="replace",
-        )
+        container = _open(path, decoder)
     except (OSError, FFmpegError) as error:
         raise _unreadable(path, error) from error
     with container:
@@ -68,6 +64,27 @@ def said_duration(container: InputContainer, stream: VideoStream) -> float | Non
         late = container.start_time if container.format.name.startswith("matroska") else 0
         said_s = ((container.duration or 0) - max(late or 0, 0)) / av.time_base
     return said_s if said_s > 0 else None
+
+
+def _open(path: str, decoder: VideoDecoder) -> InputContainer:
+    if decoder != "cpu":
+        with suppress(FFmpegError):
+            return _open_with(path, HWAccel(decoder))
+    return _open_with(path, None)
+
+
+def _open_with(path: str, hardware: HWAccel | None) -> InputContainer:
+    return av.open(
+        "file:" + path,  # or FFmpeg would take `10:30.mp4` for a protocol
+        options={"max_pixels": str(MAX_PIXELS)},
+        container_options={
+            "protocol_whitelist": "file",
+            "format_whitelist": ",".join(av.formats_available - REFUSED),
+            "pattern_type": "none",  # `100%d.jpg` is one image
+        },
+        metadata_errors="replace",
+        hwaccel=hardware,
+    )
 
 
 def _check_file(path: str) -> None:

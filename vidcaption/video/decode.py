@@ -10,6 +10,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vidcaption.options import VideoDecoder
 from vidcaption.video.container import MAX_PIXELS, open_video, said_duration
 
 FALLBACK_FPS = Fraction(25)  # for streams without any timing, as FFmpeg assumes
@@ -23,7 +24,7 @@ LONGEST_STEP_S = 86_400.0
 Shown = tuple[float, float, VideoFrame]  # shown from, until (seconds), and the decoded frame
 
 
-def decode_all(path: str) -> Iterator[Shown | None]:
+def decode_all(path: str, decoder: VideoDecoder = "cpu") -> Iterator[Shown | None]:
     """Every frame of a file in the order shown, and None for each packet that was skipped.
 
     Frame threads are fast, but after a damaged packet PyAV cannot fetch what they still hold, and
@@ -31,7 +32,7 @@ def decode_all(path: str) -> Iterator[Shown | None]:
     more without them, passing over the frames that have been given.
     """
     given = 0
-    with open_video(path) as (container, stream):
+    with open_video(path, decoder) as (container, stream):
         for shown in decode(container, stream, careful=False):
             if shown is None:
                 break
@@ -39,7 +40,7 @@ def decode_all(path: str) -> Iterator[Shown | None]:
             yield shown
         else:
             return
-    with open_video(path) as (container, stream):
+    with open_video(path) as (container, stream):  # of damage the CPU's decoders say more
         for shown in decode(container, stream, careful=True):
             if shown and given:
                 given -= 1

@@ -20,7 +20,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from vidcaption.errors import InputError
-from vidcaption.options import Sampling
+from vidcaption.options import Sampling, VideoDecoder
 from vidcaption.types import Frame, VideoInfo
 from vidcaption.video.container import is_still, open_video, said_duration, undecodable
 from vidcaption.video.decode import Shown, decode, decode_all, measure
@@ -76,7 +76,8 @@ class VideoReader:
     ``sampling``: ``exact`` gives of each time the frame that is shown then; ``fast`` the nearest of
     those that other frames are predicted from, or one up to 2 seconds before, without the decoder's
     loop filter, so a little less clean; ``keyframes`` the last key frame until then. Where a file
-    is damaged or has unusual timestamps, each is exact.
+    is damaged or has unusual timestamps, each is exact. ``decoder``: ``cuda`` lets an NVIDIA GPU
+    decode where it can; the frames come to the CPU all the same.
 
     ``info`` is the stream's description, ``corrupt`` counts the packets that were skipped because
     they could not be read or decoded, not those that no asked frame needed, and ``end_s`` is
@@ -88,6 +89,7 @@ class VideoReader:
         path: str | os.PathLike[str],
         size: tuple[int, int] | None = None,
         sampling: Sampling = "exact",
+        decoder: VideoDecoder = "cpu",
     ) -> None:
         self.info = probe(path)
         self.corrupt = 0
@@ -95,6 +97,7 @@ class VideoReader:
         self._selection: Selection | None = None  # of the pass, if it decodes no more than needed
         self._size = size
         self._sampling: Sampling = sampling
+        self._decoder: VideoDecoder = decoder
         self._reformatter = VideoReformatter()
         self._pass: Generator[Frame, None, None] | None = None
 
@@ -191,7 +194,7 @@ class VideoReader:
         if self.info.duration_s is not None and (times_s is not None or self._sampling != "exact"):
             self._selection = selection = Selection(times_s, self._sampling)
             try:
-                with open_video(self.info.path) as (container, stream):
+                with open_video(self.info.path, self._decoder) as (container, stream):
                     for shown in selection.decode(container, stream, stop):
                         given_s = shown[0]
                         yield shown
@@ -206,7 +209,7 @@ class VideoReader:
     def _every_shown(self, stop: Event) -> Iterator[Shown]:
         """Each frame, shown until the next one starts; one frame behind the decoder for that."""
         held: tuple[float, VideoFrame] | None = None
-        for shown in decode_all(self.info.path):
+        for shown in decode_all(self.info.path, self._decoder):
             if stop.is_set():
                 return
             if shown is None:

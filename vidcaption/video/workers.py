@@ -16,10 +16,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event, Lock, Thread
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from vidcaption.errors import InputError
-from vidcaption.options import CaptionOptions
+from vidcaption.options import CaptionOptions, VideoDecoder
 from vidcaption.types import VideoInfo, Window
 
 if TYPE_CHECKING:
@@ -33,7 +33,15 @@ PART_FRAMES = 256  # in one message, at most, unless a window has more: 40 MB at
 BEAT_S = 1.0  # between two signs of life from a worker that gets on
 END_S = 5.0  # for a process to end; one that hangs in the kernel, as on a dead disk, does not
 
-Request = tuple[Path, tuple[int, int], CaptionOptions, int]  # WindowReader's
+
+class Request(NamedTuple):
+    """WindowReader's arguments."""
+
+    path: Path
+    size: tuple[int, int]
+    options: CaptionOptions
+    batch_size: int
+    decoder: VideoDecoder = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +168,15 @@ class RemoteReader:
     def __init__(self, workers: Workers, request: Request) -> None:
         self.corrupt = 0
         self.end_s = 0.0
-        self._path, size, options, self._batch_size = request
+        self._path, self._batch_size = request.path, request.batch_size
         self._workers = workers
         self._worker: Worker | None = None
         self._failure: OSError | None = None
         self._left: list[Window] = []  # of the last part
-        at_once = min(self._batch_size, max(1, PART_FRAMES // options.frames))
+        at_once = min(self._batch_size, max(1, PART_FRAMES // request.options.frames))
         try:
             self._worker = workers.take()
-            self._worker.pipe.send((self._path, size, options, at_once))
+            self._worker.pipe.send(request._replace(batch_size=at_once))
         except OSError as error:
             self._failure = error
 
@@ -262,7 +270,7 @@ def _serve(pipe: Connection, memory_bytes: int) -> None:
 
 def _read(pipe: Connection, request: Request) -> bool:
     """Send the windows of one video, or why there are none. Returns whether we can go on."""
-    path = request[0]
+    path = request.path
     try:
         from vidcaption.video.batches import WindowReader
 
