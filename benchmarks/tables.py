@@ -179,6 +179,18 @@ def startup() -> str:
     return table(["command", "takes", "beside", "takes", "ratio", "of processor time"], *rows)
 
 
+def search() -> str:
+    """What more beams cost, in processor time."""
+    report, before = read("search"), read("search-before")
+    rows = [
+        (beams, before["beams"][beams]["ms"]["cpu"], row["ms"]["cpu"], row["ratio"])
+        for beams, row in report["beams"].items()
+    ]
+    heads = ["beams", "before, ms", "ms", "to greedy"]
+    facts = f"Medians of {report['runs']} runs over {report['windows']} windows."
+    return table(heads, *rows) + f"\n\n{facts}"
+
+
 def threads() -> str:
     """What ways of waiting cost, in seconds of captioning one video."""
     report = read("threads")
@@ -280,6 +292,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "long_video": long_video,
     "variants": variants,
     "startup": startup,
+    "search": search,
     "threads": threads,
     "scaling": scaling,
     "engine": engine,

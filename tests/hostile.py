@@ -66,12 +66,12 @@ def _box(data: bytes, kind: bytes, offset: int, form: str, *values: int) -> byte
     return data[:at] + new + data[at + len(new) :]
 
 
-def _mp4(*change: object) -> Callable[[Path], object]:
+def _mp4(kind: bytes, offset: int, form: str, *values: int) -> Callable[[Path], object]:
     """A clip with one field changed."""
 
     def write(path: Path) -> None:
         data = write_clip(path, every(0.1, 20)).read_bytes()
-        path.write_bytes(_box(data, *change))  # type: ignore[arg-type]
+        path.write_bytes(_box(data, kind, offset, form, *values))
 
     return write
 

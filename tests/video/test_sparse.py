@@ -1,7 +1,7 @@
 """What is left out is not missed: the same frames, bit for bit, as by decoding all."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 
@@ -165,13 +165,13 @@ def test_any_times_give_the_frames_of_a_full_decode(
 @pytest.mark.parametrize("change", [lambda p: blank(p, range(5, FRAMES, 9)), lambda p: cut(p, 0.6)])
 @pytest.mark.parametrize("options", [GOP, {"g": "1"}])
 def test_damage_is_met_as_in_a_full_decode(
-    tmp_path: Path, options: dict[str, str], change: object
+    tmp_path: Path, options: dict[str, str], change: Callable[[Path], object]
 ) -> None:
     path = write_clip(
         tmp_path / "clip.mp4", every(0.1, FRAMES), pictures(), size=SIZE, options=options,
         mux={"movflags": "faststart"},
     )  # fmt: skip
-    change(path)  # type: ignore[operator]
+    change(path)
     times_s = every(0.05, 2 * FRAMES)  # every frame: none is passed over
     with VideoReader(path) as reader, Plain(path) as plain:
         ours, theirs = list(reader.frames(times_s)), list(plain.frames(times_s))
@@ -239,10 +239,11 @@ def test_fast_leaves_out_the_end_of_a_group(films: dict[str, Path]) -> None:
 def test_windows_are_the_same_with_other_samplings(
     films: dict[str, Path], sampling: Sampling
 ) -> None:
+    both: tuple[Sampling, ...] = ("exact", sampling)
     for name in ("h264", "h264 of one group"):
         cuts = []
-        for each in ("exact", sampling):
-            with VideoReader(films[name], (8, 8), each) as reader:  # type: ignore[arg-type]
+        for each in both:
+            with VideoReader(films[name], (8, 8), each) as reader:
                 windows = list(fixed_windows(reader, CaptionOptions(window_s=1.5)))
             cuts.append([(w.start_s, w.end_s, len(w.frames)) for w in windows])
         assert cuts[0] == cuts[1]

@@ -85,7 +85,8 @@ def _through(
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """What ``lstm`` gives for ``x``: (N, L, E), from a ``state`` of (1, N, D) each."""
     if x.shape[1] > 1 or not x.is_cpu:
-        return lstm(x, state)  # type: ignore[no-any-return]
+        out: tuple[Tensor, tuple[Tensor, Tensor]] = lstm(x, state)
+        return out
     # on the CPU the layer packs its weights anew in each call, which costs more than one word does
     hidden, cell = torch.lstm_cell(x[:, 0], [each[0] for each in state], *lstm.all_weights[0])
     return hidden.unsqueeze(1), (hidden.unsqueeze(0), cell.unsqueeze(0))

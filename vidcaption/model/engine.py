@@ -1,4 +1,4 @@
-"""The CNN in ONNX Runtime, which is faster on the CPU than PyTorch. Needs the extra "onnx".
+"""The CNN in ONNX Runtime, on the CPU. Needs the extra "onnx".
 
 A model's CNN is exported once, compared with PyTorch's, and kept in the user's cache. Only what
 lies there is run: nothing that comes with a model is executed, and an ONNX file is a program.
