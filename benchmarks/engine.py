@@ -4,8 +4,8 @@
 
 ``plain``: PyTorch, operation by operation. ``torch``: with activations inside the convolutions, as
 ``vidcaption run`` does. ``compiled``, if asked for: by ``torch.compile`` and a C++ compiler.
-``onnx``: ONNX Runtime. They take turns in one process: first on a batch of pictures alone, then
-``torch`` and ``onnx`` on a whole video. Medians, after one turn that is not counted.
+``openvino``: OpenVINO. They take turns in one process: first on a batch of pictures alone, then
+``torch`` and ``openvino`` on a whole video. Medians, after one turn that is not counted.
 ``times_plain``, ``times_torch``: how many times as fast each is. ``export_seconds``,
 ``compile_seconds``: what comes before, once per model, or once per process. ``load``: runnable
 processes at the end, over the last minute.
@@ -27,7 +27,7 @@ import torch
 
 from vidcaption import Captioner
 from vidcaption.model.device import Machine
-from vidcaption.model.engine import FILE, OnnxEncoder, export, silent_runtime
+from vidcaption.model.engine import FILE, OpenVinoEncoder, export, silent_runtime
 from vidcaption.model.folder import load
 from vidcaption.model.fused import fused
 from vidcaption.options import MachineOptions
@@ -63,7 +63,7 @@ def main() -> None:
 
     place: dict[str, Any] = {"device": "cpu", "precision": "fp32", "threads": asked.threads}
     captioners = {
-        name: Captioner.from_pretrained(engine=name, **place) for name in ("torch", "onnx")
+        name: Captioner.from_pretrained(engine=name, **place) for name in ("torch", "openvino")
     }
     model = load(resolve())
     plain = model.network.encoder
@@ -79,7 +79,7 @@ def main() -> None:
         began = time.perf_counter()
         export(model, path)
         export_s = time.perf_counter() - began
-        encoders["onnx"] = OnnxEncoder(path)
+        encoders["openvino"] = OpenVinoEncoder(path)
     with torch.inference_mode():
         if asked.compile:
             encoders["compiled"] = torch.compile(plain)
@@ -107,7 +107,7 @@ def main() -> None:
             "cores": os.cpu_count(),
             "system": platform.platform(),
             "python": platform.python_version(),
-            "versions": {"torch": torch.__version__, "onnxruntime": silent_runtime().__version__},
+            "versions": {"torch": torch.__version__, "openvino": silent_runtime().__version__},
         },
     }
     print(json.dumps(report, indent=2))

@@ -229,7 +229,7 @@ def engine() -> str:
         "plain": "PyTorch, operation by operation",
         "torch": "with activations inside the convolutions: the default",
         "compiled": "`torch.compile`",
-        "onnx": "ONNX Runtime: `--engine onnx`",
+        "openvino": "OpenVINO: `--engine openvino`",
     }
     report = read("engine")
     machine, video = report["machine"], report["video_seconds"]
@@ -247,8 +247,8 @@ def engine() -> str:
     versions = machine["versions"]
     facts = (
         f"Medians of {report['runs']} runs with {report['threads']} threads on {machine['cores']} "
-        f"cores of {machine['processor']}, fp32, PyTorch {versions['torch']}, ONNX Runtime "
-        f"{versions['onnxruntime']}; {report['load']:.0f} processes shared these cores, so only "
+        f"cores of {machine['processor']}, fp32, PyTorch {versions['torch']}, OpenVINO "
+        f"{versions['openvino']}; {report['load']:.0f} processes shared these cores, so only "
         "the ratios mean something elsewhere."
     )
     return table([*heads, "times as fast"], *rows) + f"\n\n{facts}"

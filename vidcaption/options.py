@@ -14,7 +14,7 @@ from vidcaption.errors import UsageError
 
 VideoDecoder = Literal["cpu", "cuda"]  # of videos: FFmpeg's, or an NVIDIA GPU's
 Sampling = Literal["exact", "fast", "keyframes"]  # which frames of a video answer for a time
-Engine = Literal["torch", "onnx"]  # what runs the CNN
+Engine = Literal["torch", "openvino"]  # what runs the CNN
 
 MOST_FRAMES = 8192  # of windows that overlap, or that are in one batch: 1.2 GB at 224 pixels
 
@@ -219,7 +219,7 @@ class MachineOptions(DeviceOptions):
     )
     batch_size: int = option(8, "Windows per batch.", at_least=1, at_most=1024)
     engine: Engine = option(
-        "torch", 'What runs the CNN: PyTorch, or ONNX Runtime, on the CPU; needs the extra "onnx".'
+        "torch", 'What runs the CNN: PyTorch, or OpenVINO, on the CPU; needs the extra "openvino".'
     )
     decoder: VideoDecoder = option(
         "cpu", "What decodes videos; cuda: an NVIDIA GPU, where it knows the codec."
@@ -228,9 +228,9 @@ class MachineOptions(DeviceOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         places = [place.partition(":")[0] for place in self.device.split(",")]
-        if self.engine == "onnx" and not {"auto", "cpu"}.issuperset(places):
+        if self.engine == "openvino" and not {"auto", "cpu"}.issuperset(places):
             raise UsageError(
-                f"--engine onnx runs on the CPU, and --device is {self.device!r}; "
+                f"--engine openvino runs on the CPU, and --device is {self.device!r}; "
                 "leave one of them out"
             )
 

@@ -67,8 +67,8 @@ class Captioner:
 
         ``batch_size``: windows per batch. ``threads``: CPU threads of PyTorch, for the whole
         process; on the CPU, freed memory is kept for the whole process as well, which is faster.
-        ``engine``: ``onnx`` runs the CNN in ONNX Runtime, in fp32 on the CPU, with ``threads`` as
-        PyTorch; the first time it is exported to the user's cache. ``decoder``: ``cuda`` lets an
+        ``engine``: ``openvino`` runs the CNN in OpenVINO, on the CPU, with ``threads`` as PyTorch;
+        the first time it is exported to the user's cache. ``decoder``: ``cuda`` lets an
         NVIDIA GPU decode videos of codecs that it knows. ``offline``: never use the network.
         Raises ModelError, DeviceError, UsageError, OutputError.
         """
@@ -80,7 +80,7 @@ class Captioner:
             engine=engine,
             decoder=decoder,
         )
-        if engine == "onnx":
+        if engine == "openvino":
             options = replace(options, device="cpu")
         machine = Machine.find(options)
         if decoder == "cuda" and not torch.cuda.is_available():
@@ -90,10 +90,10 @@ class Captioner:
         folder = resolve(name_or_folder, offline=offline)
         model = model_folder.load(folder, machine.device)
         encoder: Callable[[Tensor], Tensor]
-        if engine == "onnx":
+        if engine == "openvino":
             from vidcaption.model.engine import open_encoder
 
-            encoder = open_encoder(folder, model)
+            encoder = open_encoder(folder, model, machine.dtype)
         else:
             encoder = fused(model.network.encoder, machine)
         return cls(model, name_of(folder), machine, options.batch_size, encoder, decoder)

@@ -1,7 +1,6 @@
-"""The CNN in ONNX Runtime: the same captions, nothing sent, nothing run that came with a model."""
+"""The CNN in OpenVINO: the same captions, nothing sent, nothing run that came with a model."""
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import Apart
 
-pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
-pytest.importorskip("onnx", reason="the extra onnx is not installed")
+pytest.importorskip("openvino", reason="the extra openvino is not installed")
 
 from vidcaption import Captioner, DeviceError, ModelError, OutputError, UsageError
 from vidcaption.cli import main
@@ -37,13 +35,13 @@ def model(network, vocabulary):
 def exported(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / engine.FILE
     assert 0 <= engine.export(model, path) < 0.01
-    assert [each.name for each in path.parent.iterdir()] == [engine.FILE]
+    assert {each.name for each in path.parent.iterdir()} == {"encoder.bin", engine.FILE}
     return path
 
 
 @pytest.fixture(scope="session")
 def encoder(exported):
-    return engine.OnnxEncoder(exported)
+    return engine.OpenVinoEncoder(exported)
 
 
 @pytest.fixture
@@ -65,12 +63,11 @@ def test_features_are_those_of_pytorch(encoder, network, count, darkest, seed):
     assert (got - expected).abs().max() <= 1e-3 * expected.abs().max()
 
 
-@pytest.mark.parametrize(("size", "grid"), [(64, 1), (96, 2)])  # maps of 2 and 3
-def test_regions(make_network, vocabulary, tmp_path, size, grid):
-    network = make_network(image_size=size, grid=grid)
-    engine.export(Model(network, vocabulary, "0" * 64), tmp_path / "x.onnx")  # compares them
-    images = torch.zeros(3, 3, size, size, dtype=torch.uint8)
-    assert engine.OnnxEncoder(tmp_path / "x.onnx")(images).shape == (3, grid * grid, 1280)
+def test_regions_of_uneven_size(make_network, vocabulary, tmp_path):
+    network = make_network(image_size=96, grid=2)  # of maps of 3
+    engine.export(Model(network, vocabulary, "0" * 64), tmp_path / "x.xml")  # compares them
+    images = torch.zeros(3, 3, 96, 96, dtype=torch.uint8)
+    assert engine.OpenVinoEncoder(tmp_path / "x.xml")(images).shape == (3, 4, 1280)
 
 
 def test_another_cnn_is_not_taken_for_the_model(make_network, vocabulary, exported):
@@ -81,17 +78,17 @@ def test_another_cnn_is_not_taken_for_the_model(make_network, vocabulary, export
 
 def test_what_came_with_a_model_is_not_run(folder, cache):
     (folder / engine.FILE).write_bytes(b"not to be opened")
-    first = Captioner.from_pretrained(folder, engine="onnx")
+    first = Captioner.from_pretrained(folder, engine="openvino")
     kept = engine.cached(folder)
     assert kept.is_relative_to(cache) and kept.is_file()
     assert str(first.machine.device) == "cpu"
 
     made = kept.stat().st_mtime_ns
-    Captioner.from_pretrained(folder, engine="onnx")
+    Captioner.from_pretrained(folder, engine="openvino")
     assert kept.stat().st_mtime_ns == made  # found, not made again
     kept.write_bytes(kept.read_bytes()[:-1000])
     with pytest.raises(ModelError, match="export it again with 'vidcaption models export'"):
-        Captioner.from_pretrained(folder, engine="onnx")
+        Captioner.from_pretrained(folder, engine="openvino")
 
 
 def test_another_config_or_version_is_another_file(folder, make_network, vocabulary, monkeypatch):
@@ -109,29 +106,27 @@ def test_a_place_that_cannot_be_written_to(model, tmp_path):
 
 
 def test_without_the_extra(folder, cache, monkeypatch, capsys):
-    monkeypatch.setattr(
-        engine, "find_spec", lambda name: None if name == "onnxruntime" else find_spec(name)
-    )
-    with pytest.raises(DeviceError, match=r"pip install 'vidcaption\[onnx\]'"):
-        Captioner.from_pretrained(folder, engine="onnx")
-    assert main(["run", str(CLIP), "--model", str(folder), "--engine", "onnx"]) == 3
+    monkeypatch.setattr(engine, "find_spec", lambda _: None)
+    with pytest.raises(DeviceError, match=r"pip install 'vidcaption\[openvino\]'"):
+        Captioner.from_pretrained(folder, engine="openvino")
+    assert main(["run", str(CLIP), "--model", str(folder), "--engine", "openvino"]) == 3
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
-    assert "ONNX Runtime needs onnxruntime" in said.err
+    assert "OpenVINO is not installed" in said.err
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps", "cpu,cuda:1"])
 def test_it_runs_on_the_cpu(device, capsys):
-    with pytest.raises(UsageError, match="--engine onnx runs on the CPU"):
-        Captioner.from_pretrained(engine="onnx", device=device)
-    assert main(["run", str(CLIP), "--engine", "onnx", "--device", device]) == 2
-    assert "--engine onnx runs on the CPU" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="--engine openvino runs on the CPU"):
+        Captioner.from_pretrained(engine="openvino", device=device)
+    assert main(["run", str(CLIP), "--engine", "openvino", "--device", device]) == 2
+    assert "--engine openvino runs on the CPU" in capsys.readouterr().err
 
 
 def test_captions_are_the_same(cache):
     one, other = (
         Captioner.from_pretrained(device="cpu", precision="fp32", engine=engine).caption(CLIP)
-        for engine in ("torch", "onnx")
+        for engine in ("torch", "openvino")
     )
     assert [each.text for each in one.segments] == [each.text for each in other.segments]
     for each, same in zip(one.segments, other.segments, strict=True):
@@ -139,18 +134,20 @@ def test_captions_are_the_same(cache):
 
 
 def test_commands_write_to_the_cache_and_nowhere_else(folder, tmp_path):
-    """A process of its own, in a home of its own, where ONNX Runtime keeps no account of it."""
+    """A process of its own, in a home of its own, where OpenVINO keeps no account of it."""
     home = tmp_path / "home"
     names = ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")
     needed = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")  # others, such as CI, would silence it
     inherited = {name: os.environ[name] for name in needed if name in os.environ}
     environment = inherited | dict.fromkeys(names, str(home)) | {"PYTHONPATH": os.getcwd()}
-    command = ["run", str(CLIP), "--end", "1", "--model", str(folder), "--engine", "onnx"]
+    command = ["run", str(CLIP), "--end", "1", "--model", str(folder), "--engine", "openvino"]
     first = Apart(*command, cwd=tmp_path, environment=environment)
     assert (first.code, len(first.lines)) == (0, 1)
-    assert "exporting the CNN to ONNX" in first.lines[0]
+    assert "exporting the CNN to OpenVINO" in first.lines[0]
     second = Apart(*command, cwd=tmp_path, environment=environment)
     assert (second.code, second.lines, second.out) == (0, [], first.out)
-    assert "onnxruntime" in second.loaded and not {"onnx", "torchvision"} & second.loaded
-    [kept] = [path for path in home.rglob("*") if path.is_file()]
-    assert kept.name == engine.FILE and kept.parent.parent.parent.name == "vidcaption"
+    assert "openvino" in second.loaded
+    assert not {"openvino_telemetry.main", "torchvision"} & second.loaded
+    kept = [path for path in home.rglob("*") if path.is_file()]
+    assert {path.name for path in kept} == {"encoder.bin", engine.FILE}
+    assert {path.parent.parent.parent.name for path in kept} == {"vidcaption"}

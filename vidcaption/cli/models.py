@@ -160,15 +160,15 @@ def export(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Write encoder.onnx to this folder, for other programs; to the cache, where run "
-            "--engine onnx looks for it, unless given.",
+            help="Write encoder.xml and encoder.bin to this folder, for other programs; to the "
+            "cache, where run --engine openvino looks for it, unless given.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Write a model's CNN as ONNX, check that ONNX Runtime captions alike, and print the file.
+    """Write a model's CNN for OpenVINO, check that it captions alike there, and print the file.
 
-    Its input is (N, 3, S, S) uint8 RGB, its output (N, R, C) float32. Needs the extra "onnx".
+    Its input is (N, 3, S, S) uint8 RGB, its output (N, R, C) float32. Needs the extra "openvino".
     """
     from vidcaption.model import engine
     from vidcaption.model.folder import load

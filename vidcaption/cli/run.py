@@ -116,12 +116,12 @@ def _load(
     from vidcaption.pipeline import Captioner
 
     gc.enable()
-    if machine.engine == "onnx":
+    if machine.engine == "openvino":
         from vidcaption.model.engine import cached, require
 
         require()
         if not cached(folder).exists():
-            log.tell("exporting the CNN to ONNX, once for this model and version", "export")
+            log.tell("exporting the CNN to OpenVINO, once for this model and version", "export")
     captioners = [
         Captioner.from_pretrained(
             folder,

@@ -1,11 +1,11 @@
-"""The CNN in ONNX Runtime, on the CPU. Needs the extra "onnx".
+"""The CNN in OpenVINO, on the CPU. Needs the extra "openvino".
 
 A model's CNN is exported once, compared with PyTorch's, and kept in the user's cache. Only what
-lies there is run: nothing that comes with a model is executed, and an ONNX file is a program.
+lies there is run: nothing that comes with a model is executed.
 """
 
 import hashlib
-import os
+import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidcaption import __version__
 from vidcaption.errors import DeviceError, ModelError, OutputError
@@ -24,57 +24,56 @@ from vidcaption.model.manifest import CONFIG, WEIGHTS, read_rows
 from vidcaption.model.search import search
 from vidcaption.options import SearchOptions
 
-FILE = "encoder.onnx"
+FILE = "encoder.xml"  # the operations; the weights lie beside it, in encoder.bin
 TOLERANCE = 1e-3  # of the largest feature
-_LIBRARIES = ("onnx", "onnxruntime")
-_OPSET = 17
+_TYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}  # as OpenVINO names them
 _CLIPS, _FRAMES = 4, 2  # that both must caption alike
 
 
-class OnnxEncoder:
+class OpenVinoEncoder:
     """An exported CNN, called as ``Encoder`` is, with as many threads as PyTorch has now.
 
-    Raises ModelError where ``path`` does not hold such a file.
+    ``dtype``: the number format that it computes in, float32 or bfloat16. Raises ModelError where
+    ``path`` does not hold such a file.
     """
 
-    def __init__(self, path: Path) -> None:
-        onnxruntime = silent_runtime()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        # threads that wait for work would take the cores from the decoder and the word search
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3  # errors, which are raised as well
+    def __init__(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
+        options = {
+            "INFERENCE_PRECISION_HINT": _TYPES[dtype],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "ENABLE_CPU_PINNING": False,  # the video's decoder needs the same cores
+            "PERFORMANCE_HINT": "LATENCY",
+        }
         try:
-            self._session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its exceptions have no base of their own
+            compiled = silent_runtime().compile_model(path, "CPU", options)
+        except RuntimeError as error:
             raise ModelError(
-                f"ONNX Runtime cannot read {path}; export it again with 'vidcaption models export'"
+                f"OpenVINO cannot read {path}; export it again with 'vidcaption models export'"
             ) from error
+        self._request = compiled.create_infer_request()
 
     def __call__(self, images: Tensor) -> Tensor:
         """``images``: (N, 3, S, S) uint8 RGB -> (N, R, C) float32."""
-        [features] = self._session.run(None, {"images": images.contiguous().numpy()})
-        return torch.from_numpy(features)
+        features = self._request.infer([images.contiguous().numpy()])
+        return torch.from_numpy(features[0])
 
 
 def silent_runtime() -> Any:
-    """ONNX Runtime without its reports to its makers, which it is built to send: on Linux and macOS
-    it asks the environment once, at its import; on Windows it can be told afterwards."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
+    """OpenVINO without its reports to its makers, which its import sends: they are made by a
+    package of their own, and where that is missing, there are none."""
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)  # as if it was not installed
+    import openvino
 
-    onnxruntime.disable_telemetry_events()
-    return onnxruntime
+    return openvino
 
 
 def require() -> None:
-    """Raises DeviceError where the libraries of the extra are not installed."""
-    if missing := [name for name in _LIBRARIES if find_spec(name) is None]:
+    """Raises DeviceError where the library of the extra is not installed."""
+    if find_spec("openvino") is None:
         raise DeviceError(
-            f"ONNX Runtime needs {' and '.join(missing)}, which this installation lacks; "
-            "run pip install 'vidcaption[onnx]'"
+            "OpenVINO is not installed; run pip install 'vidcaption[openvino]', "
+            "or leave --engine out"
         )
 
 
@@ -86,10 +85,10 @@ def cached(folder: Path) -> Path:
     rows = read_rows(folder)
     made_from = (rows[CONFIG]["sha256"], rows[WEIGHTS]["sha256"], __version__)
     key = hashlib.sha256("\n".join(made_from).encode()).hexdigest()
-    return user_cache_path("vidcaption", appauthor=False) / "onnx" / key / FILE
+    return user_cache_path("vidcaption", appauthor=False) / "openvino" / key / FILE
 
 
-def open_encoder(folder: Path, model: Model) -> OnnxEncoder:
+def open_encoder(folder: Path, model: Model, dtype: torch.dtype) -> OpenVinoEncoder:
     """The CNN of ``model``, loaded from ``folder`` onto the CPU, exported now if it never was.
 
     Raises DeviceError, ModelError, OutputError.
@@ -98,11 +97,11 @@ def open_encoder(folder: Path, model: Model) -> OnnxEncoder:
     path = cached(folder)
     if not path.exists():
         export(model, path)
-    return OnnxEncoder(path)
+    return OpenVinoEncoder(path, dtype)
 
 
 def export(model: Model, path: Path) -> float:
-    """Write the CNN of a model on the CPU as ONNX, once it was compared with PyTorch's.
+    """Write the CNN of a model on the CPU for OpenVINO, once it was compared with PyTorch's.
 
     The input ``images`` is (N, 3, S, S) uint8 RGB, the output ``features`` (N, R, C) float32; N is
     free. Returns what ``compare`` does. Raises DeviceError where the result differs or the extra is
@@ -115,7 +114,8 @@ def export(model: Model, path: Path) -> float:
             fresh = Path(place) / FILE
             _write(model.network.encoder, fresh)
             difference = compare(model, fresh)
-            fresh.replace(path)
+            for each in (fresh.with_suffix(".bin"), fresh):  # what is there is whole
+                each.replace(path.with_suffix(each.suffix))
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written ({error.strerror}); choose another place, "
@@ -133,52 +133,28 @@ def compare(model: Model, path: Path) -> float:
     blots = torch.rand(_CLIPS * _FRAMES, 3, 5, 5, generator=draw)
     pictures = F.interpolate(255 * blots, network.config.image_size, mode="bilinear").byte()
     with torch.inference_mode():
-        both = [encoder(pictures) for encoder in (network.encoder, OnnxEncoder(path))]
+        both = [encoder(pictures) for encoder in (network.encoder, OpenVinoEncoder(path))]
         memories = [network.remember(each.unflatten(0, (_CLIPS, _FRAMES))) for each in both]
         said = [[x.ids for x in search(network.decoder, m, SearchOptions())] for m in memories]
     difference = (both[0] - both[1]).abs().max().item()
     if difference > TOLERANCE * both[0].abs().max().item() or said[0] != said[1]:
         raise DeviceError(
-            f"ONNX Runtime sees something else than PyTorch on this machine (features differ by "
+            f"OpenVINO sees something else than PyTorch on this machine (features differ by "
             f"{difference:.2g}); leave --engine out"
         )
     return difference
-
-
-class _Exportable(nn.Module):
-    """What ``Encoder`` computes, in operations that ONNX has: regions of uneven size, which its
-    pooling lacks, are a matrix product."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        super().__init__()
-        self.trunk, self.mean, self.std = encoder.trunk, encoder.mean, encoder.std
-        side, grid = encoder.config.image_size, encoder.config.grid
-        maps = self.trunk(torch.zeros(1, 3, side, side))
-        # (H, grid): what each row of the map, or column, adds to each region
-        self.shares = F.adaptive_avg_pool1d(torch.eye(maps.shape[-1]), grid)
-
-    def forward(self, images: Tensor) -> Tensor:
-        maps: Tensor = self.trunk((images.float() - self.mean) / self.std)
-        if maps.shape[-1] != self.shares.shape[-1]:
-            maps = self.shares.T @ maps @ self.shares
-        return maps.flatten(2).transpose(1, 2)
 
 
 @torch.no_grad()
 def _write(encoder: Encoder, path: Path) -> None:
     side = encoder.config.image_size
     pictures = torch.zeros(2, 3, side, side, dtype=torch.uint8)
-    # The old exporter: the new one takes many times as long and two more libraries. It warns that
-    # it is old, and that the size of maps will be fixed, as it is.
+    openvino = silent_runtime()
+    # PyTorch warns that tracing is old, and that the size of maps will be fixed, as it is; its new
+    # way takes five times as long.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            _Exportable(encoder),
-            (pictures,),
-            path,
-            dynamo=False,
-            opset_version=_OPSET,
-            input_names=["images"],
-            output_names=["features"],
-            dynamic_axes={"images": {0: "n"}, "features": {0: "n"}},
-        )
+        traced = torch.jit.trace(encoder, pictures, check_trace=False)  # we compare it ourselves
+    exported = openvino.convert_model(traced, input=[(-1, 3, side, side)])
+    exported.output(0).set_names({"features"})
+    openvino.save_model(exported, path, compress_to_fp16=False)
