@@ -114,7 +114,7 @@ def _has_avx512() -> bool:
 
 
 def _fastest(device: torch.device) -> torch.dtype:
-    """The fastest format that gives the same captions: half precision where there is hardware."""
+    """The fastest format that captions as well: half precision where there is hardware."""
     if device.type == "cuda":
         # PyTorch emulates bf16 on older GPUs, slowly
         native = torch.version.hip or torch.cuda.get_device_capability(device) >= (8, 0)
