@@ -63,6 +63,16 @@ def test_features_are_those_of_pytorch(encoder, network, count, darkest, seed):
     assert (got - expected).abs().max() <= 1e-3 * expected.abs().max()
 
 
+@pytest.mark.skipif(
+    "AVX512" not in torch.backends.cpu.get_cpu_capability(), reason="no bf16 on this processor"
+)
+def test_numbers_of_16_bits(exported, encoder):
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    exact, got = encoder(images), engine.OpenVinoEncoder(exported, torch.bfloat16)(images)
+    assert got.dtype == torch.float32
+    assert 0 < (got - exact).norm() < 0.3 * exact.norm()
+
+
 def test_regions_of_uneven_size(make_network, vocabulary, tmp_path):
     network = make_network(image_size=96, grid=2)  # of maps of 3
     engine.export(Model(network, vocabulary, "0" * 64), tmp_path / "x.xml")  # compares them
