@@ -72,14 +72,14 @@ def size_of(height: int) -> tuple[int, int]:
     return height * 16 // 9, height
 
 
-def films(home: Path, minutes: list[int]) -> dict[str, dict[str, tuple[Path, float]]]:
+def films(home: Path, minutes: list[float]) -> dict[str, dict[str, tuple[Path, float]]]:
     """By what is varied and how: a film and its minutes."""
     # A process starts with the memory of the one that starts it as its peak: this one stays small.
     studio = ProcessPoolExecutor(1, get_context("spawn"))
 
-    def film(name: str, seconds: int, height: int, codec: str) -> tuple[Path, float]:
+    def film(name: str, seconds: float, height: int, codec: str) -> tuple[Path, float]:
         path = home / f"{name}.mkv"
-        made = studio.submit(write_film, path, seconds, 250, size_of(height), codec)
+        made = studio.submit(write_film, path, round(seconds), 250, size_of(height), codec)
         return made.result(), seconds / 60
 
     with studio:
@@ -87,12 +87,12 @@ def films(home: Path, minutes: list[int]) -> dict[str, dict[str, tuple[Path, flo
             "height": {str(h): film(f"height{h}", FILM_S, h, "libx264") for h in HEIGHTS},
             "codec": {c: film(c, FILM_S, HEIGHT, c) for c in SETTINGS},
             "minutes": {
-                str(m): film(f"minutes{m}", 60 * m, CLIP_HEIGHT, "libx264") for m in minutes
+                f"{m:g}": film(f"minutes{m:g}", 60 * m, CLIP_HEIGHT, "libx264") for m in minutes
             },
         }
 
 
-def costs(home: Path, minutes: list[int], rounds: int) -> dict[str, Any]:
+def costs(home: Path, minutes: list[float], rounds: int) -> dict[str, Any]:
     """Seconds, whole and per minute of video; starting takes the same of each."""
     report: dict[str, Any] = {}
     for varied, by_value in films(home, minutes).items():
@@ -144,7 +144,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
     by_size.set(xlabel="million pixels in a frame", ylabel="seconds per minute of video")
     by_codec.bar(list(report["codec"]), series("codec", "seconds_per_minute"))
     by_codec.set(xlabel="codec", ylabel="seconds per minute of video")
-    by_length.plot([int(n) for n in report["minutes"]], series("minutes", "seconds"), "o-")
+    by_length.plot([float(n) for n in report["minutes"]], series("minutes", "seconds"), "o-")
     by_length.set(xlabel="minutes of video", ylabel="seconds")
     for axes in (by_size, by_codec, by_length):
         axes.set_ylim(bottom=0)
@@ -155,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clips", type=int, default=40)
-    parser.add_argument("--minutes", type=int, nargs="+", default=[1, 5, 15, 60])
+    parser.add_argument("--minutes", type=float, nargs="+", default=[1, 5, 15, 60])
     parser.add_argument("--plot", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:

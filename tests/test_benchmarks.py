@@ -196,7 +196,17 @@ def test_scaling_prints_json(
     for name, value in (("HEIGHTS", (72,)), ("FILM_S", 1), ("CLIP_S", 1)):
         monkeypatch.setattr(scaling, name, value)
     plot = tmp_path / "plot.png"
-    command = ["scaling.py", "--rounds", "1", "--clips", "2", "--minutes", "1", "--plot", str(plot)]
+    command = [
+        "scaling.py",
+        "--rounds",
+        "1",
+        "--clips",
+        "2",
+        "--minutes",
+        "0.1",
+        "--plot",
+        str(plot),
+    ]
     monkeypatch.setattr(sys, "argv", command)
     scaling.main()
     report = json.loads(capsys.readouterr().out)
