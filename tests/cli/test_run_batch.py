@@ -176,6 +176,20 @@ def test_manifest_status_and_retry(here: Path, capsys: Capsys) -> None:
     assert run.lines == ["vidcaption: nothing to do: --shard or --retry-failed leave no input"]
 
 
+def test_a_manifest_does_no_harm_to_other_files(here: Path, capsys: Capsys) -> None:
+    clip = write_clip(here / "in/clip.mp4", [0.0, 0.1]).read_bytes()
+    for name, args in (
+        ("in/clip.mp4", ["in/i2.png", "--srt"]),
+        ("in/i2.srt", ["in", "--srt"]),
+        ("./all.jsonl", ["in", "-o", "all.jsonl"]),
+    ):
+        run = Run(capsys, *args, "--manifest", name)
+        assert run.code == 2 and len(run.lines) == 1
+        assert run.err.startswith(f"vidcaption: --manifest is {Path(name)}, which ")
+    assert (here / "in/clip.mp4").read_bytes() == clip
+    assert not list(here.glob("**/*.srt")) and not (here / "all.jsonl").exists()
+
+
 def test_retried_inputs_keep_their_names(here: Path, capsys: Capsys) -> None:
     """Which of x.png and x.mp4 becomes x.srt does not depend on which of them failed."""
     shutil.copy("in/i2.png", "x.png")

@@ -60,10 +60,16 @@ class Delivery:
         part = None if self.shared is None else self._part_of(path)
         return Job(path, self._found[path], self.targets.get(path, {}), source, part)
 
-    def check(self, books: Books) -> None:
-        """Raise OutputError if the one file for all is to be kept."""
+    def check(self, books: Books, manifest: Path | None) -> None:
+        """Raise OutputError if the one file for all is to be kept, UsageError if it, or another
+        file to write, is the manifest.
+        """
         if self.shared is not None:
             books.check(self.shared)
+        if manifest is not None:
+            place = os.path.realpath(manifest)
+            if any(os.path.realpath(path) == place for path in self._files()):
+                raise UsageError(f"--manifest is {manifest}, which captions are to be written to")
 
     def deliver(self, outcomes: Iterable[Outcome], books: Books) -> None:
         """Run through ``outcomes`` and write what they share. Raises OutputError."""
