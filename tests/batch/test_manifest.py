@@ -29,7 +29,7 @@ def test_what_is_added_is_read(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert (rows[1].seconds, rows[1].outputs, rows[1].model) == (1.234, {"srt": "d/x.srt"}, MODEL)
     assert rows[1].error is None and rows[1].root == Path("d")
-    assert (rows[2].error_class, rows[2].error) == ("OutputError", "no space")
+    assert (rows[2].error_class, rows[2].error) == ("OutputError", "d/c.mp4: no space")
 
 
 def test_rows_as_documented(tmp_path: Path) -> None:

@@ -277,6 +277,18 @@ def test_places_that_cannot_be_written(here: Path, capsys: Capsys) -> None:
     assert not (here / "in/i2.srt").exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs symbolic links")
+def test_an_input_whose_captions_cannot_be_written_is_named(here: Path, capsys: Capsys) -> None:
+    (here / "all.csv").symlink_to("gone/all.csv")  # whose folder is not made
+    (here / ".all.csv.parts").symlink_to("gone/parts")
+    run = Run(capsys, "in/i2.png", "in/i10.png", "-o", "all.csv", "--manifest", "m")
+    assert run.code == 1
+    for line, name in zip(run.lines, ["in/i2.png", "in/i10.png"], strict=False):
+        assert line.startswith(f"vidcaption: {name}: ") and ".all.csv.parts cannot be" in line
+    main(["status", "m"])
+    assert capsys.readouterr().out.splitlines()[1].startswith("failed: in/i2.png: ")
+
+
 def test_log_as_json(here: Path, capsys: Capsys) -> None:
     odd = "in/i\x1b]0;x\x07\u202e.png"
     shutil.copy("in/i2.png", odd)

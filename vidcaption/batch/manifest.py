@@ -61,7 +61,7 @@ class Manifest:
             "status": outcome.status,
             "outputs": {format: str(path) for format, path in outcome.job.targets.items()},
             "seconds": round(outcome.elapsed_s, 3),
-            "error": {"class": type(error).__name__, "text": str(error)} if error else None,
+            "error": {"class": type(error).__name__, "text": outcome.reason} if error else None,
             "model": self._model,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
