@@ -12,7 +12,10 @@ INTERRUPTED = 130
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGINT or SIGTERM inside raises KeyboardInterrupt; a second one ends the process at once."""
+    """SIGINT or SIGTERM inside raises KeyboardInterrupt; a second one ends the process at once.
+
+    Also if that comes after the context: the process is about to end, which takes a while.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
@@ -31,4 +34,5 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+            if not caught:
+                signal.signal(number, handler)
