@@ -171,6 +171,18 @@ def test_wrong_variables(
     assert message in line
 
 
+def test_variables_of_no_command_and_of_other_commands(
+    write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("VIDCAPTION_DEBUG", "VIDCAPTION_TRAIN_LR", "MY_VIDCAPTION_BEAM"):
+        monkeypatch.setenv(name, "1")
+    assert main(["config", "show", "run"]) == 0
+    monkeypatch.setenv("VIDCAPTION_BEAM", "5")
+    assert main(["config", "show", "run"]) == 2
+    message = "VIDCAPTION_BEAM, which is no option; did you mean VIDCAPTION_RUN_BEAM"
+    assert message in capsys.readouterr().err
+
+
 def test_show_as_a_table(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     write("vidcaption.toml", "[evaluate]\nbeam = 5\n")
     assert main(["config", "show"]) == 0
