@@ -51,6 +51,23 @@ def test_one_is_an_exception_and_two_end_it(
     assert process.returncode == code
 
 
+def test_the_cursor_is_shown_when_it_leaves_at_once() -> None:
+    import pty  # there is none on Windows
+
+    ours, terminal = pty.openpty()
+    os.set_blocking(ours, False)
+    command = [sys.executable, "-c", SCRIPT, "twice"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal, text=True) as process:
+        assert process.stdout is not None
+        for line in ("ready\n", "once\n"):
+            assert process.stdout.readline() == line
+            process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    assert os.read(ours, 100) == b"\x1b[?25h"
+    for descriptor in (ours, terminal):
+        os.close(descriptor)
+
+
 def test_one_that_comes_while_the_process_ends_leaves_at_once() -> None:
     command = [sys.executable, "-c", SCRIPT, "later"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

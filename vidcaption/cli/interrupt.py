@@ -4,10 +4,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 INTERRUPTED = 130
+_SHOW_CURSOR = b"\x1b[?25h"  # which a live view hides
 
 
 @contextmanager
@@ -24,6 +25,9 @@ def interruptible() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal caught
         if caught:
+            with suppress(OSError):
+                if os.isatty(2):
+                    os.write(2, _SHOW_CURSOR)
             os._exit(INTERRUPTED)
         caught = True
         raise KeyboardInterrupt
