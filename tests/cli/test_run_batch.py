@@ -289,6 +289,18 @@ def test_an_input_whose_captions_cannot_be_written_is_named(here: Path, capsys: 
     assert capsys.readouterr().out.splitlines()[1].startswith("failed: in/i2.png: ")
 
 
+def test_one_place_that_cannot_be_written_costs_its_input_alone(here: Path, capsys: Capsys) -> None:
+    (here / "out/i2.srt").mkdir(parents=True)
+    run = Run(capsys, "in/i2.png", "in/i10.png", "--srt", "--out-dir", "out")
+    assert run.code == 1 and (here / "out/i10.srt").is_file()
+    assert run.lines[0].startswith("vidcaption: in/i2.png: out/i2.srt cannot be written")
+    run = Run(capsys, "in/i2.png", "in/i10.png", "--srt", "--out-dir", "out")
+    assert run.code == 1 and "0 captioned, 1 done before, 1 failed" in run.err
+    run = Run(capsys, "in/i2.png", "--srt", "--out-dir", "out")
+    assert run.code == 3
+    assert run.lines == ["vidcaption: out/i2.srt cannot be written: it is a folder"]
+
+
 def test_log_as_json(here: Path, capsys: Capsys) -> None:
     odd = "in/i\x1b]0;x\x07\u202e.png"
     shutil.copy("in/i2.png", odd)

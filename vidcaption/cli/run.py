@@ -69,7 +69,7 @@ def run(
     from vidcaption.cli.selection import select
     from vidcaption.cli.voice import put
     from vidcaption.model.manifest import WEIGHTS, read_rows
-    from vidcaption.output.write import check_writable
+    from vidcaption.output.write import check_some_writable
     from vidcaption.video.workers import Workers, suitable
 
     log = Log(voice)
@@ -95,7 +95,8 @@ def run(
             return 0
         for line in lines:
             log.trace(line, "plan")
-        check_writable(target for plan in plans for target in plan.todo.values())
+        if all(plan.needed for plan in plans):
+            check_some_writable(target for plan in plans for target in plan.todo.values())
         manifest = Manifest(batch.manifest, books.model_sha256) if batch.manifest else None
 
         devices = machine.device.split(",")
