@@ -190,6 +190,13 @@ def test_a_manifest_does_no_harm_to_other_files(here: Path, capsys: Capsys) -> N
     assert not list(here.glob("**/*.srt")) and not (here / "all.jsonl").exists()
 
 
+def test_a_log_is_not_added_to_a_video(here: Path, capsys: Capsys) -> None:
+    before = write_clip(here / "in/clip.mp4", [0.0, 0.1]).read_bytes()
+    run = Run(capsys, "in/i2.png", "--srt", "--log-file", "in/clip.mp4")
+    assert run.code == 2 and "--log-file is in/clip.mp4, which exists and is no text" in run.err
+    assert (here / "in/clip.mp4").read_bytes() == before
+
+
 def test_retried_inputs_keep_their_names(here: Path, capsys: Capsys) -> None:
     """Which of x.png and x.mp4 becomes x.srt does not depend on which of them failed."""
     shutil.copy("in/i2.png", "x.png")
