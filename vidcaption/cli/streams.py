@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 
@@ -25,11 +26,11 @@ class Unfailing(io.RawIOBase):
         return bool(self._raw.isatty())
 
     def write(self, data: Any) -> int:
-        try:
-            written: int | None = self._raw.write(data)
-        except OSError:
-            written = None
-        return len(data) if written is None else written
+        left = memoryview(data)
+        with suppress(OSError):
+            while left and (written := self._raw.write(left)):
+                left = left[written:]
+        return len(data)
 
 
 def settle() -> None:
@@ -47,8 +48,9 @@ def settle() -> None:
         os.close(descriptor)
     if sys.stderr is sys.__stderr__:
         raw = io.FileIO(2, "wb", closefd=False) if sys.stderr is None else sys.stderr.buffer
+        # Without a buffer between: it would write twice what an interrupt cuts off after the write.
         sys.stderr = io.TextIOWrapper(
-            io.BufferedWriter(Unfailing(getattr(raw, "raw", raw))),
+            Unfailing(getattr(raw, "raw", raw)),
             encoding=sys.stderr.encoding if sys.stderr is not None else "utf-8",
             errors="backslashreplace",
             line_buffering=True,
