@@ -16,6 +16,7 @@ from vidcaption.doctor import Finding, examine
 from vidcaption.store import cache
 
 NAMES = [
+    "options",
     *("Python", "vidcaption", "PyTorch", "torchvision", "PyAV", "OpenCV", "other libraries"),
     *("devices", "precisions", "codecs", "embedded model", "model cache", "training's cache"),
     *("network", "scoring", "training", "a caption"),

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from vidcaption import UsageError
+from vidcaption import InputError, UsageError
 from vidcaption.batch import discover, read_list, spooled, suffixes_of
 from vidcaption.batch.ledger import Ledger
+from vidcaption.options import CaptionOptions
+from vidcaption.video.batches import WindowReader
 
 
 def tree(folder: Path, *names: str) -> None:
@@ -150,6 +152,24 @@ def test_patterns(here: Path, pattern: str, expected: list[str], root: str) -> N
 def test_a_file_that_is_called_like_a_pattern_is_that_file(here: Path) -> None:
     tree(here, "clip[1].mp4", "clip1.mp4", "a*.mp4", "ab.mp4")
     assert list(discover(["clip[1].mp4", "a*.mp4"])) == [Path("clip[1].mp4"), Path("a*.mp4")]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do anything")
+def test_a_folder_that_cannot_be_listed_costs_itself_alone(here: Path) -> None:
+    tree(here, "d/a.mp4", "d/lost+found/x.mp4", "d/z.mp4")
+    (here / "d/lost+found").chmod(0)
+    found = list(discover(["d"], recursive=True))
+    assert found == [Path("d/a.mp4"), Path("d/lost+found"), Path("d/z.mp4")]
+    with pytest.raises(InputError, match=r"d/lost\+found cannot be read: permission denied"):
+        WindowReader(Path("d/lost+found"), (8, 8), CaptionOptions(), 1).__enter__()
+    with pytest.raises(UsageError, match=r"lost\+found cannot be listed: Permission denied"):
+        discover(["d/lost+found"])
+    (here / "d/lost+found").chmod(0o700)
+
+
+def test_a_record_that_cannot_be_read_hides_no_videos(here: Path) -> None:
+    tree(here, "d/a.mp4", "d/.vidcaption.jsonl/no-file")
+    assert list(discover(["d"])) == [Path("d/a.mp4")]
 
 
 def test_listed_inputs_may_be_missing(here: Path) -> None:

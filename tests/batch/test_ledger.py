@@ -1,6 +1,7 @@
 """Leases that die with their process, and rows that many processes add to one file."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -24,6 +25,24 @@ for number in range(200):
     with ledger.lease(name) as held:
         assert held
         ledger.add(name, "0" * 64, "x" * 500)
+"""
+
+
+REMOVED = """
+import shutil, sys
+from pathlib import Path
+from vidcaption.batch.ledger import Ledger
+folder = Path(sys.argv[1])
+ledger = Ledger(folder)
+with ledger.lease("first"):
+    shutil.rmtree(folder)
+    with ledger.lease("second") as held:
+        print(held, flush=True)
+        sys.stdin.read()
+        ledger.add("second.srt", "0" * 64, "x")
+    shutil.rmtree(folder)
+    ledger.add("second.srt", "0" * 64, "x")
+    ledger.add("first.srt", "0" * 64, "x")
 """
 
 
@@ -67,6 +86,27 @@ def test_an_empty_ledger_is_removed_unless_another_is_at_work(tmp_path: Path) ->
             assert not held
         other.communicate("")
     assert not (tmp_path / NAME).exists()
+
+
+def test_one_that_is_removed_while_leases_are_held(tmp_path: Path) -> None:
+    """With the outputs and their folder, say. A process of its own, as it may not get on."""
+    folder = tmp_path / "out"
+    command = [sys.executable, "-c", REMOVED, str(folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stdin is not None
+            readable, _, _ = select.select([process.stdout], [], [], 20)
+            assert readable and process.stdout.readline() == "True\n"
+            for key in ("first", "second"):
+                with holder(folder, key) as other:
+                    assert other.communicate("") == ("False\n", None)
+            process.stdin.close()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+    assert names_in(folder) == {"first.srt", "second.srt"}
 
 
 def test_rows_of_many_processes_do_not_mix(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_what_is_added_is_read(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert (rows[1].seconds, rows[1].outputs, rows[1].model) == (1.234, {"srt": "d/x.srt"}, MODEL)
     assert rows[1].error is None and rows[1].root == Path("d")
-    assert (rows[2].error_class, rows[2].error) == ("OutputError", "no space")
+    assert (rows[2].error_class, rows[2].error) == ("OutputError", "d/c.mp4: no space")
 
 
 def test_rows_as_documented(tmp_path: Path) -> None:
@@ -59,9 +59,15 @@ def test_a_torn_row_costs_itself_only(tmp_path: Path) -> None:
         assert names[0] == "a.mp4" and names[-1] == "c.mp4"
 
 
-def test_an_empty_one(tmp_path: Path) -> None:
-    (tmp_path / "m").touch()
-    assert read_manifest(tmp_path / "m") == []
+def test_an_empty_one_and_one_whose_only_row_is_torn(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    Manifest(path, MODEL).add(Outcome(job("a.mp4"), "done"))
+    row = path.read_bytes()
+    for cut in range(len(row) - 1):
+        path.write_bytes(row[:cut])
+        assert read_manifest(path) == []
+        Manifest(path, MODEL).add(Outcome(job("b.mp4"), "done"))
+        assert [row.path.name for row in read_manifest(path)] == ["b.mp4"]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +94,9 @@ def test_what_is_no_manifest(tmp_path: Path, text: str) -> None:
     (tmp_path / "m").write_text(text)
     with pytest.raises(UsageError, match="m is no manifest"):
         read_manifest(tmp_path / "m")
+    with pytest.raises(UsageError, match="m, which exists and is no manifest; give"):
+        Manifest(tmp_path / "m", MODEL)
+    assert (tmp_path / "m").read_text() == text
 
 
 def test_manifests_that_cannot_be_opened(tmp_path: Path) -> None:

@@ -171,6 +171,38 @@ def test_wrong_variables(
     assert message in line
 
 
+def test_variables_of_no_command_and_of_other_commands(
+    write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("VIDCAPTION_DEBUG", "VIDCAPTION_TRAIN_LR", "MY_VIDCAPTION_BEAM"):
+        monkeypatch.setenv(name, "1")
+    assert main(["config", "show", "run"]) == 0
+    monkeypatch.setenv("VIDCAPTION_BEAM", "5")
+    assert main(["config", "show", "run"]) == 2
+    message = "VIDCAPTION_BEAM, which is no option; did you mean VIDCAPTION_RUN_BEAM"
+    assert message in capsys.readouterr().err
+
+
+def test_doctor_tells_of_options_that_stand_in_the_way(
+    write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("vidcaption.doctor._CHECKS", {})  # those take seconds
+    for text, value, code, found in (
+        ("", "5", 0, "ok       options: some are set by VIDCAPTION_RUN_BEAM\n"),
+        ("[train]\nlr = 9", "5", 0, "warning  options: train refuses them: --lr is 9; it must"),
+        ("[run]\nbean = 1", "5", 3, "failed   options: run refuses them: vidcaption.toml: [run]"),
+        ("", "x", 3, "failed   options: run refuses them: Invalid value for '--beam'"),
+        ("", "0", 3, "at most 50 (--beam comes from VIDCAPTION_RUN_BEAM)\n         correct the"),
+    ):
+        write("vidcaption.toml", text)
+        monkeypatch.setenv("VIDCAPTION_RUN_BEAM", value)
+        assert main(["doctor"]) == code
+        assert found in capsys.readouterr().out
+    monkeypatch.delenv("VIDCAPTION_RUN_BEAM")
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["findings"][0]["found"] == "no file sets any"
+
+
 def test_show_as_a_table(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     write("vidcaption.toml", "[evaluate]\nbeam = 5\n")
     assert main(["config", "show"]) == 0

@@ -24,6 +24,9 @@ try:
             print("once", flush=True)
             if sys.argv[1] == "twice":
                 time.sleep(60)
+    if sys.argv[1] == "later":
+        print("leaving", flush=True)
+        time.sleep(60)
 finally:
     print("cleaned up", flush=True)
 """
@@ -46,6 +49,35 @@ def test_one_is_an_exception_and_two_end_it(
             process.send_signal(signal.SIGINT)
         assert process.stdout.read() == rest
     assert process.returncode == code
+
+
+def test_the_cursor_is_shown_when_it_leaves_at_once() -> None:
+    import pty  # there is none on Windows
+
+    ours, terminal = pty.openpty()
+    os.set_blocking(ours, False)
+    command = [sys.executable, "-c", SCRIPT, "twice"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal, text=True) as process:
+        assert process.stdout is not None
+        for line in ("ready\n", "once\n"):
+            assert process.stdout.readline() == line
+            process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    assert os.read(ours, 100) == b"\x1b[?25h"
+    for descriptor in (ours, terminal):
+        os.close(descriptor)
+
+
+def test_one_that_comes_while_the_process_ends_leaves_at_once() -> None:
+    command = [sys.executable, "-c", SCRIPT, "later"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in ("ready\n", "once\n", "leaving\n"):
+            assert process.stdout.readline() == line
+            if line != "once\n":
+                process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == ""
+    assert process.returncode == 130
 
 
 def test_handlers_are_put_back() -> None:

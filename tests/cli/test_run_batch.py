@@ -176,6 +176,27 @@ def test_manifest_status_and_retry(here: Path, capsys: Capsys) -> None:
     assert run.lines == ["vidcaption: nothing to do: --shard or --retry-failed leave no input"]
 
 
+def test_a_manifest_does_no_harm_to_other_files(here: Path, capsys: Capsys) -> None:
+    clip = write_clip(here / "in/clip.mp4", [0.0, 0.1]).read_bytes()
+    for name, args in (
+        ("in/clip.mp4", ["in/i2.png", "--srt"]),
+        ("in/i2.srt", ["in", "--srt"]),
+        ("./all.jsonl", ["in", "-o", "all.jsonl"]),
+    ):
+        run = Run(capsys, *args, "--manifest", name)
+        assert run.code == 2 and len(run.lines) == 1
+        assert run.err.startswith(f"vidcaption: --manifest is {Path(name)}, which ")
+    assert (here / "in/clip.mp4").read_bytes() == clip
+    assert not list(here.glob("**/*.srt")) and not (here / "all.jsonl").exists()
+
+
+def test_a_log_is_not_added_to_a_video(here: Path, capsys: Capsys) -> None:
+    before = write_clip(here / "in/clip.mp4", [0.0, 0.1]).read_bytes()
+    run = Run(capsys, "in/i2.png", "--srt", "--log-file", "in/clip.mp4")
+    assert run.code == 2 and "--log-file is in/clip.mp4, which exists and is no text" in run.err
+    assert (here / "in/clip.mp4").read_bytes() == before
+
+
 def test_retried_inputs_keep_their_names(here: Path, capsys: Capsys) -> None:
     """Which of x.png and x.mp4 becomes x.srt does not depend on which of them failed."""
     shutil.copy("in/i2.png", "x.png")
@@ -261,6 +282,30 @@ def test_places_that_cannot_be_written(here: Path, capsys: Capsys) -> None:
         run = Run(capsys, "in/i2.png", "--srt", flag, "in")
         assert run.code == 3 and f"{flag} in cannot be written: Is a directory" in run.err
     assert not (here / "in/i2.srt").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs symbolic links")
+def test_an_input_whose_captions_cannot_be_written_is_named(here: Path, capsys: Capsys) -> None:
+    (here / "all.csv").symlink_to("gone/all.csv")  # whose folder is not made
+    (here / ".all.csv.parts").symlink_to("gone/parts")
+    run = Run(capsys, "in/i2.png", "in/i10.png", "-o", "all.csv", "--manifest", "m")
+    assert run.code == 1
+    for line, name in zip(run.lines, ["in/i2.png", "in/i10.png"], strict=False):
+        assert line.startswith(f"vidcaption: {name}: ") and ".all.csv.parts cannot be" in line
+    main(["status", "m"])
+    assert capsys.readouterr().out.splitlines()[1].startswith("failed: in/i2.png: ")
+
+
+def test_one_place_that_cannot_be_written_costs_its_input_alone(here: Path, capsys: Capsys) -> None:
+    (here / "out/i2.srt").mkdir(parents=True)
+    run = Run(capsys, "in/i2.png", "in/i10.png", "--srt", "--out-dir", "out")
+    assert run.code == 1 and (here / "out/i10.srt").is_file()
+    assert run.lines[0].startswith("vidcaption: in/i2.png: out/i2.srt cannot be written")
+    run = Run(capsys, "in/i2.png", "in/i10.png", "--srt", "--out-dir", "out")
+    assert run.code == 1 and "0 captioned, 1 done before, 1 failed" in run.err
+    run = Run(capsys, "in/i2.png", "--srt", "--out-dir", "out")
+    assert run.code == 3
+    assert run.lines == ["vidcaption: out/i2.srt cannot be written: it is a folder"]
 
 
 def test_log_as_json(here: Path, capsys: Capsys) -> None:

@@ -13,6 +13,7 @@ import cv2
 import forks
 import numpy as np
 import pytest
+from clips import write_image
 from runs import Apart
 
 CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
@@ -95,3 +96,29 @@ def test_a_full_disk_behind_standard_output() -> None:
     assert (
         result.stderr == "vidcaption: standard output cannot be written: No space left on device\n"
     )
+
+
+@posix
+@pytest.mark.parametrize("stderr", ["/dev/full", "&-"])
+def test_a_batch_goes_on_where_nothing_can_be_said(tmp_path: Path, stderr: str) -> None:
+    if stderr == "/dev/full" and not Path(stderr).exists():
+        pytest.skip("needs /dev/full")
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / name)
+        (tmp_path / name).with_suffix(".srt").write_text("mine")  # which each is told of
+    shell = ["sh", "-c", f'"$@" 2>{stderr}', "sh", *RUN, "a.png", "b.png"]
+    command = [*shell, "--srt", "--manifest", "m"]
+    result = subprocess.run(command, stdout=subprocess.PIPE, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, b"")
+    assert (tmp_path / "m").read_bytes().count(b'"status": "kept"') == 2
+
+
+@posix
+def test_closed_standard_streams() -> None:
+    for args, streams, code, message in (
+        ("--version", ">&-", 3, "standard output is closed; leave it open, or give --output"),
+        ("run - --srt", "<&-", 2, "standard input is closed; pipe a video into it"),
+    ):
+        shell = ["sh", "-c", f'"$@" {streams}', "sh", *RUN[:-1], *args.split()]
+        result = subprocess.run(shell, capture_output=True, text=True)
+        assert (result.returncode, result.stderr) == (code, f"vidcaption: {message}\n")

@@ -108,6 +108,17 @@ def test_collisions_below_out_dir(inputs: list[str], expected: dict[str, str]) -
     assert named(*inputs, out_dir="out") == expected
 
 
+def test_names_that_differ_in_case_stay_in_their_folder() -> None:
+    assert named("in/a/x.jpg", "in/a/X.JPG", "in/B/y.mp4", "in/b/y.mp4", out_dir="o", **{
+        "in": "in"
+    }) == {
+        "in/a/X.JPG": "o/a/X.srt",
+        "in/a/x.jpg": "o/a/x.jpg.srt",
+        "in/B/y.mp4": "o/B/y.srt",
+        "in/b/y.mp4": "o/b/y.mp4.srt",
+    }  # fmt: skip
+
+
 def test_two_trees_with_the_same_file() -> None:
     assert named("a/s/x.mp4", "b/s/x.mp4", "b/s/y.mp4", out_dir="out", a="a", b="b") == {
         "a/s/x.mp4": "out/a/s/x.srt",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vidcaption.errors import OutputError
-from vidcaption.output.write import check_writable, write_atomic
+from vidcaption.output.write import check_some_writable, check_writable, write_atomic
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes, links and pipes as POSIX has them")
 
@@ -217,6 +217,15 @@ def test_unwritable(tmp_path: Path) -> None:
     if sys.platform == "linux":
         with pytest.raises(OutputError, match="cannot be written"):
             check_writable([Path("/proc/vidcaption/x.srt")])
+
+
+def test_some_are_writable_if_one_is(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    places = [tmp_path / "folder", tmp_path / ("n" * 300), tmp_path / "new.srt"]
+    check_some_writable(places)
+    check_some_writable([])
+    with pytest.raises(OutputError, match="folder cannot be written: it is a folder"):
+        check_some_writable(places[:2])
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do anything")

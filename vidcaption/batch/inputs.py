@@ -3,11 +3,12 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
 from vidcaption.batch import ledger
-from vidcaption.errors import UsageError
+from vidcaption.errors import OutputError, UsageError
 from vidcaption.output.naming import natural_key
 from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
@@ -109,11 +110,20 @@ def _matching(pattern: str, recursive: bool, known: frozenset[str]) -> list[tupl
 
 
 def _files_in(folder: Path, recursive: bool, known: frozenset[str]) -> list[Path]:
-    """Videos and images in a folder, in natural order. Raises UsageError if it cannot be listed."""
+    """Videos and images in a folder, in natural order. Raises UsageError if it cannot be listed.
+
+    Folders within it that cannot be are among them, to fail one by one: a disk's ``lost+found``.
+    """
     files: list[Path] = []
+
+    def keep(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise error
+        files.append(Path(error.filename))
+
     been: set[tuple[int, int]] = set()
     try:
-        for place, subfolders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        for place, subfolders, names in os.walk(folder, onerror=keep, followlinks=True):
             status = os.stat(place)
             if (status.st_dev, status.st_ino) in been:  # a link led back here
                 subfolders.clear()
@@ -125,7 +135,10 @@ def _files_in(folder: Path, recursive: bool, known: frozenset[str]) -> list[Path
                 (name for name in subfolders if recursive and not name.startswith(".")),
                 key=lambda name: (os.path.islink(Path(place, name)), natural_key(Path(name))),
             )
-            ours = ledger.names_in(Path(place)) if ledger.NAME in names else set()
+            ours: set[str] = set()
+            if ledger.NAME in names:
+                with suppress(OutputError):  # it matters where outputs are to be written
+                    ours = ledger.names_in(Path(place))
             files += [
                 Path(place, name)
                 for name in names
@@ -136,7 +149,3 @@ def _files_in(folder: Path, recursive: bool, known: frozenset[str]) -> list[Path
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be listed: {error.strerror}") from error
     return sorted(files, key=natural_key)
-
-
-def _raise(error: OSError) -> None:
-    raise error

@@ -42,6 +42,7 @@ class Ledger:
         self._read_to = 0
         self._descriptor: int | None = None
         self._leases = 0
+        self._held: set[int] = set()  # the offsets of those that were granted
 
     def refresh(self) -> None:
         """Read the rows that were added since the last time. Raises OutputError."""
@@ -78,6 +79,8 @@ class Ledger:
         assert self._descriptor is not None, "a row is added under a lease"
         row = {"output": name, "sha256": digest, "fingerprint": fingerprint}
         try:
+            if not self._current():
+                self._renew()
             add_row(self._descriptor, row)
         except OSError as error:
             raise self._failed("written", error) from error
@@ -102,16 +105,35 @@ class Ledger:
                 self._release(_offset(key))
 
     def _acquire(self, offset: int) -> bool:
-        while True:
-            self._open()
-            if not self._lock(offset, 1):
-                self._close()
-                return False
-            if self._current():
-                return True
-            self._close()  # removed, as it was empty, between our opening and our lock
+        self._open()
+        try:
+            while self._lock(offset, 1):
+                if self._current():
+                    self._held.add(offset)
+                    return True
+                self._renew()
+        except BaseException:
+            self._close()
+            raise
+        self._close()
+        return False
+
+    def _renew(self) -> None:
+        """Open the file that has the name now. Nobody sees what is in the old one, or its locks.
+
+        It was removed: by another run, as it was empty, or by somebody who removed the outputs.
+        """
+        assert self._descriptor is not None
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = open_rows(self._path)
+        os.close(self._descriptor)
+        self._descriptor, self._read_to = descriptor, 0
+        self._rows.clear()
+        for offset in self._held:
+            self._lock(offset, 1)
 
     def _release(self, offset: int) -> None:
+        self._held.discard(offset)
         with suppress(OSError):
             if self._leases > 1:
                 self._unlock(offset)

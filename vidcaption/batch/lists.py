@@ -67,5 +67,6 @@ def spooled() -> Iterator[Path]:
 
 def _readable_stdin(hint: str) -> BinaryIO:
     if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError(f"standard input is a terminal; {hint}")
+        state = "closed" if sys.stdin is None else "a terminal"
+        raise UsageError(f"standard input is {state}; {hint}")
     return sys.stdin.buffer

@@ -11,6 +11,8 @@ from vidcaption.batch.rows import add_row, open_rows, parsed
 from vidcaption.batch.work import Outcome, Status
 from vidcaption.errors import OutputError, UsageError
 
+_BEGINNING = b'{"path": "'  # of each row
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -31,12 +33,20 @@ class Row:
 
 
 class Manifest:
-    """A file to which rows are added; several processes may add to one. Raises OutputError."""
+    """A file to which rows are added; several processes may add to one.
+
+    Raises OutputError if it cannot be written, and UsageError if it is a file of something else.
+    """
 
     def __init__(self, path: Path, model_sha256: str) -> None:
         self._path = path
         self._model = model_sha256
         try:
+            if path.is_file() and _rows(path.read_bytes()) is None:  # a video, by a slip of `*`
+                raise UsageError(
+                    f"--manifest is {path}, which exists and is no manifest; give the name of a "
+                    "new file"
+                )
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(open_rows(path))
         except OSError as error:
@@ -51,7 +61,7 @@ class Manifest:
             "status": outcome.status,
             "outputs": {format: str(path) for format, path in outcome.job.targets.items()},
             "seconds": round(outcome.elapsed_s, 3),
-            "error": {"class": type(error).__name__, "text": str(error)} if error else None,
+            "error": {"class": type(error).__name__, "text": outcome.reason} if error else None,
             "model": self._model,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -80,13 +90,21 @@ def read_manifest(path: Path) -> list[Row]:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    rows: dict[Path, Row] = {}
-    for raw in parsed(data):
-        if row := _row(raw):
-            rows[row.path] = row
-    if data.strip() and not rows:
+    rows = _rows(data)
+    if rows is None:
         raise UsageError(f"{path} is no manifest; give a file that run --manifest wrote")
     return list(rows.values())
+
+
+def _rows(data: bytes) -> dict[Path, Row] | None:
+    """The last row of each input; None if this is no manifest.
+
+    One whose only row was torn, as where the disk is full, is a manifest without rows.
+    """
+    raws = list(parsed(data))
+    rows = {row.path: row for row in map(_row, raws) if row is not None}
+    torn = not raws and _BEGINNING.startswith(data.lstrip()[: len(_BEGINNING)])
+    return rows if rows or torn else None
 
 
 def _row(raw: Mapping[str, Any]) -> Row | None:

@@ -53,6 +53,13 @@ class Outcome:
     written: tuple[Path, ...] = ()
     kept: tuple[Path, ...] = ()
 
+    @property
+    def reason(self) -> str:
+        """Why it failed, in a sentence that names the input; nothing if it did not."""
+        if isinstance(self.error, OutputError):  # which names what cannot be written
+            return f"{self.job.path}: {self.error}"
+        return str(self.error or "")
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:

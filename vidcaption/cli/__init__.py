@@ -1,6 +1,5 @@
 """The command line: options in, one library call, an exit code out."""
 
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ import typer
 
 from vidcaption.cli.app import app
 from vidcaption.cli.interrupt import INTERRUPTED
+from vidcaption.cli.streams import settle
 from vidcaption.errors import VidcaptionError
 
 __all__ = ["main"]
@@ -20,9 +20,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Errors come out as one sentence on standard error. ``VIDCAPTION_DEBUG=1`` lets those that are
     not raised on purpose through, with their traceback.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # The same bytes on every system, whatever its locale and line ends.
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
+    settle()
     # What goes wrong with the Hub is said by us; the library that talks to it would log it as well.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     # PyTorch's threads would keep their cores while they wait for each other, and where another

@@ -35,7 +35,7 @@ class Bar(Progress):
             console=Console(stderr=True, force_terminal=force_terminal),
             transient=True,
             # On a terminal results go above the bar; in a file or pipe they stay as they are.
-            redirect_stdout=sys.stdout.isatty(),
+            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
         )
         self._position: Callable[[], float] = float
 

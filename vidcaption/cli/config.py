@@ -39,7 +39,7 @@ def show(
     rows = [
         {"command": name, "key": each.key, "value": each.value, "source": each.source}
         for name in ([command] if command else known)
-        for each in _resolved(name, context.find_root(), file)
+        for each in resolved(name, context.find_root(), file)
     ]
     if as_json:
         put_json(rows)
@@ -59,7 +59,7 @@ def show(
     return 0
 
 
-def _resolved(name: str, root: Any, file: Path | None) -> list[Setting]:
+def resolved(name: str, root: Any, file: Path | None = None) -> list[Setting]:
     """The settings of a command when nothing but ``--config`` is typed. Raises UsageError."""
     command: ConfiguredCommand = root.command.commands[name].real
     for parameter in command.params:

@@ -224,10 +224,13 @@ def _source(ctx: typer.Context, parameter: Any) -> str:
 
 
 def _check_variables(ctx: typer.Context) -> None:
-    prefix = _prefix(ctx.command.name)
+    """Those of other commands are looked at by these; those of no command here, too."""
     known = {str(each.envvar) for each in ctx.command.params if isinstance(each, TyperOption)}
+    own = _prefix(ctx.command.name)
+    others = tuple(prefix for prefix in map(_prefix, configured(ctx)) if prefix != own)
     for name in sorted(os.environ):
-        if name.startswith(prefix) and name not in known:
+        ours = name.startswith("VIDCAPTION_") and not name.startswith(others)
+        if ours and name not in known and name != "VIDCAPTION_DEBUG":
             raise UsageError(
                 f"the environment has {name}, which is no option; {files.nearest(name, known)}"
             )

@@ -15,7 +15,7 @@ from vidcaption.options import OutputOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.formats import render_many, stream_named
 from vidcaption.output.naming import output_paths
-from vidcaption.output.write import check_writable, encoded, write_atomic
+from vidcaption.output.write import check_some_writable, encoded, write_atomic
 
 
 class Delivery:
@@ -52,18 +52,26 @@ class Delivery:
                 render_many(self._format, ())  # refuses a format that holds one video only
             if place != "-":
                 self._into_one(Path(place), selection)
-        # Those that exist may be done, whether they can be written or not.
-        check_writable(path for path in self._files() if not os.path.isfile(path))
+        # Those that exist may be done, whether they can be written or not. Of many, a few that
+        # cannot be written are no reason to do nothing: they fail in their turn.
+        if not any(os.path.isfile(path) for path in self._files()):
+            check_some_writable(self._files())
 
     def job(self, path: Path, source: Path | None = None) -> Job:
         """What is wanted of an input; ``source`` is read for it, where that is another file."""
         part = None if self.shared is None else self._part_of(path)
         return Job(path, self._found[path], self.targets.get(path, {}), source, part)
 
-    def check(self, books: Books) -> None:
-        """Raise OutputError if the one file for all is to be kept."""
+    def check(self, books: Books, manifest: Path | None) -> None:
+        """Raise OutputError if the one file for all is to be kept, UsageError if it, or another
+        file to write, is the manifest.
+        """
         if self.shared is not None:
             books.check(self.shared)
+        if manifest is not None:
+            place = os.path.realpath(manifest)
+            if any(os.path.realpath(path) == place for path in self._files()):
+                raise UsageError(f"--manifest is {manifest}, which captions are to be written to")
 
     def deliver(self, outcomes: Iterable[Outcome], books: Books) -> None:
         """Run through ``outcomes`` and write what they share. Raises OutputError."""

@@ -4,15 +4,19 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 INTERRUPTED = 130
+_SHOW_CURSOR = b"\x1b[?25h"  # which a live view hides
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGINT or SIGTERM inside raises KeyboardInterrupt; a second one ends the process at once."""
+    """SIGINT or SIGTERM inside raises KeyboardInterrupt; a second one ends the process at once.
+
+    Also if that comes after the context: the process is about to end, which takes a while.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
@@ -21,6 +25,9 @@ def interruptible() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal caught
         if caught:
+            with suppress(OSError):
+                if os.isatty(2):
+                    os.write(2, _SHOW_CURSOR)
             os._exit(INTERRUPTED)
         caught = True
         raise KeyboardInterrupt
@@ -31,4 +38,5 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+            if not caught:
+                signal.signal(number, handler)

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from vidcaption.cli.voice import Voice, say
-from vidcaption.errors import OutputError, VidcaptionError
+from vidcaption.errors import OutputError, UsageError, VidcaptionError
 from vidcaption.options import LogOptions
 from vidcaption.output.text import printable
 
@@ -31,7 +32,7 @@ class Level(IntEnum):
 class Log(Voice):
     """A voice whose messages are events too: with a name, and with facts that JSON shows.
 
-    Raises OutputError if the log file cannot be written.
+    Raises OutputError if the log file cannot be written, UsageError if it is no text.
     """
 
     def __init__(self, options: LogOptions) -> None:
@@ -45,11 +46,17 @@ class Log(Voice):
             try:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 self._file.open("ab").close()
+                odd = self._file.is_file() and b"\0" in _head(self._file)
             except OSError as error:
                 raise OutputError(
                     f"--log-file {self._file} cannot be written: {error.strerror}; "
                     "choose another place"
                 ) from error
+            if odd:  # a video, by a slip of `*`
+                raise UsageError(
+                    f"--log-file is {self._file}, which exists and is no text; give the name of a "
+                    "new file"
+                )
 
     def fail(self, message: str, event: str = "error", **facts: object) -> None:
         """A failure: said whatever the options."""
@@ -96,6 +103,11 @@ class Log(Voice):
         except OSError as error:
             say(f"--log-file {self._file} cannot be written any more: {error.strerror}")
             self._file = None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
 
 
 def _as_json(level: Level, message: str, event: str, facts: dict[str, object]) -> str:

@@ -204,7 +204,7 @@ def rm(
 
     found = dict.fromkeys(each for name in names for each in cache.chosen(name))
     if not yes:
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():
             raise UsageError("nobody can be asked here whether to remove models; add --yes")
         listed = ", ".join(f"{each.repo}@{each.commit[:12]}" for each in found)
         print(f"Remove {listed}? [y/N] ", end="", file=sys.stderr, flush=True)

@@ -128,7 +128,7 @@ class Reporter:
         if outcome.error is not None:
             self.trouble = True
             kind = type(outcome.error).__name__
-            self._log.fail(str(outcome.error), "failed", error_class=kind, **facts)
+            self._log.fail(outcome.reason, "failed", error_class=kind, **facts)
         for path in outcome.kept:
             self._log.tell(f"{in_the_way(path)}; --force replaces it", "kept", **facts, output=path)
         if outcome.status == "done":

@@ -22,7 +22,7 @@ from vidcaption.options import (
 )
 
 if TYPE_CHECKING:
-    from vidcaption.batch import Books, Job, Outcome
+    from vidcaption.batch import Books, Job, Manifest, Outcome
     from vidcaption.cli.delivery import Delivery
     from vidcaption.cli.log import Log
     from vidcaption.pipeline import Captioner
@@ -61,7 +61,7 @@ def run(
     Exit codes: 0 all inputs are captioned, 1 some are not, 2 the command is wrong, 3 nothing can
     run or be written, 130 interrupted.
     """
-    from vidcaption.batch import Books, spooled
+    from vidcaption.batch import Books, Manifest, spooled
     from vidcaption.cli.delivery import Delivery
     from vidcaption.cli.interrupt import interruptible
     from vidcaption.cli.log import Log
@@ -69,7 +69,7 @@ def run(
     from vidcaption.cli.selection import select
     from vidcaption.cli.voice import put
     from vidcaption.model.manifest import WEIGHTS, read_rows
-    from vidcaption.output.write import check_writable
+    from vidcaption.output.write import check_some_writable
     from vidcaption.video.workers import Workers, suitable
 
     log = Log(voice)
@@ -87,7 +87,7 @@ def run(
         spool = selection.piped and not batch.dry_run
         source = stack.enter_context(spooled()) if spool else None
         jobs = [delivery.job(path, source) for path in selection.chosen]
-        delivery.check(books)
+        delivery.check(books, batch.manifest)
         plans = [books.plan(job) for job in jobs]
         lines = [described(job, plan) for job, plan in zip(jobs, plans, strict=True)]
         if batch.dry_run:
@@ -95,7 +95,9 @@ def run(
             return 0
         for line in lines:
             log.trace(line, "plan")
-        check_writable(target for plan in plans for target in plan.todo.values())
+        if all(plan.needed for plan in plans):
+            check_some_writable(target for plan in plans for target in plan.todo.values())
+        manifest = Manifest(batch.manifest, books.model_sha256) if batch.manifest else None
 
         devices = machine.device.split(",")
         number = max(batch.worker_count or suitable(), len(devices))
@@ -104,7 +106,7 @@ def run(
         if any(plan.needed for plan in plans):
             workers.warm_up()  # it is ready to read when the model is loaded
             load()  # what is wrong with the model or a device is said before all else
-        return _work(load, jobs, books, options, delivery, batch, workers, log)
+        return _work(load, jobs, books, options, delivery, batch, manifest, workers, log)
 
 
 def _load(
@@ -149,15 +151,15 @@ def _work(
     options: CaptionOptions,
     delivery: "Delivery",
     batch: BatchOptions,
+    manifest: "Manifest | None",
     workers: "Workers",
     log: "Log",
 ) -> int:
     """Do all jobs and tell of them. Returns the exit code."""
-    from vidcaption.batch import Manifest, caption_all
+    from vidcaption.batch import caption_all
     from vidcaption.cli.interrupt import INTERRUPTED
     from vidcaption.cli.reporter import Reporter
 
-    manifest = Manifest(batch.manifest, books.model_sha256) if batch.manifest is not None else None
     reporter = Reporter(log, delivery, manifest, count=len(jobs))
     outcomes: Iterator[Outcome]
     outcomes = caption_all(load, jobs, options, books, reporter, workers, retries=batch.retries)

@@ -25,6 +25,8 @@ def put(text: str) -> None:
 
     If the reader has gone away (``| head``), the command ends quietly with exit code 1.
     """
+    if sys.stdout is None:
+        raise OutputError("standard output is closed; leave it open, or give --output")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -73,7 +75,7 @@ class Voice:
     def make_bar(self, *, lines_on_stdout: bool = False) -> "Bar | None":
         """A progress bar, if one is wanted: lines that a person reads as they come replace it."""
         forced = self._options.progress == "on"
-        readable = lines_on_stdout and sys.stdout.isatty()
+        readable = lines_on_stdout and sys.stdout is not None and sys.stdout.isatty()
         wanted = self._options.progress == "auto" and not self._options.quiet and not readable
         if not forced and not (wanted and sys.stderr.isatty()):
             return None

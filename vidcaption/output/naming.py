@@ -59,16 +59,17 @@ def _names(path: Path) -> Iterator[str]:
     yield from (f"{path.name}.{number}" for number in count(2))
 
 
-def _mirrored(paths: Iterable[Path], out_dir: Path, roots: Mapping[Path, Path]) -> dict[Path, Path]:
+def _mirrored(paths: Sequence[Path], out_dir: Path, roots: Mapping[Path, Path]) -> dict[Path, Path]:
     """Where each path would lie below ``out_dir``."""
     sharing: defaultdict[str, list[Path]] = defaultdict(list)
+    found_under = {path: _absolute(roots.get(path, path.parent)) for path in paths}
     places = {}
     for path in paths:
-        root = roots.get(path, path.parent)
-        places[path] = out_dir / _absolute(path).relative_to(_absolute(root))
+        places[path] = out_dir / _absolute(path).relative_to(found_under[path])
         sharing[_identity(places[path])].append(path)
     for twins in sharing.values():
-        if len(twins) > 1:
+        # Those that are found under one folder differ in case alone: no folder tells them apart.
+        if len({found_under[path] for path in twins}) > 1:
             # Without the first part, the root or drive, which would lead out of out_dir.
             folders = [_absolute(path.parent).parts[1:] for path in twins]
             levels = zip(*folders, strict=False)

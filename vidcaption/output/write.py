@@ -71,6 +71,18 @@ def check_writable(targets: Iterable[Path]) -> None:
             ) from error
 
 
+def check_some_writable(targets: Iterable[Path]) -> None:
+    """Raise OutputError if there are ``targets`` and none can be written. Leaves no trace."""
+    first: OutputError | None = None
+    for target in targets:
+        try:
+            return check_writable([target])
+        except OutputError as error:
+            first = first or error
+    if first is not None:
+        raise first
+
+
 def sweep(folder: Path) -> None:
     """Remove what processes that were killed while they wrote have left in ``folder``."""
     with contextlib.suppress(OSError):

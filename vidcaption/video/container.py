@@ -91,6 +91,7 @@ def _check_file(path: str) -> None:
     """Raise OSError or InputError unless this is a file that may be read, with something in it."""
     status = os.stat(path)
     if stat.S_ISDIR(status.st_mode):
+        os.scandir(path).close()  # one that may be listed was named by mistake
         raise InputError(f"{path} is a folder; name the videos in it")
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path} is not a regular file; save the video to a file first")

@@ -1,0 +1,57 @@
+"""Standard output and standard error, made fit for what they are used for."""
+
+import io
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+
+class Unfailing(io.RawIOBase):
+    """Standard error, where words are lost that cannot be written: the work is worth more.
+
+    Its disk may be full, and the terminal or the program that read it gone.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return int(self._raw.fileno())
+
+    def isatty(self) -> bool:
+        return bool(self._raw.isatty())
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data)
+        with suppress(OSError):
+            while left and (written := self._raw.write(left)):
+                left = left[written:]
+        return len(data)
+
+
+def settle() -> None:
+    """Make what a process was given into what commands expect; what a test put there stays.
+
+    A stream that is closed is None: then nothing is said, and results cannot be written.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The same bytes on every system, whatever its locale and line ends.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        # Else the next files would get their numbers, and what libraries print there.
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(descriptor)
+    if sys.stderr is sys.__stderr__:
+        raw = io.FileIO(2, "wb", closefd=False) if sys.stderr is None else sys.stderr.buffer
+        # Without a buffer between: it would write twice what an interrupt cuts off after the write.
+        sys.stderr = io.TextIOWrapper(
+            Unfailing(getattr(raw, "raw", raw)),
+            encoding=sys.stderr.encoding if sys.stderr is not None else "utf-8",
+            errors="backslashreplace",
+            line_buffering=True,
+        )
