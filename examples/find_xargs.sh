@@ -5,8 +5,8 @@
 #     DAYS=1 JOBS=4 examples/find_xargs.sh videos --beam 1
 #
 # Each process takes 100 videos, so that the model is loaded that seldom. One kind of video only:
-# processes do not know of each other's files, and x.mp4 and x.mkv would both want x.srt. A single
-# process does: `find ... -print0 | vidcaption run --from-file - --srt`.
+# processes at work at the same time would both want x.srt for x.mp4 and x.mkv. A single process
+# tells them apart: `find ... -print0 | vidcaption run --from-file - --srt`.
 #
 # Exit code: 0 all are captioned, 123 some are not.
 set -euo pipefail

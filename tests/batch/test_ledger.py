@@ -11,14 +11,14 @@ import pytest
 from leases import holder
 
 from vidcaption import OutputError
-from vidcaption.batch.ledger import NAME, Ledger, names_in
+from vidcaption.batch.ledger import NAME, Ledger, names_in, of_others
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX locks")
 
 ADD = """
 import sys
 from pathlib import Path
-from vidcaption.batch.ledger import Ledger
+from vidcaption.batch.ledger import Ledger, of_others
 ledger = Ledger(Path(sys.argv[1]))
 for number in range(200):
     name = f"{sys.argv[2]}-{number}"
@@ -31,7 +31,7 @@ for number in range(200):
 REMOVED = """
 import shutil, sys
 from pathlib import Path
-from vidcaption.batch.ledger import Ledger
+from vidcaption.batch.ledger import Ledger, of_others
 folder = Path(sys.argv[1])
 ledger = Ledger(folder)
 with ledger.lease("first"):
@@ -44,6 +44,27 @@ with ledger.lease("first"):
     ledger.add("second.srt", "0" * 64, "x")
     ledger.add("first.srt", "0" * 64, "x")
 """
+
+
+def test_outputs_of_others(tmp_path: Path) -> None:
+    home, other = tmp_path / "home", tmp_path / "other"
+    folder, video = home / "out", home / "x.mkv"
+    folder.mkdir(parents=True)
+    other.symlink_to(home)
+    ledger, target = Ledger(folder), folder / "x.srt"
+    with ledger.lease("x"):
+        ledger.add("x.srt", "0" * 64, "f", video)
+        ledger.add("y.srt", "0" * 64, "f")
+    for path in (video, target, folder / "y.srt"):
+        path.write_bytes(b".")
+    assert of_others([])(target) and of_others([home / "x.mp4"])(target)
+    assert not of_others([video])(target) and not of_others([other / "x.mkv"])(target)
+    assert not of_others([])(folder / "y.srt") and not of_others([])(home / "no/x.srt")
+    assert of_others([])(other / "out/x.srt")
+    moved = home.rename(tmp_path / "moved")
+    assert of_others([])(moved / "out/x.srt")  # whose input came along
+    (moved / "x.mkv").unlink()
+    assert not of_others([])(moved / "out/x.srt")
 
 
 def test_a_lease_lasts_as_long_as_its_process(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def write(job: Job, by: Books) -> Plan:
         assert held
         plan = by.plan(job)
         for target in plan.todo.values():
-            by.write(target, TEXT + "".join(plan.todo), plan.fingerprint)
+            by.write(job, target, TEXT + "".join(plan.todo), plan.fingerprint)
     return plan
 
 
@@ -148,7 +148,7 @@ def test_one_file_of_parts(job: Job, tmp_path: Path) -> None:
     plan = by.plan(job)
     assert (plan.todo, plan.replaced, plan.kept) == (job.targets, (), ())
     with by.lease([target], job.part), by.lease([target]):
-        by.write(target, "a\n", plan.fingerprint, job.part)
+        by.write(job, target, "a\n", plan.fingerprint)
         assert not target.exists() and not books().plan(job).needed  # as after a kill
         assert by.plan(job).todo == {}
         by.put_together(target, lambda: ["head\n", by.parts(target).text("csv clip.mp4")])

@@ -197,6 +197,19 @@ def test_a_log_is_not_added_to_a_video(here: Path, capsys: Capsys) -> None:
     assert (here / "in/clip.mp4").read_bytes() == before
 
 
+def test_commands_of_their_own_keep_each_others_outputs(here: Path, capsys: Capsys) -> None:
+    shutil.copy("in/i2.png", "x.png")
+    shutil.copy("in/i10.png", "x.jpg")
+    assert Run(capsys, "x.png", "--srt").code == 0
+    first = (here / "x.srt").read_bytes()
+    for said in ("x.jpg -> x.jpg.srt", "x.jpg is done already", "x.jpg is done already"):
+        assert said in Run(capsys, "x.jpg", "--srt").err
+        assert "x.png is done already" in Run(capsys, "x.png", "--srt").err
+    assert (here / "x.srt").read_bytes() == first
+    (here / "x.png").unlink()  # nobody wants its captions any more
+    assert "x.jpg -> x.srt" in Run(capsys, "x.jpg", "--srt").err
+
+
 def test_retried_inputs_keep_their_names(here: Path, capsys: Capsys) -> None:
     """Which of x.png and x.mp4 becomes x.srt does not depend on which of them failed."""
     shutil.copy("in/i2.png", "x.png")

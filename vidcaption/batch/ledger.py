@@ -1,12 +1,13 @@
 """What was written into a folder, and who is at work on what: one hidden file per output folder.
 
 ``.vidcaption.jsonl`` holds a row for each output that was written: its name, the SHA-256 of its
-content, and the fingerprint of what it was made from. Rows are only ever added, each by a single
-``O_APPEND`` write, so that two processes cannot mix theirs up; a row torn by a crash is passed over
-by readers, and the next one starts on a new line. A row is on disk *before* its output is: whatever
-the moment of a crash, an output with the content of some row is ours, and one without is not. That
-comparison of bytes is stricter than parsing the file would be. An SQLite file would do the same
-with two more files beside it while it is open, and not on network folders.
+content, the fingerprint of what it was made from, and the input, seen from the folder. Rows are
+only ever added, each by a single ``O_APPEND`` write, so that two processes cannot mix theirs up; a
+row torn by a crash is passed over by readers, and the next one starts on a new line. A row is on
+disk *before* its output is: whatever the moment of a crash, an output with the content of some row
+is ours, and one without is not. That comparison of bytes is stricter than parsing the file would
+be. An SQLite file would do the same with two more files beside it while it is open, and not on
+network folders.
 
 The same file carries the leases: POSIX locks on single bytes beyond its end, one per name, which
 the kernel drops when their process ends, however it ends. Nothing is written for them and none can
@@ -20,7 +21,7 @@ import hashlib
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
         self._rows: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        self._inputs: dict[str, str] = {}  # of each output, the latest
         self._read_to = 0
         self._descriptor: int | None = None
         self._leases = 0
@@ -58,6 +60,8 @@ class Ledger:
             values = row.get("output"), row.get("sha256"), row.get("fingerprint")
             if all(isinstance(value, str) for value in values):
                 self._rows[row["output"]][row["sha256"]] = row["fingerprint"]
+                if isinstance(row.get("input"), str):
+                    self._inputs[row["output"]] = row["input"]
 
     def names(self) -> set[str]:
         """All outputs that were ever written."""
@@ -71,13 +75,20 @@ class Ledger:
         """What the output of this name was made from when its content was ``digest``."""
         return self._rows[name].get(digest) if self.knows(name) else None
 
-    def add(self, name: str, digest: str, fingerprint: str) -> None:
-        """Say that an output is about to be written; on disk when this returns.
+    def input(self, name: str) -> Path | None:
+        """What the output of this name was last made from, if that is known."""
+        return self._path.parent / self._inputs[name] if name in self._inputs else None
+
+    def add(self, name: str, digest: str, fingerprint: str, source: Path | None = None) -> None:
+        """Say that an output is about to be written from ``source``; on disk when this returns.
 
         Called with a lease on the output. Raises OutputError.
         """
         assert self._descriptor is not None, "a row is added under a lease"
         row = {"output": name, "sha256": digest, "fingerprint": fingerprint}
+        if source is not None:
+            with suppress(ValueError):  # on another drive
+                row["input"] = os.path.relpath(os.path.realpath(source), self._path.parent)
         try:
             if not self._current():
                 self._renew()
@@ -127,8 +138,8 @@ class Ledger:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = open_rows(self._path)
         os.close(self._descriptor)
-        self._descriptor, self._read_to = descriptor, 0
-        self._rows.clear()
+        self._descriptor = descriptor
+        self._forget()
         for offset in self._held:
             self._lock(offset, 1)
 
@@ -186,13 +197,17 @@ class Ledger:
     def _from(self, descriptor: int) -> bytes:
         size = os.fstat(descriptor).st_size
         if size < self._read_to:  # another file than before
-            self._rows.clear()
-            self._read_to = 0
+            self._forget()
         os.lseek(descriptor, self._read_to, os.SEEK_SET)
         parts = []
         while part := os.read(descriptor, 1 << 20):
             parts.append(part)
         return b"".join(parts)
+
+    def _forget(self) -> None:
+        self._rows.clear()
+        self._inputs.clear()
+        self._read_to = 0
 
     def _failed(self, what: str, error: OSError) -> OutputError:
         return OutputError(
@@ -206,6 +221,27 @@ def names_in(folder: Path) -> set[str]:
     ledger = Ledger(folder)
     ledger.refresh()
     return ledger.names()
+
+
+def of_others(inputs: Iterable[Path]) -> Callable[[Path], bool]:
+    """What tells if a file is the output of an input that is there and is none of ``inputs``.
+
+    Raises OutputError, when called.
+    """
+    ours = {os.path.realpath(path) for path in inputs}
+    ledgers: dict[str, Ledger] = {}
+
+    def is_of_another(target: Path) -> bool:
+        folder = os.path.realpath(target.parent)
+        if folder not in ledgers:
+            ledgers[folder] = Ledger(Path(folder))
+            ledgers[folder].refresh()
+        source = ledgers[folder].input(target.name)
+        if source is None or not target.is_file() or not source.is_file():
+            return False
+        return os.path.realpath(source) not in ours
+
+    return is_of_another
 
 
 def _offset(key: str) -> int:

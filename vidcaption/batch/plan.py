@@ -127,15 +127,16 @@ class Books:
                 sweep(target.parent)
             yield held
 
-    def write(self, target: Path, text: str, fingerprint: str, part: str | None = None) -> None:
-        """Write an output, or keep a part of it, under a lease, and remember it.
+    def write(self, job: Job, target: Path, text: str, fingerprint: str) -> None:
+        """Write an output of a job, or keep its part of it, under a lease, and remember it.
 
         Raises OutputError.
         """
-        if part is not None:
-            self.parts(target).add(part, fingerprint, text)
+        if job.part is not None:
+            self.parts(target).add(job.part, fingerprint, text)
             return
-        self._ledger(target).add(target.name, _digest([encoded(text)]), fingerprint)
+        source = job.path if job.source is None else None
+        self._ledger(target).add(target.name, _digest([encoded(text)]), fingerprint, source)
         write_atomic(target, text)
 
     def parts(self, target: Path) -> Parts:

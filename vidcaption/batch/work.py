@@ -128,7 +128,7 @@ class Work:
             for format, target in plan.todo.items():
                 if target not in written:
                     render = captions.render if job.part is None else captions.piece
-                    books.write(target, render(format), plan.fingerprint, job.part)
+                    books.write(job, target, render(format), plan.fingerprint)
                     written.append(target)
 
         with self._turn.lease:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from vidcaption.batch import Books, Job, Outcome
+from vidcaption.batch.ledger import of_others
 from vidcaption.batch.loop import POLL_S
 from vidcaption.cli.selection import Selection
 from vidcaption.cli.voice import put
@@ -46,7 +47,8 @@ class Delivery:
         self._found = selection.found
         self.targets: Mapping[Path, Mapping[str, Path]] = {}
         if place is None:
-            self.targets = output_paths(selection.found, formats, output.out_dir, selection.found)
+            found = selection.found
+            self.targets = output_paths(found, formats, output.out_dir, found, of_others(found))
         else:
             if self.several:
                 render_many(self._format, ())  # refuses a format that holds one video only

@@ -4,7 +4,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, takewhile
 from pathlib import Path
 
@@ -14,6 +14,7 @@ def output_paths(
     formats: Sequence[str],
     out_dir: Path | None = None,
     roots: Mapping[Path, Path] | None = None,
+    is_of_another: Callable[[Path], bool] = lambda _: False,
 ) -> dict[Path, dict[str, Path]]:
     """For each input its output path in each format; no two are the same, and none is an input.
 
@@ -24,7 +25,8 @@ def output_paths(
 
     ``x.mp4`` and ``x.mkv`` become ``x.srt`` and ``x.mkv.srt``: the first in natural order, an mp4
     before all others, leaves its suffix out. If even that name is taken, a number is added
-    (``x.mkv.2.srt``). Names that differ only in case count as the same. Nothing is read from disk.
+    (``x.mkv.2.srt``). Names that differ only in case count as the same, and a file is taken if it
+    ``is_of_another`` input. Nothing else is read from disk.
     """
     ordered = sorted(set(inputs), key=_precedence)
     places = {path: path for path in ordered}
@@ -36,7 +38,7 @@ def output_paths(
         for name in _names(path):
             outputs = {format: places[path].with_name(f"{name}.{format}") for format in formats}
             wanted = {_identity(output) for output in outputs.values()}
-            if taken.isdisjoint(wanted):
+            if taken.isdisjoint(wanted) and not any(map(is_of_another, outputs.values())):
                 break
         taken |= wanted
         found[path] = outputs
