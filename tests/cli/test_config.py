@@ -68,7 +68,8 @@ def test_the_environment_and_files_reach_a_command(
     write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clips: Clips
 ) -> None:
     write(
-        "vidcaption.toml", '[run]\njson = true\nbeam = 2\nwindow = 1\nframes = 1\nout-dir = "o"\n'
+        "vidcaption.toml",
+        '[run]\njson = true\nbeam = 2\nwindow = 1\nframes = 1\nworkers = 1\nout-dir = "o"\n',
     )
     monkeypatch.setenv("VIDCAPTION_RUN_MAX_WORDS", "5")
     clip = str(clips["h264.mp4"])
@@ -105,8 +106,8 @@ def test_a_list_of_inputs(write: Write, capsys: pytest.CaptureFixture[str]) -> N
         ("[run]\nbeam = 3.0", "[run] beam is 3.0; it must be a whole number"),
         ("[run]\nwindow = false", "[run] window is false; it must be a number"),
         ("[run]\nsrt = 1", "[run] srt is 1; it must be true or false"),
-        ("[run]\nmodel = 1", "[run] model is 1; it must be a text"),
-        ("[run]\ninputs = [1]", "[run] inputs is [1]; it must be a list of texts"),
+        ("[run]\nmodel = true", "[run] model is true; it must be a text"),
+        ("[run]\ninputs = [true]", "[run] inputs is [true]; it must be a list of texts"),
         ('[run]\nsegment = "odd"', '"odd"; it must be one of "fixed", "scenes"'),
         ("[run]\nend = 1979-05-27", '[run] end is "1979-05-27"; it must be a number'),
         (

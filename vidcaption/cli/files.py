@@ -91,8 +91,8 @@ def _fits(value: Any, kind: Any) -> bool:
         return (
             isinstance(value, list) and len(value) == len(inner) and all(map(_fits, value, inner))
         )
-    if kind in (int, float):
-        number = int if kind is int else int | float
+    if kind in (int, float, str):  # a text may be a number: --workers takes auto or 2
+        number = {int: int, float: int | float, str: int | str}[kind]
         return isinstance(value, number) and not isinstance(value, bool)
     return isinstance(value, kind if kind is bool else str) and kind is not type(None)
 
