@@ -104,6 +104,11 @@ def test_manifests_that_cannot_be_opened(tmp_path: Path) -> None:
         read_manifest(tmp_path / "gone")
     with pytest.raises(OutputError, match="cannot be written: Is a directory"):
         Manifest(tmp_path, MODEL)
+    with pytest.raises(UsageError, match="which exists and is no manifest"):
+        Manifest(Path(os.devnull), MODEL)
     if os.path.exists("/dev/full"):
+        manifest = Manifest(tmp_path / "m", MODEL)
+        (tmp_path / "m").unlink()
+        (tmp_path / "m").symlink_to("/dev/full")
         with pytest.raises(OutputError, match="No space left"):
-            Manifest(Path("/dev/full"), MODEL).add(Outcome(job("a.mp4"), "done"))
+            manifest.add(Outcome(job("a.mp4"), "done"))

@@ -42,7 +42,9 @@ class Manifest:
         self._path = path
         self._model = model_sha256
         try:
-            if path.is_file() and _rows(path.read_bytes()) is None:  # a video, by a slip of `*`
+            there = path.exists() and not path.is_dir()
+            # a video, by a slip of `*`, or a device, which cannot be read again
+            if there and not (path.is_file() and _rows(path.read_bytes()) is not None):
                 raise UsageError(
                     f"--manifest is {path}, which exists and is no manifest; give the name of a "
                     "new file"
