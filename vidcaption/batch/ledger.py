@@ -224,10 +224,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def of_others(inputs: Iterable[Path]) -> Callable[[Path], bool]:
-    """What tells if a file is the output of an input that is there and is none of ``inputs``.
-
-    Raises OutputError, when called.
-    """
+    """What tells if a file is the output of an input that is there and is none of ``inputs``."""
     ours = {os.path.realpath(path) for path in inputs}
     ledgers: dict[str, Ledger] = {}
 
@@ -235,7 +232,8 @@ def of_others(inputs: Iterable[Path]) -> Callable[[Path], bool]:
         folder = os.path.realpath(target.parent)
         if folder not in ledgers:
             ledgers[folder] = Ledger(Path(folder))
-            ledgers[folder].refresh()
+            with suppress(OutputError):  # whoever is to write there is told
+                ledgers[folder].refresh()
         source = ledgers[folder].input(target.name)
         if source is None or not target.is_file() or not source.is_file():
             return False
