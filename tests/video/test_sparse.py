@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from threading import Event
 
@@ -185,6 +186,26 @@ def test_unusual_files_are_read_as_before(clips: Clips, name: str) -> None:
     with VideoReader(clips[name]) as reader, Plain(clips[name]) as plain:
         assert same(list(reader.frames(times_s)), list(plain.frames(times_s)))
         assert state(reader) == state(plain)
+
+
+@pytest.mark.parametrize("name", ["h264", "h264 open", "hevc", "hevc open", "hevc in ts"])
+def test_times_in_the_order_stored_are_not_believed(
+    films: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    """As those of H.264 in AVI are, and where a program forgets that frames are reordered."""
+    path = tmp_path / films[name].name
+    with av.open(str(films[name])) as ours, av.open(str(path), "w") as theirs:
+        stream = theirs.add_stream_from_template(ours.streams.video[0])
+        for number, packet in enumerate(ours.demux(video=0)):
+            if packet.size:
+                packet.stream, packet.time_base = stream, Fraction(1, 10)
+                packet.pts = packet.dts = number
+                theirs.mux(packet)
+    with VideoReader(path) as reader, Plain(path) as plain:
+        for times_s in (every(0.5, 14), [0.15], [0.35], [2.65], [2.75], [4.75]):
+            assert same(list(reader.frames(times_s)), list(plain.frames(times_s)))
+    with pytest.raises(UnsureError):
+        select(path, [2.7], "exact")
 
 
 @pytest.mark.parametrize("sampling", ["fast", "keyframes"])
