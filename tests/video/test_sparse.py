@@ -180,6 +180,24 @@ def test_damage_is_met_as_in_a_full_decode(
     assert same(ours, theirs)
 
 
+@pytest.mark.parametrize("options", [GOP, GOP | {"slices": "3"}, {"g": "1"}])
+def test_damage_within_a_packet_is_noticed(tmp_path: Path, options: dict[str, str]) -> None:
+    """FFmpeg makes up what is lost, from whichever pictures it happens to have."""
+    path = write_clip(
+        tmp_path / "clip.mp4", every(0.1, FRAMES), pictures(), size=SIZE, options=options
+    )
+    times_s = every(0.6, 12)
+    assert select(path, times_s, "exact")[1] < FRAMES
+    with av.open(str(path)) as container:
+        places = [(p.pos or 0) + p.size * 3 // 5 for p in container.demux(video=0) if p.is_keyframe]
+    data = bytearray(path.read_bytes())
+    for place in places:
+        data[place : place + 6] = bytes(byte ^ 0x55 for byte in data[place : place + 6])
+    path.write_bytes(data)
+    with pytest.raises(UnsureError):
+        select(path, times_s, "exact")
+
+
 @pytest.mark.parametrize("name", ["raw.h264", "animated.gif", "longer_than_said.mp4", "vfr.mp4"])
 def test_unusual_files_are_read_as_before(clips: Clips, name: str) -> None:
     times_s = every(0.07, 30)

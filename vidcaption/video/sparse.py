@@ -34,6 +34,8 @@ WORTH_FLUSHING = 8
 # How much older than what a time asks for a picture of the same group may be, with fast sampling.
 OLDER_S = 2.0
 WITHOUT_FILTER = {"skip_loop_filter": "all"}
+# Otherwise FFmpeg mends damage without a word, from whichever pictures it happens to have.
+STRICT = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
 
 
 @dataclass(slots=True, eq=False)
@@ -92,7 +94,7 @@ class Selection:
         codec = stream.codec_context
         self._whole = (codec.extradata or b"")[:1] == b"\1"  # as MP4 and Matroska want it
         filters = WITHOUT_FILTER if self._sampling == "fast" else {}
-        codec.options = {"max_pixels": str(MAX_PIXELS)} | filters
+        codec.options = STRICT | filters
         stream.thread_type = "AUTO"
         clock = Clock(stream, said_duration(container, stream))
         entries = takewhile(
