@@ -9,7 +9,7 @@ from threading import Event
 import av
 import numpy as np
 import pytest
-from clips import Clips, blank, cut, every, write_clip
+from clips import IN_ORDER, Clips, blank, cut, every, write_clip
 from film import own_priority
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -178,6 +178,21 @@ def test_damage_is_met_as_in_a_full_decode(
         ours, theirs = list(reader.frames(times_s)), list(plain.frames(times_s))
         assert state(reader) == state(plain) and reader.corrupt
     assert same(ours, theirs)
+
+
+def test_time_begins_with_the_first_frame(tmp_path: Path) -> None:
+    """Of a recording that begins amid a group of pictures the first ones cannot be decoded."""
+    whole, late = tmp_path / "whole.mkv", tmp_path / "late.mkv"
+    write_clip(whole, every(0.1, FRAMES), pictures(), size=SIZE, options=IN_ORDER | {"g": "60"})
+    with av.open(str(whole)) as ours, av.open(str(late), "w") as theirs:
+        stream = theirs.add_stream_from_template(ours.streams.video[0])
+        for packet in list(ours.demux(video=0))[5:-1]:
+            packet.stream = stream
+            theirs.mux(packet)
+    with VideoReader(late) as reader, Plain(late) as plain:
+        for time_s in (0.5, 5.7):
+            assert same(list(reader.frames([time_s])), list(plain.frames([time_s])))
+            assert state(reader) == state(plain)
 
 
 @pytest.mark.parametrize("options", [GOP, GOP | {"slices": "3"}, {"g": "1"}])

@@ -259,6 +259,9 @@ def _entries(container: InputContainer, stream: VideoStream, role_of: RoleOf) ->
             raise UnsureError
         dts = packet.dts if packet.dts is not None else dts
         role = role_of(packet)
+        # If not told when the stream starts, time begins with the first frame that can be decoded.
+        if latest is None and stream.start_time is None and not (role.start and role.resets):
+            raise UnsureError
         early = latest is not None and packet.pts < latest
         if (role.between and not early) if reorders else early:
             raise UnsureError
