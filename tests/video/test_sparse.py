@@ -195,6 +195,24 @@ def test_time_begins_with_the_first_frame(tmp_path: Path) -> None:
             assert state(reader) == state(plain)
 
 
+def test_sequences_that_end(films: dict[str, Path], tmp_path: Path) -> None:
+    """Pictures that lead into the next one are not shown then, as if it had been cut there."""
+    path, end_of_sequence = tmp_path / "clip.mp4", bytes([0, 0, 0, 2, 36 << 1, 1])
+    with av.open(str(films["hevc open"])) as ours, av.open(str(path), "w") as theirs:
+        stream = theirs.add_stream_from_template(ours.streams.video[0])
+        stored = [packet for packet in ours.demux(video=0) if packet.size]
+        for packet, after in zip(stored, [*stored[1:], None], strict=True):
+            ended = bytes(packet) + (end_of_sequence if after and after.is_keyframe else b"")
+            copy = av.Packet(ended)
+            copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+            copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+            theirs.mux(copy)
+    with VideoReader(path) as reader, Plain(path) as plain:
+        assert len(list(plain.frames())) < FRAMES
+        for times_s in ([1.95], [2.25], [4.65], every(0.5, 14, start_s=0.05)):
+            assert same(list(reader.frames(times_s)), list(plain.frames(times_s)))
+
+
 @pytest.mark.parametrize("options", [GOP, GOP | {"slices": "3"}, {"g": "1"}])
 def test_damage_within_a_packet_is_noticed(tmp_path: Path, options: dict[str, str]) -> None:
     """FFmpeg makes up what is lost, from whichever pictures it happens to have."""

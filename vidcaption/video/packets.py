@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 H264_SLICES, H264_IDR, H264_SETTINGS = range(1, 6), 5, {7, 8, 13, 15}
 HEVC_SLICES, HEVC_IDR, HEVC_RANDOM_ACCESS = range(32), {19, 20}, range(16, 22)
-HEVC_SETTINGS = range(32, 35)
+HEVC_SETTINGS, HEVC_ENDS = range(32, 35), (36, 37)
 HEVC_LEADING = range(6, 10)
 HEVC_SUB_LAYER = range(15)  # of these types the even ones are no references
 
@@ -28,7 +28,8 @@ class Role(NamedTuple):
     ``key``: it is decoded by itself. ``start``: what is shown after it is decoded without anything
     that comes before it. ``resets``: the decoder notices that by itself. ``droppable``: no other
     packet needs it. ``settings``: it holds settings that others may need. ``between``: where the
-    codec reorders, it is shown before a packet that is stored before it.
+    codec reorders, it is shown before a packet that is stored before it. ``ends``: a sequence ends
+    with it, and pictures on either side of that may never be shown.
     """
 
     key: bool
@@ -37,6 +38,7 @@ class Role(NamedTuple):
     droppable: bool
     settings: bool = False
     between: bool = False
+    ends: bool = False
 
 
 RoleOf = Callable[["Packet[VideoStream]"], Role]
@@ -109,7 +111,8 @@ def _hevc(units: Iterator[bytes], single: bool) -> Role:
     key = kind in HEVC_RANDOM_ACCESS
     least = kind in HEVC_SUB_LAYER and kind % 2 == 0
     free, between = least and single, least or kind in HEVC_LEADING
-    return Role(key, key, kind in HEVC_IDR, free and not settings, settings, between)
+    ends = any(kind in HEVC_ENDS for kind in kinds)
+    return Role(key, key, kind in HEVC_IDR, free and not settings, settings, between, ends)
 
 
 def _after_lengths(data: memoryview, size: int) -> Iterator[bytes]:

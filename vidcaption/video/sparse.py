@@ -249,11 +249,14 @@ def _entries(container: InputContainer, stream: VideoStream, role_of: RoleOf) ->
     """
     reorders = stream.codec_context.has_b_frames
     dts = latest = None
+    ended = False
     for packet in packets(container, stream):
         if packet is None or packet.is_corrupt:
             raise UnsureError
         if not packet.size:
             return
+        if ended:
+            raise UnsureError
         goes_back = packet.dts is not None and dts is not None and packet.dts <= dts
         if packet.pts is None or goes_back or packet.has_sidedata("new_extradata"):
             raise UnsureError
@@ -266,4 +269,5 @@ def _entries(container: InputContainer, stream: VideoStream, role_of: RoleOf) ->
         if (role.between and not early) if reorders else early:
             raise UnsureError
         latest = packet.pts if latest is None else max(latest, packet.pts)
+        ended = role.ends
         yield _Entry(packet, packet.pts, role)
