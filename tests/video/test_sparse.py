@@ -2,13 +2,14 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from threading import Event
 
 import av
 import numpy as np
 import pytest
-from clips import Clips, blank, cut, every, write_clip
+from clips import IN_ORDER, Clips, blank, cut, every, write_clip
 from film import own_priority
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -179,12 +180,83 @@ def test_damage_is_met_as_in_a_full_decode(
     assert same(ours, theirs)
 
 
+def test_time_begins_with_the_first_frame(tmp_path: Path) -> None:
+    """Of a recording that begins amid a group of pictures the first ones cannot be decoded."""
+    whole, late = tmp_path / "whole.mkv", tmp_path / "late.mkv"
+    write_clip(whole, every(0.1, FRAMES), pictures(), size=SIZE, options=IN_ORDER | {"g": "60"})
+    with av.open(str(whole)) as ours, av.open(str(late), "w") as theirs:
+        stream = theirs.add_stream_from_template(ours.streams.video[0])
+        for packet in list(ours.demux(video=0))[5:-1]:
+            packet.stream = stream
+            theirs.mux(packet)
+    with VideoReader(late) as reader, Plain(late) as plain:
+        for time_s in (0.5, 5.7):
+            assert same(list(reader.frames([time_s])), list(plain.frames([time_s])))
+            assert state(reader) == state(plain)
+
+
+def test_sequences_that_end(films: dict[str, Path], tmp_path: Path) -> None:
+    """Pictures that lead into the next one are not shown then, as if it had been cut there."""
+    path, end_of_sequence = tmp_path / "clip.mp4", bytes([0, 0, 0, 2, 36 << 1, 1])
+    with av.open(str(films["hevc open"])) as ours, av.open(str(path), "w") as theirs:
+        stream = theirs.add_stream_from_template(ours.streams.video[0])
+        stored = [packet for packet in ours.demux(video=0) if packet.size]
+        for packet, after in zip(stored, [*stored[1:], None], strict=True):
+            ended = bytes(packet) + (end_of_sequence if after and after.is_keyframe else b"")
+            copy = av.Packet(ended)
+            copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+            copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+            theirs.mux(copy)
+    with VideoReader(path) as reader, Plain(path) as plain:
+        assert len(list(plain.frames())) < FRAMES
+        for times_s in ([1.95], [2.25], [4.65], every(0.5, 14, start_s=0.05)):
+            assert same(list(reader.frames(times_s)), list(plain.frames(times_s)))
+
+
+@pytest.mark.parametrize("options", [GOP, GOP | {"slices": "3"}, {"g": "1"}])
+def test_damage_within_a_packet_is_noticed(tmp_path: Path, options: dict[str, str]) -> None:
+    """FFmpeg makes up what is lost, from whichever pictures it happens to have."""
+    path = write_clip(
+        tmp_path / "clip.mp4", every(0.1, FRAMES), pictures(), size=SIZE, options=options
+    )
+    times_s = every(0.6, 12)
+    assert select(path, times_s, "exact")[1] < FRAMES
+    with av.open(str(path)) as container:
+        places = [(p.pos or 0) + p.size * 3 // 5 for p in container.demux(video=0) if p.is_keyframe]
+    data = bytearray(path.read_bytes())
+    for place in places:
+        data[place : place + 6] = bytes(byte ^ 0x55 for byte in data[place : place + 6])
+    path.write_bytes(data)
+    with pytest.raises(UnsureError):
+        select(path, times_s, "exact")
+
+
 @pytest.mark.parametrize("name", ["raw.h264", "animated.gif", "longer_than_said.mp4", "vfr.mp4"])
 def test_unusual_files_are_read_as_before(clips: Clips, name: str) -> None:
     times_s = every(0.07, 30)
     with VideoReader(clips[name]) as reader, Plain(clips[name]) as plain:
         assert same(list(reader.frames(times_s)), list(plain.frames(times_s)))
         assert state(reader) == state(plain)
+
+
+@pytest.mark.parametrize("name", ["h264", "h264 open", "hevc", "hevc open", "hevc in ts"])
+def test_times_in_the_order_stored_are_not_believed(
+    films: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    """As those of H.264 in AVI are, and where a program forgets that frames are reordered."""
+    path = tmp_path / films[name].name
+    with av.open(str(films[name])) as ours, av.open(str(path), "w") as theirs:
+        stream = theirs.add_stream_from_template(ours.streams.video[0])
+        for number, packet in enumerate(ours.demux(video=0)):
+            if packet.size:
+                packet.stream, packet.time_base = stream, Fraction(1, 10)
+                packet.pts = packet.dts = number
+                theirs.mux(packet)
+    with VideoReader(path) as reader, Plain(path) as plain:
+        for times_s in (every(0.5, 14), [0.15], [0.35], [2.65], [2.75], [4.75]):
+            assert same(list(reader.frames(times_s)), list(plain.frames(times_s)))
+    with pytest.raises(UnsureError):
+        select(path, [2.7], "exact")
 
 
 @pytest.mark.parametrize("sampling", ["fast", "keyframes"])

@@ -13,7 +13,8 @@ from av.video.stream import VideoStream
 
 H264_SLICES, H264_IDR, H264_SETTINGS = range(1, 6), 5, {7, 8, 13, 15}
 HEVC_SLICES, HEVC_IDR, HEVC_RANDOM_ACCESS = range(32), {19, 20}, range(16, 22)
-HEVC_SETTINGS = range(32, 35)
+HEVC_SETTINGS, HEVC_ENDS = range(32, 35), (36, 37)
+HEVC_LEADING = range(6, 10)
 HEVC_SUB_LAYER = range(15)  # of these types the even ones are no references
 
 
@@ -26,7 +27,9 @@ class Role(NamedTuple):
 
     ``key``: it is decoded by itself. ``start``: what is shown after it is decoded without anything
     that comes before it. ``resets``: the decoder notices that by itself. ``droppable``: no other
-    packet needs it. ``settings``: it holds settings that others may need.
+    packet needs it. ``settings``: it holds settings that others may need. ``between``: where the
+    codec reorders, it is shown before a packet that is stored before it. ``ends``: a sequence ends
+    with it, and pictures on either side of that may never be shown.
     """
 
     key: bool
@@ -34,6 +37,8 @@ class Role(NamedTuple):
     resets: bool
     droppable: bool
     settings: bool = False
+    between: bool = False
+    ends: bool = False
 
 
 RoleOf = Callable[["Packet[VideoStream]"], Role]
@@ -92,7 +97,7 @@ def _h264(packet: "Packet[VideoStream]", units: Iterator[bytes]) -> Role:
     if not slices:
         raise UnsureError
     key = packet.is_keyframe and (idr or intra)
-    return Role(key, idr, idr, not (reference or settings), settings)
+    return Role(key, idr, idr, not (reference or settings), settings, not reference)
 
 
 def _hevc(units: Iterator[bytes], single: bool) -> Role:
@@ -104,8 +109,10 @@ def _hevc(units: Iterator[bytes], single: bool) -> Role:
         raise UnsureError
     kind = slices.pop()
     key = kind in HEVC_RANDOM_ACCESS
-    free = single and kind in HEVC_SUB_LAYER and kind % 2 == 0
-    return Role(key, key, kind in HEVC_IDR, free and not settings, settings)
+    least = kind in HEVC_SUB_LAYER and kind % 2 == 0
+    free, between = least and single, least or kind in HEVC_LEADING
+    ends = any(kind in HEVC_ENDS for kind in kinds)
+    return Role(key, key, kind in HEVC_IDR, free and not settings, settings, between, ends)
 
 
 def _after_lengths(data: memoryview, size: int) -> Iterator[bytes]:

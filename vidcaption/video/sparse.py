@@ -5,8 +5,8 @@ timestamps tell which frame is shown when, before anything is decoded. Then thos
 no asked frame needs: pictures that no other is predicted from, and the rest of a group of pictures
 after the last asked frame in it. What is decoded is the same, bit for bit, as in a full decode.
 
-Whatever is unusual (no timestamps, timestamps that go back, damage, a frame that the decoder does
-not give) raises UnsureError, and the caller decodes all.
+Whatever is unusual (no timestamps, timestamps that go back or are in the order stored, damage, a
+frame that the decoder does not give) raises UnsureError, and the caller decodes all.
 """
 
 from collections import deque
@@ -34,6 +34,8 @@ WORTH_FLUSHING = 8
 # How much older than what a time asks for a picture of the same group may be, with fast sampling.
 OLDER_S = 2.0
 WITHOUT_FILTER = {"skip_loop_filter": "all"}
+# Otherwise FFmpeg mends damage without a word, from whichever pictures it happens to have.
+STRICT = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +78,8 @@ class Selection:
         self._last: _Entry | None = None  # candidate, in the order shown
         self._spare: deque[_Entry] = deque()  # the first may answer for all, if the group ends
         self._due: deque[_Entry] = deque()  # asked for and not decoded yet, in the order shown
+        self._came_pts: int | None = None  # of the last frame that the decoder gave
+        self._came: Shown | None = None  # that frame, if it was asked for
 
     def decode(
         self, container: InputContainer, stream: VideoStream, stop: Event
@@ -90,7 +94,7 @@ class Selection:
         codec = stream.codec_context
         self._whole = (codec.extradata or b"")[:1] == b"\1"  # as MP4 and Matroska want it
         filters = WITHOUT_FILTER if self._sampling == "fast" else {}
-        codec.options = {"max_pixels": str(MAX_PIXELS)} | filters
+        codec.options = STRICT | filters
         stream.thread_type = "AUTO"
         clock = Clock(stream, said_duration(container, stream))
         entries = takewhile(
@@ -110,6 +114,8 @@ class Selection:
             raise UnsureError from error
         if not stop.is_set() and (self._due or self._last is None):
             raise UnsureError
+        if self._came:
+            yield self._came
 
     def _decided(self, entries: Iterator[_Entry], clock: Clock) -> Iterator[_Entry]:
         """The candidates in the order stored, each when it is known whether it is needed."""
@@ -217,26 +223,51 @@ class Selection:
         return True
 
     def _match(self, frames: Iterable[VideoFrame]) -> Iterator[Shown]:
-        """Those frames that were asked for. Raises UnsureError if one of them did not come."""
+        """Those frames that were asked for, each once a later one came after it.
+
+        Raises UnsureError if one of them did not come, or their order is not that of their times.
+        """
         for frame in frames:
-            missed = frame.pts is None or (self._due and self._due[0].pts < frame.pts)
-            if missed or (frame.interlaced_frame and not self._whole):
+            if frame.pts is None or (frame.interlaced_frame and not self._whole):
                 raise UnsureError
+            missed = self._due and self._due[0].pts < frame.pts
+            if missed or (self._came_pts is not None and frame.pts <= self._came_pts):
+                raise UnsureError
+            if self._came:
+                yield self._came
+            self._came_pts, self._came = frame.pts, None
             if self._due and self._due[0].pts == frame.pts:
                 entry = self._due.popleft()
-                yield entry.start_s, entry.until_s, frame
+                self._came = entry.start_s, entry.until_s, frame
 
 
 def _entries(container: InputContainer, stream: VideoStream, role_of: RoleOf) -> Iterator[_Entry]:
-    """The packets and their roles, as long as nothing is unusual."""
-    dts: int | None = None
+    """The packets and their roles, as long as nothing is unusual.
+
+    Timestamps that run on where the codec reorders, or back where it does not, are not in the order
+    in which a decoder gives the frames: H.264 in AVI, for one, has those of the order stored.
+    """
+    reorders = stream.codec_context.has_b_frames
+    dts = latest = None
+    ended = False
     for packet in packets(container, stream):
         if packet is None or packet.is_corrupt:
             raise UnsureError
         if not packet.size:
             return
+        if ended:
+            raise UnsureError
         goes_back = packet.dts is not None and dts is not None and packet.dts <= dts
         if packet.pts is None or goes_back or packet.has_sidedata("new_extradata"):
             raise UnsureError
         dts = packet.dts if packet.dts is not None else dts
-        yield _Entry(packet, packet.pts, role_of(packet))
+        role = role_of(packet)
+        # If not told when the stream starts, time begins with the first frame that can be decoded.
+        if latest is None and stream.start_time is None and not (role.start and role.resets):
+            raise UnsureError
+        early = latest is not None and packet.pts < latest
+        if (role.between and not early) if reorders else early:
+            raise UnsureError
+        latest = packet.pts if latest is None else max(latest, packet.pts)
+        ended = role.ends
+        yield _Entry(packet, packet.pts, role)
