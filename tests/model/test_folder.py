@@ -85,6 +85,15 @@ def test_weights_of_the_wrong_shape_are_refused(folder):
         model_folder.load(folder)
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_weights_of_a_training_that_diverged_are_refused(folder, odd):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["decoder.bias"][3] = odd
+    replace_weights(folder, tensors)
+    with pytest.raises(ModelError, match=r"has no finite numbers in decoder\.bias; take a"):
+        model_folder.load(folder)
+
+
 def test_missing_and_unknown_weights_are_refused(folder):
     tensors = load_file(folder / "model.safetensors")
     bias = tensors.pop("decoder.bias")

@@ -48,7 +48,7 @@ class OpenVinoEncoder:
             compiled = silent_runtime().compile_model(path, "CPU", options)
         except RuntimeError as error:
             raise ModelError(
-                f"OpenVINO cannot read {path}; export it again with 'vidcaption models export'"
+                f"OpenVINO cannot read {path}; export it again with 'vidcaption models export NAME'"
             ) from error
         self._request = compiled.create_infer_request()
 

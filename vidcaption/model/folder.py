@@ -67,7 +67,14 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Model:
     with torch.device("meta"), _NoRandomWeights():  # neither memory nor time for what is replaced
         network = CaptionNetwork(config, len(vocabulary))
     state = _read_weights(folder / WEIGHTS, {k: v.shape for k, v in network.state_dict().items()})
-    network.load_state_dict({name: x.float() for name, x in state.items()}, assign=True)
+    weights = {name: x.float() for name, x in state.items()}
+    for name, weight in weights.items():
+        if not weight.sum().isfinite():  # many times as fast as asking each number
+            raise ModelError(
+                f"{folder / WEIGHTS} has no finite numbers in {name}; take a model whose training "
+                "did not diverge, or train it with a smaller --lr"
+            )
+    network.load_state_dict(weights, assign=True)
     network.encoder.trunk.to(memory_format=torch.channels_last)
     return Model(network.to(device).eval(), vocabulary, rows[WEIGHTS]["sha256"])
 
