@@ -97,7 +97,7 @@ def test_what_came_with_a_model_is_not_run(folder, cache):
     Captioner.from_pretrained(folder, engine="openvino")
     assert kept.stat().st_mtime_ns == made  # found, not made again
     kept.write_bytes(kept.read_bytes()[:-1000])
-    with pytest.raises(ModelError, match="export it again with 'vidcaption models export'"):
+    with pytest.raises(ModelError, match="export it again with 'vidcaption models export NAME'"):
         Captioner.from_pretrained(folder, engine="openvino")
 
 
