@@ -33,7 +33,7 @@ from vidcaption.model.fused import fused
 from vidcaption.options import MachineOptions
 from vidcaption.store import resolve
 
-BATCH = 16
+BATCH = 8  # as the pipeline does
 
 
 def medians(work: Mapping[str, Callable[[], object]], runs: int) -> dict[str, float]:
