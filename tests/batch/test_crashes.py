@@ -69,7 +69,7 @@ def kill(process: BaseProcess, folder: Path, chance: random.Random) -> None:
 def test_kills_at_any_moment(tmp_path: Path, whole: dict[str, str]) -> None:
     images(tmp_path, 40)
     chance = random.Random(1)
-    for _ in range(20):
+    for _ in range(12):
         kill(forks.start(*COMMAND, cwd=tmp_path), tmp_path, chance)
         before = outputs(tmp_path)
         assert before.items() <= whole.items()  # each is missing or whole

@@ -82,7 +82,7 @@ def test_one_file_for_all_is_done_or_kept(here: Path, capsys: Capsys) -> None:
     assert (here / "all.csv").read_text().splitlines() == rows
 
 
-@pytest.mark.parametrize("format", ["json", "jsonl", "tsv", "csv", "txt"])
+@pytest.mark.parametrize("format", ["json", "csv", "txt"])  # as unlike as they are
 def test_one_file_is_the_same_whatever_came_between(
     here: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
