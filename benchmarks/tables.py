@@ -113,7 +113,7 @@ def soak() -> str:
         f"quarter, {last:.0f} MiB in the last, at most {memory['peak']:.0f} MiB; the processes "
         f"that read for it together {readers['quarters'][0]:.0f} MiB, "
         f"{readers['quarters'][-1]:.0f} MiB and {readers['peak']:.0f} MiB. All runs: "
-        f"{report['seconds']:.0f} s on {report['machine']['cores']} cores, which did other work."
+        f"{report['seconds']:.0f} s on {report['machine']['cores']} cores."
     )
     return table(heads, cells) + f"\n\n{facts}"
 
