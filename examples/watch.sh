@@ -7,7 +7,7 @@
 # Looks every 5 seconds; with inotifywait (of inotify-tools) it sleeps until something happens. A
 # video is taken when it was the same at two looks, so that none is captioned while it is copied,
 # and again when it changes. What fails is told of once. After a restart, what is done is passed
-# over. Of x.mp4 and x.mkv in one folder the later one gets x.mkv.srt. Needs GNU find and coreutils.
+# over. Of x.mp4 and x.mkv in one folder the later one keeps its suffix. Needs GNU find and coreutils.
 set -euo pipefail
 
 folder=${1:?"usage: $0 FOLDER [OPTION...]"}
