@@ -32,16 +32,31 @@ def test_page(folder, dataset, tmp_path, capsys):
     html = tmp_path / "new" / "page.html"
     command = ["evaluate", str(folder), str(dataset), "--frames", "4", "--json"]
     command += ["--beam", "1", "--max-words", "6"]  # as the reference of sample 7 was made
+    objects = tmp_path / "objects.toml"
+    objects.write_text("[classes]\n" + "".join(f"word{i} = []\n" for i in range(26)))
+    command += ["--objects", str(objects)]
     assert main([*command, "--against", str(folder), "--html", str(html)]) == 0
     out, err = capsys.readouterr()
     assert "METEOR is left out" in err
     report = json.loads(out)
+    assert report["objects"] == "objects.toml"
+    assert report["objects_named"] is None  # each sample has one human caption
+    assert 0 < report["objects_confirmed"] < 1
+    low, high = report["intervals"]["objects_confirmed"]
+    assert low < report["objects_confirmed"] < high
+    assert report["differences"]["objects_confirmed"]["difference"] == 0
     text = html.read_text(encoding="utf-8")
     assert len(text) < 1_500_000
     page = read_page(text)
     for name, value in report["scores"].items():
         assert name in page.text and f"{value:.2f}" in page.text
-    for name in ("vocabulary_used", "score_spearman", "words_per_caption", "approximate"):
+    for name in (
+        "vocabulary_used",
+        "score_spearman",
+        "objects_confirmed",
+        "objects.toml",
+        "approximate",
+    ):
         assert name in page.text
     assert "<i>data.jsonl, test: 18 captions" in page.text
     assert "Against another model" in page.text
@@ -53,6 +68,13 @@ def test_page(folder, dataset, tmp_path, capsys):
     assert scores[0] == max(scores) > 0
     assert scores[:5] == sorted(scores[:5], reverse=True)
     assert scores[5:10] == sorted(scores[5:10]) and scores[5] == min(scores)
+
+
+def test_objects_that_cannot_be_read(folder, dataset, tmp_path, capsys):
+    path = tmp_path / "cocoo"
+    assert main(["evaluate", str(folder), str(dataset), "--objects", str(path)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "cocoo" in line
 
 
 def test_a_page_that_cannot_be_written_is_told_of_before_anything_else(tmp_path, capsys):

@@ -43,6 +43,14 @@ def evaluate(
             help="Also score this model on the same samples, and print the differences.",
         ),
     ] = None,
+    objects: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|coco",
+            help="Also score the objects that captions name: those of COCO except persons, or the "
+            "classes of a TOML file.",
+        ),
+    ] = None,
     captions: Annotated[
         Path | None, typer.Option(help="Also write each sample's caption to this file, JSON lines.")
     ] = None,
@@ -62,6 +70,7 @@ def evaluate(
     """
     from vidcaption.cli.scores import comparison_table, score_table
     from vidcaption.cli.voice import Voice, put, put_json, say
+    from vidcaption.datasets.objects import coco_names, read_names
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import of_split
     from vidcaption.output.write import check_writable, write_atomic
@@ -71,6 +80,11 @@ def evaluate(
         if path.resolve() == dataset.resolve():
             raise UsageError(f"{path} is the dataset; choose another file to write")
     check_writable(targets)
+    names = None
+    if objects:
+        # persons are in most captions: they would hide how the rest is named
+        coco = objects == "coco"
+        names = coco_names().without("person") if coco else read_names(Path(objects))
     samples, split = of_split(read_dataset(dataset), split, dataset)
     voice = Voice(VoiceOptions())
     folder = resolve_with_bar(model, offline, voice)
@@ -87,11 +101,13 @@ def evaluate(
             "approximate, of this package's own tokens; install a Java runtime for standard scores"
         )
     place = Machine.find(machine)
-    evaluation = score_model(folder, samples, frames, search, place)
+    evaluation = score_model(folder, samples, frames, search, place, names)
     facts = {"dataset": dataset.name, "split": split, **evaluation.report}
+    if objects:
+        facts["objects"] = Path(objects).name
     table = score_table(facts)
     if against and other_folder:
-        other = score_model(other_folder, samples, frames, search, place)
+        other = score_model(other_folder, samples, frames, search, place, names)
         facts |= {"against": other.report, "differences": differences(evaluation, other)}
         table += "\n" + comparison_table(facts, model, against)
     if captions:

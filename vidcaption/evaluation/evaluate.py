@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from vidcaption.datasets.objects import ObjectNames
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation import statistics
 from vidcaption.evaluation.captioning import Said, caption_samples
 from vidcaption.evaluation.metrics import check_scoring, coco_figures, describe_scoring, has_java
+from vidcaption.evaluation.objects import object_figures
 from vidcaption.evaluation.statistics import Figure, f1, mean, pearson, ranks, ratio
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
@@ -32,11 +34,17 @@ class Evaluation:
 
 
 def score_model(
-    folder: Path, samples: Sequence[Sample], frames: int, options: SearchOptions, machine: Machine
+    folder: Path,
+    samples: Sequence[Sample],
+    frames: int,
+    options: SearchOptions,
+    machine: Machine,
+    objects: ObjectNames | None = None,
 ) -> Evaluation:
     """Caption the samples and score the captions, approximately where Java is missing.
 
-    Raises ModelError, InputError, and SetupError where pycocoevalcap is missing.
+    With ``objects`` also by the objects that they name. Raises ModelError, InputError, and
+    SetupError where pycocoevalcap is missing.
     """
     check_scoring()
     model = model_folder.load(folder, machine.device)
@@ -45,6 +53,8 @@ def score_model(
     texts = {key: each.text for key, each in said.items()}
     scores = coco_figures(texts, {sample.id: sample.captions for sample in samples}, java)
     figures = scores | text_figures(said, samples, scores["CIDEr"])
+    if objects:
+        figures |= object_figures(texts, samples, objects)
     report = {
         "samples": len(samples),
         "model_sha256": model.sha256,
