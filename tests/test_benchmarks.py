@@ -13,9 +13,11 @@ from types import ModuleType
 from typing import get_args
 
 import film
+import numpy as np
 import pytest
 from clips import write_image
 from greys import TRAIN, write_greys
+from PIL import Image
 
 from vidcaption import Captioner, InputError
 from vidcaption.model.config import ModelConfig
@@ -269,6 +271,28 @@ def test_card_shows_the_sample_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert {path.name for path in model.iterdir()} == {
         path.name for path in (ROOT / "weights/default").iterdir()
     }
+
+
+def test_sheet_numbers_what_can_be_captioned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    clip, still = str(ROOT / "examples/clip.mp4"), str(write_image(tmp_path / "still.png"))
+    text, out = tmp_path / "text.mp4", tmp_path / "sheet.png"
+    text.write_text("no video")
+    command = ["sheet.py", still, str(text), clip, "--columns", "4", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", command)
+    load("sheet").main()
+    table, err = capsys.readouterr()
+    head, *rows = (line.split("\t") for line in table.splitlines())
+    assert head == ["number", "file", "start", "end", "caption", "judgement"]
+    assert [row[:2] for row in rows] == [[str(i + 1), [still, clip][i > 0]] for i in range(6)]
+    assert rows[-1][2:4] == ["16.0", "20.0"] and all(row[4] and not row[5] for row in rows)
+    assert str(text) in err and len(err.splitlines()) == 1
+    sheet = np.asarray(Image.open(out).convert("L"))
+    tiles = [tile for row in np.split(sheet[12:-12], 2) for tile in np.split(row[:, 12:], 4, 1)]
+    inked = [bool((tile[:60] < 128).any() and (tile[-95:] < 128).any()) for tile in tiles]
+    assert inked == [True] * 6 + [False] * 2
 
 
 @pytest.mark.slow

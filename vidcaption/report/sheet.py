@@ -21,34 +21,41 @@ _REFERENCES = 3
 
 
 @dataclass(frozen=True)
-class _Drawing:
-    """What stands where on a sheet, from the top left, in pixels."""
+class Drawing:
+    """Pictures (x, y of their top left corner) and labels (x, y of their base line) of a sheet.
+
+    In pixels from the sheet's top left. The last item of a label is its style, for matplotlib.
+    """
 
     pictures: list[tuple[int, int, Clip]] = field(default_factory=list)
     labels: list[tuple[float, int, str, dict[str, Any]]] = field(default_factory=list)
 
+    def png(self, width: int, height: int) -> bytes:
+        """A white sheet of ``width`` x ``height`` pixels with everything on it."""
+        from matplotlib.figure import Figure
+
+        canvas = np.full((height, width, 3), 255, np.uint8)
+        for x, y, picture in self.pictures:
+            canvas[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
+        figure = Figure(figsize=(width / 100, height / 100))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.imshow(canvas, aspect="auto", extent=(0, width, height, 0))
+        axes.axis("off")
+        for left, base, words, style in self.labels:
+            # a dollar in a caption does not begin a formula
+            axes.text(left, base, words, fontsize=9, parse_math=False, **style)
+        return to_png(figure, dpi=100)
+
 
 def plot_sheet(cases: Sequence[Case]) -> bytes:
     """PNG of each case's frames, caption and references, and a picture of each word's attention."""
-    from matplotlib.figure import Figure
-
-    drawing, height = _Drawing(), _GAP
+    drawing, height = Drawing(), _GAP
     for case in cases:
         height = _draw(drawing, case, height) + 2 * _GAP
-    canvas = np.full((height, _WIDTH, 3), 255, np.uint8)
-    for x, y, picture in drawing.pictures:
-        canvas[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
-    figure = Figure(figsize=(_WIDTH / 100, height / 100))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(canvas, aspect="auto", extent=(0, _WIDTH, height, 0))
-    axes.axis("off")
-    for left, top, words, style in drawing.labels:
-        # a dollar in a caption does not begin a formula
-        axes.text(left, top, words, fontsize=9, parse_math=False, **style)
-    return to_png(figure, dpi=100)
+    return drawing.png(_WIDTH, height)
 
 
-def _draw(drawing: _Drawing, case: Case, top: int) -> int:
+def _draw(drawing: Drawing, case: Case, top: int) -> int:
     """Put a case below ``top``; returns where it ends."""
     frames = strip(case.frames)
     scale = min(1, _STRIP / frames.shape[0], (_LEFT - 3 * _GAP) / frames.shape[1])
@@ -64,7 +71,7 @@ def _draw(drawing: _Drawing, case: Case, top: int) -> int:
     return max(top + height, _draw_words(drawing, case, y + _GAP))
 
 
-def _draw_words(drawing: _Drawing, case: Case, y: int) -> int:
+def _draw_words(drawing: Drawing, case: Case, y: int) -> int:
     """For each word the frame it rests on most, in as many rows as it takes."""
     width = round(_TILE * ratio(case.frames[0]))
     per_row = (_WIDTH - _LEFT) // (width + _GAP)
