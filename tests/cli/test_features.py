@@ -195,4 +195,4 @@ def test_a_full_disk(
     assert err.endswith(" cannot be written (File too large); choose another place\n")
     assert err.count("\n") == 1
     [place] = (tmp_path / "f").iterdir()
-    assert {path.name for path in place.iterdir()} <= {"features.json", ".lock"}
+    assert {path.name for path in place.iterdir()} <= {"features.json"}

@@ -25,13 +25,35 @@ def torchrun(*command):
     assert ended.returncode == 0, ended.stderr
 
 
-def ranks(*command, cwd):
+# Each process notes what it does. It begins when the other does, too.
+NOTE = """
+import os, pathlib, time
+from vidcaption.training import features, judge
+
+def noting(function, name):
+    def noted(*args):
+        pathlib.Path(f"{name}-{os.environ['RANK']}").touch()
+        until = time.monotonic() + 60
+        while len(list(pathlib.Path().glob(f"{name}-?"))) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        return function(*args)
+    return noted
+
+features.SHARD = 1
+features._encode = noting(features._encode, "encoded")
+judge.caption_features = noting(judge.caption_features, "judged")
+"""
+
+
+def ranks(*command, cwd, before=""):
     """Exit codes of two processes that have the environment that torchrun would give them."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     processes = [
-        forks.start(*command, cwd=cwd, before=f"import os; os.environ |= {place | {'RANK': rank}}")
+        forks.start(
+            *command, cwd=cwd, before=f"import os; os.environ |= {place | {'RANK': rank}}\n{before}"
+        )
         for rank in "01"
     ]
     for process in processes:
@@ -55,3 +77,17 @@ def test_two_processes_learn_what_one_does(tmp_path):
             assert float(together[name]) == pytest.approx(float(alone[name]), rel=2e-3), name
     assert ranks(*train, "--out", str(two), "--resume", cwd=tmp_path) == [0, 0]
     assert len(history(two)) == 2
+
+
+def test_processes_share_features_and_judging(tmp_path):
+    pytest.importorskip("pycocoevalcap")
+    train = ["train", str(greys.write_greys(tmp_path, 20)), *TRAIN]
+    train += ["--finetune-epochs", "0", "--select", "cider"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main([*train, "--out", str(one)]) == 0
+    assert ranks(*train, "--out", str(two), cwd=tmp_path, before=NOTE) == [0, 0]
+    noted = {path.name for pattern in ("encoded-*", "judged-*") for path in tmp_path.glob(pattern)}
+    assert noted == {"encoded-0", "encoded-1", "judged-0", "judged-1"}
+    [alone], [together] = history(one), history(two)
+    for name in ("dev_loss", "dev_cider"):
+        assert float(together[name]) == pytest.approx(float(alone[name]), rel=2e-3), name

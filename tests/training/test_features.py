@@ -1,6 +1,8 @@
 import io
 import json
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -186,25 +188,44 @@ def test_frames_are_read_ahead_but_not_all(tmp_path, encoder, samples, monkeypat
     assert 3 < most <= 2 * 3 + 3 + FRAMES < 15 * FRAMES
 
 
-def test_three_at_once_share_the_work(tmp_path, encoder, samples):
-    computed = []
-    threads = [
-        threading.Thread(
-            target=lambda: computed.append(filled(tmp_path / "f", encoder, samples)[1])
-        )
-        for _ in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(computed) == [0, 0, len(samples)]
+def test_processes_share_the_work(tmp_path, encoder, samples, monkeypatch):
+    """Each computes a shard before any goes on, and has all features at the end."""
+    together, first = threading.Barrier(3), threading.local()
+    write = features.write_atomic
+
+    def write_together(path, content):
+        if path.suffix == ".safetensors" and not hasattr(first, "passed"):
+            first.passed = True
+            together.wait(timeout=60)
+        write(path, content)
+
+    caches = [FeatureCache(tmp_path / "f", encoder, samples, FRAMES) for _ in range(3)]
+    with monkeypatch.context() as patch, ThreadPoolExecutor(3) as pool:
+        patch.setattr(features, "write_atomic", write_together)
+        futures = [pool.submit(cache.fill, encoder, SILENT) for cache in caches]
+    computed = [future.result() for future in futures]
+    assert sum(computed) == len(samples) and min(computed) > 0
+    alone, _ = filled(tmp_path / "alone", encoder, samples)
+    assert shards(caches[0].folder) == shards(alone.folder)
+    for cache in caches:
+        assert all(torch.equal(cache[i], alone[i]) for i in range(len(samples)))
+    assert not list(alone.folder.glob("*.lock")) + list(caches[0].folder.glob("*.lock"))
 
 
-def test_what_another_process_filled_can_be_read(tmp_path, encoder, samples):
-    reader = FeatureCache(tmp_path / "f", encoder, samples, FRAMES)
-    cache, _ = filled(tmp_path / "f", encoder, samples)
-    assert all(torch.equal(reader[i], cache[i]) for i in range(len(samples)))
+def test_what_another_process_did_not_finish_is_computed(tmp_path, encoder, samples):
+    """It claimed a shard, and ends without it while we wait."""
+    whole, _ = filled(tmp_path / "whole", encoder, samples)
+    first, *_ = shards(whole.folder)
+    cache = FeatureCache(tmp_path / "f", encoder, samples, FRAMES)
+    others = cache.folder / first
+    others.parent.mkdir(parents=True)
+    with ThreadPoolExecutor(1) as pool, features._claim(others, wait=True):
+        computed = pool.submit(cache.fill, encoder, SILENT)
+        while len(shards(cache.folder)) < len(shards(whole.folder)) - 1:
+            assert not computed.done()
+            time.sleep(0.01)
+    assert computed.result() == len(samples)
+    assert shards(cache.folder) == shards(whole.folder)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, encoder, samples):

@@ -1,6 +1,6 @@
 """Captions of a dataset's samples, in batches."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -28,11 +28,11 @@ def load_clip(sample: Sample, frames: int, size: int) -> Tensor:
 
 
 def in_batches(
-    load: Callable[[int], Tensor], count: int, size: int, machine: Machine
+    load: Callable[[int], Tensor], indices: Iterable[int], size: int, machine: Machine
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Indices and stacked tensors of samples 0 to ``count``; those of one shape go together."""
+    """Indices and stacked tensors of at most ``size`` samples each, all of one shape."""
     waiting: dict[torch.Size, list[tuple[int, Tensor]]] = {}
-    for index in range(count):
+    for index in indices:
         tensor = load(index)
         group = waiting.setdefault(tensor.shape, [])
         group.append((index, tensor))
@@ -68,7 +68,8 @@ def caption_samples(
     """The caption of each sample, by its id and in their order. Raises InputError."""
     size = network.config.image_size
     said = {}
-    clips = in_batches(lambda i: load_clip(samples[i], frames, size), len(samples), 16, machine)
+    every = range(len(samples))
+    clips = in_batches(lambda i: load_clip(samples[i], frames, size), every, 16, machine)
     for indices, batch in clips:
         with machine.autocast():
             captions = caption_features(network, vocabulary, network.encode(batch), options)

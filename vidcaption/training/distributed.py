@@ -24,7 +24,8 @@ def own_device(options: DeviceOptions) -> DeviceOptions:
 class World:
     """This process and its peers; by itself unless torchrun's RANK and WORLD_SIZE are set.
 
-    The CPU speaks over gloo, GPUs over nccl. Each process sees a part of every batch.
+    The CPU speaks over gloo, GPUs over nccl. Each process sees a part of every batch, and of the
+    dev samples. None may wait for another longer than PyTorch's timeout, 10 minutes and more.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -38,7 +39,7 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes files and scores."""
+        """Whether this process is the one that writes the model, and speaks."""
         return self.rank == 0
 
     def join(self, module: nn.Module) -> nn.Module:

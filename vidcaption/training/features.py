@@ -56,46 +56,52 @@ class FeatureCache:
         self._open: dict[Path, safe_open] = {}
 
     def fill(self, encoder: Encoder, progress: Progress, workers: int = READERS) -> int:
-        """Compute what is missing, and say so; how many samples that were.
+        """Compute what is missing, and say so; returns how many samples this process computed.
 
-        ``workers``: threads that read frames ahead of the CNN; they do not change the result.
-        Raises InputError for an unreadable sample and OutputError; finished shards stay.
+        Processes that fill a cache at the same time share the work, shard by shard, and none waits
+        for another longer than a shard takes. ``workers``: threads that read frames ahead of the
+        CNN; they do not change the result. Raises InputError for an unreadable sample and
+        OutputError; finished shards stay.
         """
-        if not self._find_missing():
+        if not (missing := self._find_missing()):
             return 0
         write_atomic(self.folder / ABOUT, json.dumps(self.about, indent=2) + "\n")
-        with self._lock(progress):
-            sweep(self.folder)
-            if missing := self._find_missing():  # another process may just have computed them
-                _print(progress, self._announce(len(missing)))
-                task = progress.add_task("features", total=len(missing))
-                self._compute(encoder, missing, workers, partial(progress.advance, task))
-                progress.remove_task(task)
-        return len(missing)
+        sweep(self.folder)
+        _print(progress, self._announce(len(missing)))
+        task = progress.add_task("features", total=len(missing))
+        advance = partial(progress.advance, task)
+        shards = {self._path(keys): keys for keys in _cut(missing, self.about["frames"])}
+        computed = 0
+        for wait in (False, True):  # only at the end for what others were computing
+            for path, keys in list(shards.items()):
+                with _claim(path, wait) as claimed:
+                    if not claimed:
+                        continue
+                    if self._index(path):
+                        advance(len(keys))
+                    else:
+                        self._compute(encoder, path, keys, workers, advance)
+                        computed += len(keys)
+                del shards[path]
+        progress.remove_task(task)
+        return computed
 
     def _find_missing(self) -> dict[str, Sample]:
         """Samples in no shard. A shard that is broken is passed over, and thus computed again."""
         for path in self.folder.glob("*.safetensors"):
-            with suppress(SafetensorError, OSError), safe_open(path, "pt") as file:
-                self._shards |= dict.fromkeys(file.keys(), path)
+            self._index(path)
         return {key: each for key, each in self._samples.items() if key not in self._shards}
 
-    @contextmanager
-    def _lock(self, progress: Progress) -> Iterator[None]:
-        """One process at a time fills a cache; the others wait, and find it filled."""
-        lock = FileLock(self.folder / ".lock")
-        try:
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                _print(progress, f"another process fills {self.folder}: waiting for it")
-                lock.acquire()
-        except OSError as error:
-            raise OutputError(f"{self.folder} cannot be locked: {error.strerror}") from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def _index(self, path: Path) -> bool:
+        """Note which samples a shard holds. False if there is no such file, or it is broken."""
+        with suppress(SafetensorError, OSError), safe_open(path, "pt") as file:
+            self._shards |= dict.fromkeys(file.keys(), path)
+            return True
+        return False
+
+    def _path(self, keys: Sequence[str]) -> Path:
+        name = sha256("".join(keys).encode()).hexdigest()[:16]
+        return self.folder / f"{name}.safetensors"
 
     def _announce(self, missing: int) -> str:
         what = f"features of {missing} samples are computed and kept in {self.folder}"
@@ -118,23 +124,20 @@ class FeatureCache:
     def _compute(
         self,
         encoder: Encoder,
-        missing: Mapping[str, Sample],
+        path: Path,
+        keys: Sequence[str],
         workers: int,
         advance: Callable[[], None],
     ) -> None:
-        frames, size = self.about["frames"], encoder.config.image_size
-        with closing(_read_ahead(missing.values(), frames, size, workers)) as clips:
-            for keys in _cut(missing, frames):
-                features = _encode(encoder, islice(clips, len(keys)), advance)
-                name = sha256("".join(keys).encode()).hexdigest()[:16]
-                path = self.folder / f"{name}.safetensors"
-                write_atomic(path, to_safetensors(dict(zip(keys, features, strict=True))))
-                self._shards |= dict.fromkeys(keys, path)
+        samples = [self._samples[key] for key in keys]
+        size = encoder.config.image_size
+        with closing(_read_ahead(samples, self.about["frames"], size, workers)) as clips:
+            features = _encode(encoder, clips, advance)
+        write_atomic(path, to_safetensors(dict(zip(keys, features, strict=True))))
+        self._shards |= dict.fromkeys(keys, path)
 
     def __getitem__(self, index: int) -> Tensor:
         key = self._keys[index]
-        if key not in self._shards:
-            self._find_missing()  # another process filled the cache
         path = self._shards[key]
         if path not in self._open:
             self._open[path] = safe_open(path, "pt")
@@ -143,6 +146,30 @@ class FeatureCache:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_open": {}}  # a worker process opens files of its own
+
+
+@contextmanager
+def _claim(shard: Path, wait: bool) -> Iterator[bool]:
+    """Whether this process alone may write ``shard``; if another one may, wait for it or not.
+
+    The claim of a process that dies ends with it.
+    """
+    path = shard.with_suffix(".lock")
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        yield False
+        return
+    except OSError as error:
+        raise OutputError(f"{path} cannot be locked: {error.strerror}") from error
+    try:
+        yield True
+    finally:
+        lock.release()
+        # whoever had it open, or makes it again, finds that the shard is there
+        with suppress(OSError):
+            path.unlink()
 
 
 def _describe(encoder: Encoder, frames: int) -> dict[str, Any]:

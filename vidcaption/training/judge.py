@@ -14,6 +14,7 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions
 from vidcaption.training.clips import pad, target
+from vidcaption.training.distributed import World
 from vidcaption.training.losses import cross_entropy
 
 CAPTIONS = 5
@@ -26,18 +27,20 @@ def judge(
     samples: Sequence[Sample],
     clip: Callable[[int], Tensor],
     machine: Machine,
+    world: World,
     *,
     with_cider: bool,
 ) -> tuple[float, float | None]:
     """Mean cross entropy of the references' words and, if asked for, CIDEr x 100.
 
-    ``clip``: of a sample's index, (T, 3, S, S) uint8 pixels or (T, R, C) features.
+    All processes of ``world`` call this together: each takes a part of the samples, and all get
+    the same result. ``clip``: of a sample's index, (T, 3, S, S) uint8 pixels or (T, R, C) features.
     """
     network.eval()
-    encoded = [_references(sample, vocabulary) for sample in samples]
     total, words, said = 0.0, 0, {}
-    for indices, clips in in_batches(clip, len(samples), 32, machine):
-        known = pad([encoded[i] for i in indices]).to(machine.device)
+    part = range(world.rank, len(samples), world.size)
+    for indices, clips in in_batches(clip, part, 32, machine):
+        known = pad([_references(samples[i], vocabulary) for i in indices]).to(machine.device)
         with machine.autocast():
             features = network.encode(clips) if clips.dtype == torch.uint8 else clips.float()
             term = cross_entropy(network, features, known)
@@ -45,8 +48,12 @@ def judge(
                 captions = caption_features(network, vocabulary, features, SearchOptions())
                 said.update({str(i): c.text for i, c in zip(indices, captions, strict=True)})
         total, words = total + term.total.item(), words + term.words
-    references = {str(i): sample.captions for i, sample in enumerate(samples)}
-    return total / words, cider(said, references) if with_cider else None
+    totals, counts, parts = zip(*world.gather((total, words, said)), strict=True)
+    score = None
+    if with_cider and world.first:
+        references = {str(i): sample.captions for i, sample in enumerate(samples)}
+        score = cider({key: text for each in parts for key, text in each.items()}, references)
+    return world.take((sum(totals) / sum(counts), score))
 
 
 def _references(sample: Sample, vocabulary: Vocabulary) -> list[list[int]]:

@@ -260,9 +260,7 @@ class Trainer:
         changed = name == "scst" and options.finetune_epochs
         place = self.folder / "features" if changed else self._features
         cache = FeatureCache(place, encoder, [*self.train, *self.dev], options.cached_frames)
-        if self.world.first:
-            cache.fill(encoder, self.progress, max(READERS, options.workers))
-        self.world.wait()
+        cache.fill(encoder, self.progress, max(READERS, options.workers))
         return Stage(
             name,
             epochs,
@@ -319,7 +317,10 @@ class Trainer:
                 f"{stage.name} {position.epoch + 1}/{stage.epochs}", total=len(sampler)
             )
             loss = self._epoch(loader, objective, learner, partial(self.progress.advance, task))
-            dev_loss, dev_cider = world.take(self._judge(learner.averaged, stage.dev))
+            dev_loss, dev_cider = judge(
+                *(learner.averaged, self.vocabulary, self.dev, stage.dev, self.machine, world),
+                with_cider=options.select == "cider",
+            )
             self.progress.remove_task(task)
             epoch = Epoch(
                 epoch=len(position.history) + 1,
@@ -351,15 +352,6 @@ class Trainer:
             total, steps = total + learner.step(terms), steps + 1
             advance()
         return self.world.sum(total) / steps
-
-    def _judge(
-        self, network: CaptionNetwork, dev: Callable[[int], Tensor]
-    ) -> tuple[float, float | None]:
-        """What the first process finds; the others wait for it."""
-        if not self.world.first:
-            return 0.0, None
-        with_cider = self.options.select == "cider"
-        return judge(network, self.vocabulary, self.dev, dev, self.machine, with_cider=with_cider)
 
     def _keep(self, epoch: Epoch, learner: Learner) -> None:
         """Put an epoch into history and checkpoint, and its model into the folder if it is the
