@@ -40,7 +40,7 @@ def test_train_leaves_a_page_and_pictures(folder: Path, capsys: pytest.CaptureFi
         assert cv2.imread(str(model / name)).std() > 1
     page = (model / "training.html").read_text(encoding="utf-8")
     assert len(page) < 1_000_000
-    for part in ("finetune", "a dark picture", "nothing but grey", "&quot;backbone&quot;"):
+    for part in ("finetune", "a dark picture", "nothing but grey", "&#34;backbone&#34;"):
         assert part in page
     # they show the dataset's pictures, and a model runs without them
     listed = json.loads((model / "manifest.json").read_text())

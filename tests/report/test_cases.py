@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -47,12 +48,18 @@ def test_attention_lands_on_the_frame_and_the_cell_that_differ(model, cpu):
     assert (abs(attention[:, 2] / attention[:, 0] - 1).max((1, 2)) > 0.01).all()
 
 
-def test_a_case_shows_the_caption_that_was_said(model, samples, cpu):
+def test_a_case_shows_the_caption_that_was_said(model, samples, cpu, monkeypatch):
     said = caption_samples(model.network, model.vocabulary, samples[2:3], 2, SearchOptions(), cpu)
+    read, decoded = cv2.imdecode, []
+    monkeypatch.setattr(cv2, "imdecode", lambda *args: decoded.append(1) or read(*args))
     case = look(model, samples[2], said["2"], 12.5, 2, cpu)
+    assert len(decoded) == 2  # each picture once
     assert case.words == said["2"].text.split()
     assert [frame.shape for frame in case.frames] == [(60, 80, 3)] * 2
+    clip = load_clip(samples[2], 2, 64)
+    expected = attend(model, clip, model.vocabulary.encode(said["2"].text), cpu)
     assert case.attention.shape == (len(case.words), 2, 2, 2)
+    assert (case.attention == expected).all()
 
 
 def test_a_caption_without_words(model, samples, cpu):

@@ -9,7 +9,7 @@ from pages import read_page
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.captioning import Said
 from vidcaption.report.cases import Case
-from vidcaption.report.page import case_card, page, preformatted, section
+from vidcaption.report.page import card, render
 from vidcaption.report.pictures import heat, ratio, strip, warmed
 from vidcaption.report.plots import plot_captions
 from vidcaption.report.sheet import plot_sheet
@@ -35,13 +35,19 @@ def make_case(frames=1, words=("a", "dog"), peak=0, name="x", captions=("a dog .
     )
 
 
+def training_page(*cases, **text):
+    given = {"title": "A page", "counts": "", "model_card": "", "epochs": []} | text
+    cards = [card(case) for case in cases]
+    return render("training.html", loss="data:", captions="data:", cases=cards, **given)
+
+
 def decoded(uri, flags=cv2.IMREAD_UNCHANGED):
     data = base64.b64decode(uri.partition(";base64,")[2])
     return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
 
 
 def test_a_case_has_all_there_is_to_see():
-    parsed = read_page(page("A page", [section("Cases", case_card(make_case()))]))
+    parsed = read_page(training_page(make_case()))
     assert "CIDEr 42.0, score -1.50; x, 1 frame" in parsed.text
     assert "a dog ." in parsed.text
     assert len(parsed.of("figure")) == 2
@@ -52,11 +58,11 @@ def test_a_case_has_all_there_is_to_see():
 
 @pytest.mark.parametrize("peak", [0, 2, 3])
 def test_a_word_is_shown_on_the_frame_it_rests_on(peak):
-    parsed = read_page(case_card(make_case(frames=4, words=("dog",), peak=peak)))
+    parsed = read_page(training_page(make_case(frames=4, words=("dog",), peak=peak)))
     [tile] = [attrs for attrs in parsed.of("div") if attrs.get("class") == "look"]
     # 0% shows the first of the four frames side by side, 100% the last
     assert f"background-position:{100 * peak / 3:.2f}% 0" in tile["style"]
-    [overlay] = parsed.of("img")
+    [overlay] = [attrs for attrs in parsed.of("img") if not attrs["alt"]]
     opacity = decoded(overlay["src"])[..., 3]
     assert opacity.shape == (7, 7)
     assert np.argwhere(opacity).tolist() == [[0, 6]]
@@ -80,8 +86,11 @@ def test_equal_attention_is_cold():
 def test_hostile_text_is_only_text():
     words = (HOSTILE, "<b>")
     case = make_case(words=words, name=HOSTILE, captions=(HOSTILE,) * 9)
-    parsed = read_page(page(HOSTILE, [section(HOSTILE, case_card(case)), preformatted(HOSTILE)]))
-    assert parsed.text.count("<script>alert(1)</script>") >= 14
+    row, lines = (HOSTILE,) * 7, f"  {HOSTILE}\n\t{HOSTILE}"
+    html = training_page(case, title=HOSTILE, counts=HOSTILE, epochs=[row], model_card=lines)
+    parsed = read_page(html)
+    assert parsed.text.count("<script>alert(1)</script>") == 2 + 1 + 7 + 12 + 2
+    assert "<pre>  &" in html  # indentation stays
     assert "\x1b" not in parsed.text and "\u202e" not in parsed.text
     assert not parsed.of("b")
 
@@ -90,9 +99,9 @@ def test_hostile_text_is_only_text():
 def test_size(frames):
     """Fifteen cases, as evaluate shows, stay below 1.5 MB however many frames there are, and twelve
     of the four that training looks at leave room for plots in 1 MB."""
-    card = case_card(make_case(frames, words=("a", "word") * 6, captions=("one of many",) * 20))
-    assert 15 * len(card) < 1_500_000
-    assert frames > 4 or 12 * len(card) < 850_000
+    case = make_case(frames, words=("a", "word") * 6, captions=("one of many",) * 20)
+    assert len(training_page(*[case] * 15)) < 1_500_000
+    assert frames > 4 or len(training_page(*[case] * 12)) < 850_000
 
 
 def test_sheet():

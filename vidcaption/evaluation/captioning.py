@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vidcaption.datasets.samples import Sample, load_frames
+from vidcaption.datasets.samples import Clip, Sample, load_frames
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import search
@@ -23,7 +23,11 @@ class Said(NamedTuple):
 
 def load_clip(sample: Sample, frames: int, size: int) -> Tensor:
     """(T, 3, S, S) uint8: up to ``frames`` frames of a sample. Raises InputError."""
-    stills = load_frames(sample, frames, size)
+    return to_clip(load_frames(sample, frames, size))
+
+
+def to_clip(stills: Sequence[Clip]) -> Tensor:
+    """(T, 3, H, W) uint8, of T pictures (H, W, 3)."""
     return torch.stack([torch.from_numpy(still) for still in stills]).permute(0, 3, 1, 2)
 
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidcaption.datasets.samples import Clip, Sample, load_frames
-from vidcaption.evaluation.captioning import Said, load_clip
+from vidcaption.datasets.samples import Clip, Sample, load_frames, resize
+from vidcaption.evaluation.captioning import Said, to_clip
 from vidcaption.evaluation.statistics import Array
 from vidcaption.model.device import Machine
 from vidcaption.model.folder import Model
@@ -55,12 +55,14 @@ def look(
     """A case with the pictures and the attention of a caption that is known already.
 
     One pass of the decoder over the whole caption, so that captioning itself need not keep the
-    attention of every sample. ``frames``: at most this many. Raises InputError.
+    attention of every sample. ``frames``: at most this many, each decoded once, for the model and
+    the picture. Raises InputError.
     """
-    words = tokenize(said.text)
-    clip = load_clip(sample, frames, model.network.config.image_size)
+    words, size = tokenize(said.text), model.network.config.image_size
+    pictures = load_frames(sample, frames)
+    clip = to_clip([resize(picture, size) for picture in pictures])
     attention = attend(model, clip, model.vocabulary.encode(said.text), machine)
-    return Case(sample, said, cider, load_frames(sample, frames), words, attention)
+    return Case(sample, said, cider, pictures, words, attention)
 
 
 @torch.inference_mode()

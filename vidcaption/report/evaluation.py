@@ -9,9 +9,9 @@ from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.evaluate import Evaluation
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
-from vidcaption.report import page
 from vidcaption.report.cases import choose, look
 from vidcaption.report.figures import comparison_rows, figure_rows
+from vidcaption.report.page import card, render
 
 EACH = 5  # samples of each kind
 
@@ -35,32 +35,29 @@ def evaluation_page(
     ``report``: what ``evaluate --json`` prints; ``evaluation``: of the model in ``folder`` on the
     same samples. Raises InputError, ModelError.
     """
-    level = f"{report['bootstrap']['level']:.0%} interval"
     rows = figure_rows(report)
-    parts = [page.section("Figures", page.table(("", "", level), rows))]
-    if "differences" in report:
-        head = ("", "this model", "the other", "difference", level)
-        compared = page.table(head, comparison_rows(report))
-        other = f"The other is model {report['against']['model_sha256']}."
-        parts.append(page.section("Against another model", compared, page.paragraph(other)))
     shown = {*_TABLES, *(name for name, *_ in rows)}
-    settings = [(name, _plain(value)) for name, value in report.items() if name not in shown]
-    parts.append(page.section("How it was measured", page.facts(settings)))
-
-    parts.append(page.section("Captions", page.paragraph(page.HOW_TO_READ)))
+    against = None
+    if "differences" in report:
+        against = {"rows": comparison_rows(report), "model": report["against"]["model_sha256"]}
     model = model_folder.load(folder, machine.device)
     merits = evaluation.figures["CIDEr"].rows[:, 0]
-    for kind, chosen in choose(merits, EACH).items():
-        cards = []
-        for i in chosen:
-            sample, cider = samples[i], float(merits[i])
-            said = evaluation.said[sample.id]
-            case = look(model, sample, said, cider, report["frames"], machine)
-            cards.append(page.case_card(case))
-        if cards:
-            parts.append(page.section(_KINDS[kind], *cards))
-    title = f"{report['dataset']}, {report['split']}: {report['samples']} captions"
-    return page.page(title, parts)
+
+    def show(i: int) -> dict[str, Any]:
+        sample, cider = samples[i], float(merits[i])
+        said = evaluation.said[sample.id]
+        return card(look(model, sample, said, cider, report["frames"], machine))
+
+    chosen = choose(merits, EACH)
+    return render(
+        "evaluation.html",
+        title=f"{report['dataset']}, {report['split']}: {report['samples']} captions",
+        level=f"{report['bootstrap']['level']:.0%} interval",
+        figures=rows,
+        against=against,
+        settings=[(name, _plain(value)) for name, value in report.items() if name not in shown],
+        groups=[(_KINDS[kind], list(map(show, some))) for kind, some in chosen.items() if some],
+    )
 
 
 def _plain(value: Any) -> str:

@@ -12,8 +12,9 @@ from vidcaption.model.device import Machine
 from vidcaption.model.manifest import CARD, read_text
 from vidcaption.options import SearchOptions
 from vidcaption.output.write import write_atomic
-from vidcaption.report import page
 from vidcaption.report.cases import SEED, look
+from vidcaption.report.page import card, render
+from vidcaption.report.pictures import data_uri
 from vidcaption.report.plots import plot_captions
 from vidcaption.report.sheet import plot_sheet
 from vidcaption.training.history import LOSS, Epoch, plot_history, read_history
@@ -62,35 +63,26 @@ def write_training_page(
     }
     for name, png in pictures.items():
         write_atomic(folder / name, png)
-    counts = f"Captions of {len(part)} of {len(samples)} dev samples, by the best epoch's model."
-    sections = [
-        page.section("Epochs", page.plot(pictures[LOSS], "losses by epoch"), _table(epochs)),
-        page.section(
-            "Captions",
-            page.paragraph(counts),
-            page.plot(pictures[CAPTIONS], "lengths of captions and frequencies of words"),
-        ),
-        page.section(
-            "Real and predicted", page.paragraph(page.HOW_TO_READ), *map(page.case_card, cases)
-        ),
-        page.section("Configuration", page.preformatted(read_text(folder / CARD))),
-    ]
-    name = folder.resolve().name
-    write_atomic(folder / PAGE, page.page(f"Training of {name}", sections))
-
-
-def _table(epochs: Sequence[Epoch]) -> str:
-    head = ("epoch", "stage", "loss", "dev loss", "dev CIDEr", "learning rate", "seconds")
-    rows = (
-        (
-            str(e.epoch),
-            e.stage,
-            f"{e.loss:.3f}",
-            f"{e.dev_loss:.3f}",
-            "" if e.dev_cider is None else f"{e.dev_cider:.1f}",
-            f"{e.lr:.2e}",
-            f"{e.seconds:.0f}",
-        )
-        for e in epochs
+    html = render(
+        "training.html",
+        title=f"Training of {folder.resolve().name}",
+        loss=data_uri("image/png", pictures[LOSS]),
+        captions=data_uri("image/png", pictures[CAPTIONS]),
+        epochs=map(_row, epochs),
+        counts=f"Captions of {len(part)} of {len(samples)} dev samples, by the best epoch's model.",
+        cases=map(card, cases),
+        model_card=read_text(folder / CARD),
     )
-    return page.table(head, rows)
+    write_atomic(folder / PAGE, html)
+
+
+def _row(epoch: Epoch) -> tuple[str, ...]:
+    return (
+        str(epoch.epoch),
+        epoch.stage,
+        f"{epoch.loss:.3f}",
+        f"{epoch.dev_loss:.3f}",
+        "" if epoch.dev_cider is None else f"{epoch.dev_cider:.1f}",
+        f"{epoch.lr:.2e}",
+        f"{epoch.seconds:.0f}",
+    )
