@@ -266,13 +266,13 @@ class Captioning:
 
     def _segment(self, window: Window, caption: Caption) -> Segment:
         words = self._captioner._vocabulary.decode(caption.ids)
-        log_probs = caption.log_probs[:-1].tolist()  # without <eos>
+        log_probs = caption.log_probs[:-1].tolist()  # without that of <eos>
         text = " ".join(words)
         return Segment(
             start_s=window.start_s,
             end_s=window.end_s,
             text=text[0].upper() + text[1:],
-            score=sum(log_probs) / len(log_probs),
+            score=caption.score,
             words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
         )
 

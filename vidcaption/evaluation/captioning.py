@@ -15,7 +15,7 @@ from vidcaption.options import SearchOptions
 
 
 class Said(NamedTuple):
-    """A caption and its score, the mean log-probability of its words and of its end."""
+    """A caption and its score, as ``search.Caption`` has it."""
 
     text: str
     score: float
@@ -57,7 +57,7 @@ def caption_features(
 ) -> list[Said]:
     """One caption per clip. ``features``: (B, T, R, C)."""
     captions = search(network.decoder, network.remember(features), options)
-    return [Said(" ".join(vocabulary.decode(c.ids)), c.log_probs.mean().item()) for c in captions]
+    return [Said(" ".join(vocabulary.decode(c.ids)), c.score) for c in captions]
 
 
 @torch.inference_mode()

@@ -85,8 +85,8 @@ def text_figures(
     - word_precision: share of a caption's different words that a reference of the sample has;
       word_recall: share of a reference's different words that the caption has, the mean over the
       sample's references; word_f1: their harmonic mean.
-    - score_pearson, score_spearman: correlation of a caption's score, its mean log-probability,
-      with its CIDEr. 0 where the score tells nothing of how good a caption is.
+    - score_pearson, score_spearman: correlation of a caption's score, the mean log-probability of
+      its words, with its CIDEr. 0 where the score tells nothing of how good a caption is.
     """
     times = Counter(each.text for each in said.values())
     words = [set(tokenize(said[sample.id].text)) for sample in samples]

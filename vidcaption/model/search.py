@@ -31,6 +31,12 @@ class Caption:
     attention: Tensor
     rank: float
 
+    @property
+    def score(self) -> float:
+        """Mean log-probability of the words, or of ``<eos>`` where there is no word."""
+        log_probs = self.log_probs[: len(self.ids) or 1].tolist()
+        return sum(log_probs) / len(log_probs)
+
 
 def repeated_ngrams(words: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """Words that would complete an n-gram which the caption already holds.
