@@ -39,6 +39,23 @@ def test_bf16_without_avx512_is_refused(monkeypatch):
         Machine.find(DeviceOptions(device="cpu", precision="bf16"))
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [
+        (lambda: {"avx512_bf16": True}, torch.bfloat16),
+        (lambda: {"avx512_bf16": False}, torch.float32),
+        (dict, torch.float32),  # another processor
+        (None, torch.float32),  # an older PyTorch
+    ],
+)
+def test_the_cpu_runs_bf16_where_it_has_it(monkeypatch, capabilities, dtype):
+    if capabilities:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", capabilities, raising=False)
+    else:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert Machine.find(DeviceOptions(device="cpu")).dtype == dtype
+
+
 def test_fp16_on_the_cpu_is_refused():
     with pytest.raises(DeviceError, match="use fp32 or bf16"):
         Machine.find(DeviceOptions(device="cpu", precision="fp16"))

@@ -119,6 +119,12 @@ def _fastest(device: torch.device) -> torch.dtype:
         # PyTorch emulates bf16 on older GPUs, slowly
         native = torch.version.hip or torch.cuda.get_device_capability(device) >= (8, 0)
         return torch.bfloat16 if native else torch.float16
-    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+    if device.type == "cpu" and _has_avx512_bf16():
         return torch.bfloat16
     return torch.float32
+
+
+def _has_avx512_bf16() -> bool:
+    """False also where PyTorch is too old to tell: fp32 is right, too, and slower."""
+    capabilities = getattr(torch.cpu, "get_capabilities", None)
+    return capabilities is not None and bool(capabilities().get("avx512_bf16"))

@@ -34,7 +34,7 @@ class Caption:
     @property
     def score(self) -> float:
         """Mean log-probability of the words, or of ``<eos>`` where there is no word."""
-        log_probs = self.log_probs[: len(self.ids) or 1].tolist()
+        log_probs: list[float] = self.log_probs[: len(self.ids) or 1].tolist()
         return sum(log_probs) / len(log_probs)
 
 
