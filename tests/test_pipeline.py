@@ -20,7 +20,7 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import CaptionOptions, Sampling, SearchOptions
-from vidcaption.output.captions import ModelInfo
+from vidcaption.types import ModelInfo
 
 CLIP = Path(__file__).parent.parent / "examples/clip.mp4"
 

@@ -19,13 +19,12 @@ from vidcaption.errors import (
     UsageError,
     VidcaptionError,
 )
+from vidcaption.version import __version__
 
 if TYPE_CHECKING:
     from vidcaption.output.captions import Captions
     from vidcaption.pipeline import Captioner
     from vidcaption.types import Segment
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Captioner",

@@ -17,8 +17,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import vidcaption
 from vidcaption.errors import DeviceError, VidcaptionError
+from vidcaption.version import __version__
 
 # what a check found where all is well; or what is not, and what to do about it
 Result = str | tuple[str, str]
@@ -75,7 +75,7 @@ def _python() -> str:
 
 
 def _itself() -> str:
-    return f"{vidcaption.__version__} in {Path(vidcaption.__file__).parent}"
+    return f"{__version__} in {Path(__file__).parent}"
 
 
 def _library(module: str) -> Check:

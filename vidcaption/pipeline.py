@@ -18,10 +18,10 @@ from vidcaption.model.features import Features, Look
 from vidcaption.model.fused import fused
 from vidcaption.model.search import Caption, search
 from vidcaption.options import MOST_FRAMES, CaptionOptions, Engine, MachineOptions, VideoDecoder
-from vidcaption.output.captions import Captions, ModelInfo
+from vidcaption.output.captions import Captions
 from vidcaption.output.merge import merge_equal
 from vidcaption.store import name_of, resolve
-from vidcaption.types import Segment, VideoInfo, Window, Word
+from vidcaption.types import ModelInfo, Segment, VideoInfo, Window, Word
 from vidcaption.video.workers import RemoteReader, Request, Workers
 
 if TYPE_CHECKING:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vidcaption.options import CaptionOptions
+
 if TYPE_CHECKING:  # a batch that is done already needs no NumPy
     import numpy as np
     from numpy.typing import NDArray
@@ -73,3 +75,22 @@ class Segment:
     text: str
     score: float
     words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which model wrote the captions. ``sha256``: 64 lower-case hexadecimal digits."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionData:
+    """What formats write of one video. ``corrupt`` counts the broken packets that were skipped."""
+
+    video: VideoInfo
+    model: ModelInfo
+    options: CaptionOptions
+    segments: tuple[Segment, ...]
+    corrupt: int = 0

@@ -4,9 +4,9 @@ import pytest
 
 from vidcaption.errors import OutputError, UsageError
 from vidcaption.options import CaptionOptions
-from vidcaption.output.captions import Captions, ModelInfo
+from vidcaption.output.captions import Captions
 from vidcaption.output.formats import FORMATS
-from vidcaption.types import Segment, VideoInfo
+from vidcaption.types import ModelInfo, Segment, VideoInfo
 
 CAPTIONS = Captions(
     VideoInfo("clip.mp4", "h264", 640, 360, 0, 4.0, 25.0, 100),

@@ -17,11 +17,11 @@ from jsonschema import Draft202012Validator
 
 from vidcaption.errors import UsageError
 from vidcaption.options import CaptionOptions
-from vidcaption.output.captions import Captions, ModelInfo
+from vidcaption.output.captions import Captions
 from vidcaption.output.formats import FORMATS, format_named, render_many, txt_line
 from vidcaption.output.layout import cues
 from vidcaption.output.text import one_line
-from vidcaption.types import Segment, VideoInfo, Word
+from vidcaption.types import ModelInfo, Segment, VideoInfo, Word
 
 SCHEMA: dict[str, Any] = json.loads(
     files("vidcaption.output").joinpath("schema.json").read_text("utf-8")

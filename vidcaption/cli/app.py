@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from vidcaption import __version__
+from vidcaption.version import __version__
 
 
 class Group(TyperGroup):

@@ -16,13 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidcaption import __version__
 from vidcaption.errors import DeviceError, ModelError, OutputError
 from vidcaption.model.encoder import Encoder
 from vidcaption.model.folder import Model
 from vidcaption.model.manifest import CONFIG, WEIGHTS, read_rows
 from vidcaption.model.search import search
 from vidcaption.options import SearchOptions
+from vidcaption.version import __version__
 
 FILE = "encoder.xml"  # the operations; the weights lie beside it, in encoder.bin
 TOLERANCE = 1e-3  # of the largest feature

@@ -4,29 +4,14 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from vidcaption.options import CaptionOptions
 from vidcaption.output.formats import format_named, stream_named
 from vidcaption.output.write import write_atomic
-from vidcaption.types import Segment, VideoInfo
+from vidcaption.types import CaptionData
 
 
 @dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """Which model wrote the captions. ``sha256``: 64 lower-case hexadecimal digits."""
-
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Captions:
-    """Everything said about one video. ``corrupt`` counts the broken packets that were skipped."""
-
-    video: VideoInfo
-    model: ModelInfo
-    options: CaptionOptions
-    segments: tuple[Segment, ...]
-    corrupt: int = 0
+class Captions(CaptionData):
+    """Everything said about one video, to be read, shown and saved."""
 
     def render(self, format: str) -> str:
         """The text of a file in ``format``, such as ``"srt"``. Raises UsageError if unknown."""

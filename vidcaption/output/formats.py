@@ -5,25 +5,20 @@ safe to print on a terminal. JSON and JSONL keep texts and paths exactly (an esc
 character); the others show a text as one line, with ``\uXXXX`` for what could drive a terminal.
 """
 
-from __future__ import annotations
-
 import csv
 import html
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import srt
 
 from vidcaption.errors import UsageError
 from vidcaption.output.layout import cues
 from vidcaption.output.text import json_text, milliseconds, one_line, printable
-from vidcaption.types import Segment
-
-if TYPE_CHECKING:
-    from vidcaption.output.captions import Captions
+from vidcaption.types import CaptionData, Segment
 
 SCHEMA_VERSION = 1  # of schema.json; goes up when a reader of the old form would fail
 
@@ -31,14 +26,14 @@ CSV_HEADER = ("video", "start", "end", "text", "score")
 TSV_HEADER = ("start", "end", "text")
 
 
-def format_named(name: str) -> Callable[[Captions], str]:
+def format_named(name: str) -> Callable[[CaptionData], str]:
     """The function that renders the format. Raises UsageError if there is none of that name."""
     if name not in FORMATS:
         raise UsageError(f"{name!r} is not a caption format; known are {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
-def render_many(format: str, captions: Iterable[Captions]) -> Iterator[str]:
+def render_many(format: str, captions: Iterable[CaptionData]) -> Iterator[str]:
     """Several videos in one stream, as pieces of text to be written one after the other.
 
     ``json`` becomes one array; ``csv`` and ``tsv`` have one header, and ``tsv`` a first column
@@ -50,7 +45,7 @@ def render_many(format: str, captions: Iterable[Captions]) -> Iterator[str]:
     return stream.joined(map(stream.piece, captions))
 
 
-def stream_named(format: str) -> Stream:
+def stream_named(format: str) -> "Stream":
     """How several videos share one output in the format. Raises UsageError, as ``render_many``."""
     format_named(format)
     if format not in _STREAMS:
@@ -65,7 +60,7 @@ def stream_named(format: str) -> Stream:
 class Stream:
     """``piece`` is what one video gives; the other texts stand before, between and after them."""
 
-    piece: Callable[[Captions], str]
+    piece: Callable[[CaptionData], str]
     head: str = ""
     between: str = ""
     tail: str = ""
@@ -86,7 +81,7 @@ def txt_line(segment: Segment) -> str:
     return f"[{start} --> {end}] {one_line(segment.text)}"
 
 
-def _srt(captions: Captions) -> str:
+def _srt(captions: CaptionData) -> str:
     subtitles = (
         srt.Subtitle(
             index,
@@ -101,7 +96,7 @@ def _srt(captions: Captions) -> str:
     return text
 
 
-def _vtt(captions: Captions) -> str:
+def _vtt(captions: CaptionData) -> str:
     parts = ["WEBVTT\n"]
     for cue in cues(captions.segments, captions.video.duration_s):
         text = html.escape("\n".join(cue.lines), quote=False)
@@ -109,7 +104,7 @@ def _vtt(captions: Captions) -> str:
     return "\n".join(parts)
 
 
-def _json(captions: Captions) -> str:
+def _json(captions: CaptionData) -> str:
     document = {
         "schema": SCHEMA_VERSION,
         "video": asdict(captions.video),
@@ -121,24 +116,24 @@ def _json(captions: Captions) -> str:
     return json_text(document, indent=2, allow_nan=False) + "\n"
 
 
-def _jsonl(captions: Captions) -> str:
+def _jsonl(captions: CaptionData) -> str:
     rows = ({"video": captions.video.path, **_segment(segment)} for segment in captions.segments)
     return "".join(json_text(row, allow_nan=False) + "\n" for row in rows)
 
 
-def _tsv(captions: Captions) -> str:
+def _tsv(captions: CaptionData) -> str:
     return _tab_line(TSV_HEADER) + "".join(map(_tab_line, _tsv_rows(captions)))
 
 
-def _csv(captions: Captions) -> str:
+def _csv(captions: CaptionData) -> str:
     return _comma_lines([CSV_HEADER]) + _csv_body(captions)
 
 
-def _txt(captions: Captions) -> str:
+def _txt(captions: CaptionData) -> str:
     return "".join(txt_line(segment) + "\n" for segment in captions.segments)
 
 
-FORMATS: dict[str, Callable[[Captions], str]] = {
+FORMATS: dict[str, Callable[[CaptionData], str]] = {
     "srt": _srt,
     "vtt": _vtt,
     "json": _json,
@@ -149,16 +144,16 @@ FORMATS: dict[str, Callable[[Captions], str]] = {
 }
 
 
-def _json_piece(captions: Captions) -> str:
+def _json_piece(captions: CaptionData) -> str:
     return "\n" + _json(captions).rstrip("\n")
 
 
-def _tsv_piece(captions: Captions) -> str:
+def _tsv_piece(captions: CaptionData) -> str:
     path = printable(captions.video.path)
     return "".join(_tab_line((path, *row)) for row in _tsv_rows(captions))
 
 
-def _txt_piece(captions: Captions) -> str:
+def _txt_piece(captions: CaptionData) -> str:
     return f"{printable(captions.video.path)}:\n{_txt(captions)}"
 
 
@@ -174,7 +169,7 @@ def _segment(segment: Segment) -> dict[str, Any]:
     }
 
 
-def _tsv_rows(captions: Captions) -> Iterator[tuple[str, str, str]]:
+def _tsv_rows(captions: CaptionData) -> Iterator[tuple[str, str, str]]:
     """Whole milliseconds: no decimal point that a spreadsheet could read as a thousands mark."""
     for segment in captions.segments:
         start, end = milliseconds(segment.start_s), milliseconds(segment.end_s)
@@ -186,7 +181,7 @@ def _tab_line(cells: Sequence[str]) -> str:
     return "\t".join(cells) + "\n"
 
 
-def _csv_body(captions: Captions) -> str:
+def _csv_body(captions: CaptionData) -> str:
     return _comma_lines(
         (
             printable(captions.video.path),

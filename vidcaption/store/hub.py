@@ -28,12 +28,12 @@ from huggingface_hub.errors import (
 # documented there, and yet not re-exported for type checkers
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
-from vidcaption import __version__
 from vidcaption.errors import ModelError, OutputError, VidcaptionError
 from vidcaption.model.manifest import FILES, REQUIRED, check
 from vidcaption.store import cache
 from vidcaption.store.progress import Tally, Watch
 from vidcaption.store.reference import Reference
+from vidcaption.version import __version__
 
 PATIENCE_S = 5.0  # until the Hub must have answered a question
 _HINT_PATIENCE_S = 2.0  # the same for a question that only makes an error message better
