@@ -10,9 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 from clips import Clips
+from hypothesis import settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported
+
+
+settings.register_profile("untimed", deadline=None)  # on a busy machine any example takes long
+settings.load_profile("untimed")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from leases import holder
 
 from vidcaption import OutputError
@@ -152,6 +155,33 @@ def test_rows_of_others_are_seen(tmp_path: Path) -> None:
         one.add("y.srt", "0", "anew")
     two.refresh()
     assert two.names() == {"y.srt"}
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(0, 400), max_size=6).map(sorted), st.sampled_from([b"", b"\n", b"{"]))
+def test_a_row_counts_once_it_is_whole(cuts: list[int], torn: bytes) -> None:
+    """However much of the file a reader finds, and whatever a crash left in it before."""
+    with TemporaryDirectory() as place:
+        writer = Ledger(Path(place) / "whole")
+        with writer.lease("x"):
+            for number in range(3):
+                if number == 1:
+                    with writer._path.open("ab") as file:
+                        file.write(torn)
+                writer.add(f"{number}.srt", "0" * 64, f"made {number}")
+        data = writer._path.read_bytes()
+        assert torn or data.count(b"\n") == 3  # nothing but rows
+        reader = Ledger(Path(place))
+        for end in (*cuts, len(data)):
+            (Path(place) / NAME).write_bytes(data[:end])
+            reader.refresh()
+            whole = {
+                f"{n}.srt"
+                for n in range(3)
+                if f"made {n}".encode() in data[: data.rfind(b"\n", 0, end) + 1]
+            }
+            assert reader.names() == whole
+        assert len(reader.names()) == 3
 
 
 def test_names_that_are_not_text(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vidcaption.errors import SetupError
 from vidcaption.evaluation import metrics
@@ -38,27 +40,55 @@ def test_without_java_meteor_is_left_out():
     assert "METEOR 1.5" in metrics.describe_scoring(java=True)
 
 
-def test_figures_are_those_of_the_scorers(capsys):
+def check_against_the_scorers(candidates, wanted):
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
+    said = {key: [text] for key, text in candidates.items()}
+    figures = metrics.coco_figures(candidates, wanted, java=False)
+    bleu = Bleu(4).compute_score(wanted, said, verbose=0)[0]
+    others = [scorer().compute_score(wanted, said)[0] for scorer in (Rouge, Cider)]
+    expected = [100 * value for value in (*bleu, *others)]
+    assert list(map(float, figures.values())) == pytest.approx(expected)
+
+
+def test_figures_are_those_of_the_scorers():
     candidates = {
         "a": "a dog is on grass",
         "b": "men play guitars",
         "c": "a boat on the blue water",
     }
-    said = {key: [text] for key, text in candidates.items()}
     wanted = {
         "a": ["a dog runs on the grass", "a brown dog is running in a field"],
         "b": ["two men playing guitars on a stage", "a band plays music"],
         "c": ["a boat on the water"],
     }
-    figures = metrics.coco_figures(candidates, wanted, java=False)
-    bleu = Bleu(4).compute_score(wanted, said)[0]
-    others = [scorer().compute_score(wanted, said)[0] for scorer in (Rouge, Cider)]
-    expected = [100 * value for value in (*bleu, *others)]
-    assert list(map(float, figures.values())) == pytest.approx(expected)
+    check_against_the_scorers(candidates, wanted)
+
+
+sentences = st.lists(st.sampled_from(["a", "dog", "runs", "on"]), min_size=1, max_size=9)
+texts = sentences.map(" ".join)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(texts, st.lists(texts, min_size=1, max_size=3)), min_size=2, max_size=4))
+def test_figures_of_any_captions_are_those_of_the_scorers(samples):
+    """Longer than the references, too, and as near to a longer one as to a shorter."""
+    named = dict(enumerate(samples))
+    candidates = {key: caption for key, (caption, _) in named.items()}
+    check_against_the_scorers(candidates, {key: wanted for key, (_, wanted) in named.items()})
+
+
+def test_bleu_of_lengths():
+    """By hand. More words than wanted are no merit, and of two lengths the shorter one counts."""
+    wanted = {"a": ["a dog runs on the grass", "a dog runs on"], "b": ["a dog"]}
+    longer = {"a": "a dog runs on a dog", "b": "a dog runs"}  # 9 words of 6 + 2
+    figures = metrics.coco_figures(longer, wanted, java=False)
+    assert float(figures["BLEU-1"]) == pytest.approx(100 * 6 / 9)
+    tie = {"a": "a dog runs on a", "b": "a dog"}  # 7 words, as near to 6 + 2 as to 4 + 2
+    figures = metrics.coco_figures(tie, wanted, java=False)
+    assert float(figures["BLEU-1"]) == pytest.approx(100 * 6 / 7)
 
 
 # What METEOR 1.5 says of five captions with -norm, and the scores that it makes of that.

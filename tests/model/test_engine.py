@@ -50,7 +50,7 @@ def folder(network, vocabulary, tmp_path):
     return tmp_path / "model"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(count=st.integers(1, 5), darkest=st.integers(0, 255), seed=st.integers(0, 2**32))
 def test_features_are_those_of_pytorch(encoder, network, count, darkest, seed):
     draw = torch.Generator().manual_seed(seed)

@@ -52,7 +52,7 @@ def test_the_features_are_those_of_the_cnn(network):
     assert (features.frames, features.encoded) == (40, 40)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shades, st.integers(1, 4), st.integers(1, 5))
 def test_equal_pictures_are_computed_once(numbers, batch, frames):
     """In one batch and the next, however often they come and in whatever order."""
@@ -82,7 +82,7 @@ def test_what_was_looked_at_and_not_asked_for_is_kept():
     assert features.encoded == 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shades, st.integers(1, 6), st.sampled_from([0, 0.5, 1, 2, 4]))
 def test_what_is_near_depends_on_no_batch(numbers, batch, within):
     whole, parted = Features(regions, CPU, within), Features(regions, CPU, within)

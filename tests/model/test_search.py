@@ -25,7 +25,7 @@ options = st.fixed_dictionaries({
 })  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(fields=options, beam=st.integers(2, 5), min_words=st.integers(0, 3))
 def test_a_beam_is_never_ranked_below_greedy(make_network, features, fields, beam, min_words):
     network = make_network(seed=fields.pop("seed"))
@@ -36,7 +36,7 @@ def test_a_beam_is_never_ranked_below_greedy(make_network, features, fields, bea
         assert several.rank >= one.rank - 1e-5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(fields=options, beam=st.integers(1, 4), min_words=st.integers(0, 4))
 def test_captions_keep_to_the_rules(make_network, features, fields, beam, min_words):
     network = make_network(seed=fields.pop("seed"))
@@ -71,6 +71,75 @@ def test_greedy_follows_the_likeliest_word(network, features):
     expected = log_probs.argmax(-1).tolist()
     assert caption.ids == expected[: len(caption.ids)]
     assert len(caption.ids) == 6 or expected[len(caption.ids)] == EOS
+
+
+def by_hand(network, features, **fields):
+    """The rank and words of the best caption of one window, one hypothesis after the other.
+
+    A beam beside the greedy caption, which never stops before all captions have their last word.
+    """
+    options, decoder = SearchOptions(**fields), network.decoder
+    memory = network.remember(features)
+
+    def following(words):
+        known = torch.tensor([[[BOS, *words]]])
+        out, _, _ = decoder(known, memory, decoder.start(memory))
+        log_probs = decoder.logits(out)[:, :, -1].log_softmax(-1)
+        said = torch.tensor([[words]], dtype=torch.long)
+        return filter_words(log_probs, said, options)[0, 0].tolist()
+
+    ended = []
+    for width, ends_when_likeliest in ((1, True), (options.beam, False))[: 1 + (options.beam > 1)]:
+        beam = [(0.0, [])]
+        while beam:
+            longer = []
+            for total, words in beam:
+                log_probs = following(words)
+                last = len(words) == options.max_words
+                if last or not ends_when_likeliest or max(log_probs) == log_probs[EOS]:
+                    rank = (total + log_probs[EOS]) / max(1, len(words)) ** options.length_penalty
+                    ended.append((rank, words))
+                    if last or ends_when_likeliest:
+                        continue
+                log_probs[EOS] = -math.inf
+                longer += [(total + x, [*words, word]) for word, x in enumerate(log_probs)]
+            beam = sorted(longer, reverse=True)[:width]
+    return max(ended)
+
+
+@settings(max_examples=25)
+@given(fields=options, beam=st.integers(1, 4), min_words=st.integers(0, 3))
+def test_finds_what_a_search_by_hand_finds(make_network, features, fields, beam, min_words):
+    network = make_network(seed=fields.pop("seed"))
+    fields |= {"beam": beam, "min_words": min(min_words, fields["max_words"])}
+    found = run(network, features, **fields)
+    with torch.inference_mode():
+        for row, caption in enumerate(found):
+            rank, words = by_hand(network, features[row : row + 1], **fields)
+            assert caption.rank == pytest.approx(rank, abs=1e-4)
+            assert caption.ids == words
+
+
+def test_a_beam_finds_what_greedy_misses(make_network, features):
+    """Which it would not if all of it went the same way."""
+    better = 0
+    for seed in range(6):
+        greedy, wide = (run(make_network(seed), features, beam=beam) for beam in (1, 5))
+        better += sum(b.rank > a.rank + 1e-3 for a, b in zip(greedy, wide, strict=True))
+    assert better > 6
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_stops_when_nothing_better_can_come(make_network, features, beam):
+    """A third word costs as much as each of the first two, which is more than its length earns."""
+    network = copy.deepcopy(make_network())
+    network.decoder.bias.data[EOS] = 50.0
+    steps = []
+    hook = network.decoder.register_forward_hook(lambda *_: steps.append(1))
+    captions = run(network, features, beam=beam, min_words=2, max_words=9, length_penalty=0.2)
+    hook.remove()
+    assert [len(caption.ids) for caption in captions] == [2, 2, 2]
+    assert len(steps) == 3 + 1  # two words and the end; and the pass over all
 
 
 def test_a_wide_enough_beam_finds_the_best_of_all_captions(network, features):

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vidcaption.datasets.samples import Sample
@@ -12,7 +12,6 @@ from vidcaption.options import SearchOptions
 from vidcaption.report.cases import attend, choose, look
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1000), max_size=30), st.integers(1, 6))
 def test_best_and_worst_are_so_and_none_stands_twice(merits, each):
     chosen = choose(np.array(merits), each)

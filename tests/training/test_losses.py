@@ -28,6 +28,54 @@ def test_padding_does_not_count(network, features):
     )
 
 
+def logits_of(network, features, words):
+    """(B, K, L, V) for what follows each of ``words``: (B, K, L)."""
+    memory = network.remember(features)
+    out, _, _ = network.decoder(words, memory, network.decoder.start(memory, words.shape[1]))
+    return network.decoder.logits(out)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_cross_entropy_by_hand(network, features, smoothing):
+    """Smoothed (Szegedy et al. 2016, eq. 7): the right word has less of the weight, all have a
+    part of the rest."""
+    words = torch.tensor([[[BOS, 4, 5, EOS], [BOS, 7, 8, EOS]]]).expand(4, -1, -1)
+    log_probs = logits_of(network, features, words[..., :-1]).log_softmax(-1)
+    right = log_probs.gather(-1, words[..., 1:, None]).squeeze(-1)
+    expected = -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
+    term = cross_entropy(network, features, words, smoothing=smoothing, weight=0.3)
+    torch.testing.assert_close(term.total, expected.sum())
+    assert (term.words, term.weight) == (4 * 2 * 3, 0.3)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_policy_gradient_by_hand(network, features, temperature):
+    """The others' mean reward is the baseline, and the policy is the one that was drawn from."""
+
+    def reward(row, words):
+        return row + words.count(5) - 0.3 * len(words)
+
+    drawn = network.remember(features), 3, 5, temperature
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        words = sample(network.decoder, *drawn)
+        torch.manual_seed(4)
+        term = self_critical(network, features, reward, *drawn[1:])
+    logits = logits_of(network, features, words[..., :-1]) / temperature
+    expected, count = 0.0, 0
+    for row, several in enumerate(words.tolist()):
+        said = [[i for i in caption if i not in (BOS, PAD)] for caption in several]
+        rewards = [reward(row, each) for each in said]
+        for k, each in enumerate(said):
+            others = sum(rewards) - rewards[k]
+            log_prob = logits[row, k, range(len(each)), :].log_softmax(-1)
+            log_prob = log_prob[range(len(each)), each].sum()
+            expected = expected - (rewards[k] - others / 2) * log_prob
+            count += len(each)
+    torch.testing.assert_close(term.total, expected)
+    assert term.words == count < 4 * 3 * 5  # some end early
+
+
 def test_own_words_replace_all_but_the_ends(network, features):
     words = torch.tensor([[[BOS, 4, 5, 6, 7, EOS, PAD]]]).expand(4, 30, -1)
     memory = network.remember(features)

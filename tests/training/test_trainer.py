@@ -221,13 +221,15 @@ def test_learns_to_write_from_text_alone(tmp_path, samples):
     assert [row["stage"] for row in history(tmp_path / "both")] == ["text", "frozen"]
 
 
-def test_draws_known_words_itself(tmp_path, samples):
+def test_options_change_what_is_learned(tmp_path, samples):
     """The same seed otherwise learns the same."""
     losses = {}
-    for name, own_words in (("true", 0.0), ("again", 0.0), ("own", 1.0)):
-        trainer(tmp_path / name, samples, replace(ONE_EPOCH, own_words=own_words)).run()
-        [losses[name]] = [row["loss"] for row in history(tmp_path / name)]
-    assert losses["true"] == losses["again"] != losses["own"]
+    for change in ({}, {"own_words": 1.0}, {"label_smoothing": 0.5}, {"seed": 2}):
+        trainer(tmp_path / repr(change), samples, replace(ONE_EPOCH, **change)).run()
+        [losses[repr(change)]] = [row["loss"] for row in history(tmp_path / repr(change))]
+    trainer(tmp_path / "again", samples, ONE_EPOCH).run()
+    assert [row["loss"] for row in history(tmp_path / "again")] == [losses["{}"]]
+    assert len(set(losses.values())) == len(losses)
 
 
 def test_keeps_the_mean_of_weights(tmp_path, samples):
