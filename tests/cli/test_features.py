@@ -67,7 +67,7 @@ def test_train_uses_what_is_there_and_adds_what_is_not(
     train += ["--backbone-weights", str(folder / "cnn.safetensors")]
     assert main([*train, "-o", str(tmp_path / "a"), "--features", str(shared)]) == 0
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("epoch 1 (frozen)")
+    assert line.startswith("vidcaption: epoch 1 (frozen)")
     assert shards(shared) == before and not (tmp_path / "a" / "features").exists()
     assert main([*train, "-o", str(tmp_path / "b")]) == 0
     assert shards(tmp_path / "b" / "features") == before

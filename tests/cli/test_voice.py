@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vidcaption.cli.voice import Voice, put_json
-from vidcaption.options import VoiceOptions
+from vidcaption.cli.voice import make_bar, put_json
+from vidcaption.options import LogOptions, VoiceOptions
 
 
 def terminal(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -29,6 +29,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         (VoiceOptions(progress="off"), False, ["stderr"], False),
         (VoiceOptions(progress="on"), False, [], True),
         (VoiceOptions(progress="on", quiet=True), True, ["stdout", "stderr"], True),
+        (LogOptions(log_json=True), False, ["stderr"], False),
     ],
 )
 def test_when_a_bar_is_drawn(
@@ -39,7 +40,7 @@ def test_when_a_bar_is_drawn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     terminal(monkeypatch, *terminals)
-    assert (Voice(options).make_bar(lines_on_stdout=lines) is not None) == drawn
+    assert (make_bar(options, lines_on_stdout=lines) is not None) == drawn
 
 
 def test_json_cannot_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,18 +48,3 @@ def test_json_cannot_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> N
     out = capsys.readouterr().out
     assert "ä" in out and not {"\u202e", "\x9b", "\udcff"} & {*out}
     assert json.loads(out) == {"ä\u202e": ["\x9b2J\udcff"]}
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (VoiceOptions(), "vidcaption: told\n"),
-        (VoiceOptions(quiet=True), ""),
-        (VoiceOptions(verbose=True), "vidcaption: told\nvidcaption: detailed\n"),
-    ],
-)
-def test_loudness(options: VoiceOptions, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    voice = Voice(options)
-    voice.tell("told")
-    voice.detail("detailed")
-    assert capsys.readouterr() == ("", said)

@@ -1,5 +1,5 @@
-import io
 import json
+import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from rich.progress import Progress
 
 from vidcaption.datasets.samples import Sample
@@ -21,7 +20,7 @@ from vidcaption.training import features
 from vidcaption.training.features import FeatureCache
 
 FRAMES = 3
-SILENT = Progress(disable=True, console=Console(quiet=True))
+SILENT = Progress(disable=True)
 
 
 def make_encoder(**changes):
@@ -135,18 +134,19 @@ def test_an_unreadable_sample_is_named_and_finished_shards_stay(
         ({"backbone": "googlenet"}, FRAMES, "backbone mobilenet_v2, not googlenet and "),
     ],
 )
-def test_another_cnn_has_features_of_its_own(tmp_path, encoder, samples, changes, frames, reason):
+def test_another_cnn_has_features_of_its_own(
+    tmp_path, encoder, samples, changes, frames, reason, caplog
+):
     cache, _ = filled(tmp_path / "f", encoder, samples[:2])
     before = shards(tmp_path / "f")
     (tmp_path / "f" / "odd").mkdir()
     (tmp_path / "f" / "odd" / "features.json").write_text("[]")
-    said = io.StringIO()
-    progress = Progress(disable=True, console=Console(file=said, width=40))
     other = make_encoder(**changes)
     another = FeatureCache(tmp_path / "f", other, samples[:1], frames)
-    assert another.fill(other, progress) == 1
-    [line] = said.getvalue().splitlines()
-    assert line.startswith("vidcaption: features of 1 samples are computed and kept in ")
+    with caplog.at_level(logging.INFO):
+        assert another.fill(other, SILENT) == 1
+    [line] = caplog.messages
+    assert line.startswith("features of 1 samples are computed and kept in ")
     assert f"; {cache.folder} has {reason}" in line
     assert shards(cache.folder) == before and len(shards(another.folder)) == 1
     about = json.loads((another.folder / "features.json").read_text())

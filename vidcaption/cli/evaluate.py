@@ -1,6 +1,7 @@
 """``vidcaption evaluate``."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from vidcaption.cli.flags import with_options
 from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
 from vidcaption.options import DeviceOptions, SearchOptions, VoiceOptions
+
+logger = logging.getLogger(__name__)
 
 
 @with_options
@@ -69,7 +72,7 @@ def evaluate(
     Needs the extra "eval". Without Java there is no METEOR, and the others are approximate.
     """
     from vidcaption.cli.scores import comparison_table, score_table
-    from vidcaption.cli.voice import Voice, put, put_json, say
+    from vidcaption.cli.voice import put, put_json
     from vidcaption.datasets.objects import coco_names, read_names
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import of_split
@@ -86,7 +89,7 @@ def evaluate(
         coco = objects == "coco"
         names = coco_names().without("person") if coco else read_names(Path(objects))
     samples, split = of_split(read_dataset(dataset), split, dataset)
-    voice = Voice(VoiceOptions())
+    voice = VoiceOptions()
     folder = resolve_with_bar(model, offline, voice)
     other_folder = resolve_with_bar(against, offline, voice) if against else None
 
@@ -96,7 +99,7 @@ def evaluate(
     from vidcaption.report.evaluation import evaluation_page
 
     if not has_java():
-        say(
+        logger.warning(
             "there is no java command: METEOR is left out, and BLEU, ROUGE-L and CIDEr are "
             "approximate, of this package's own tokens; install a Java runtime for standard scores"
         )

@@ -1,5 +1,6 @@
 """``vidcaption features``."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +10,13 @@ import typer
 from vidcaption.cli.arguments import Datasets, Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.log import VERBOSE
 from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
 from vidcaption.model.config import CnnConfig
 from vidcaption.options import DeviceOptions, FeatureOptions, PlaceOptions, VoiceOptions
+
+logger = logging.getLogger(__name__)
 
 
 @with_options
@@ -50,7 +54,7 @@ def features(
     that was interrupted goes on. Prints the folder of this CNN's features.
     """
     from vidcaption.cli.bar import make_progress
-    from vidcaption.cli.voice import Voice, put
+    from vidcaption.cli.voice import put
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import with_splits
 
@@ -70,15 +74,14 @@ def features(
     from vidcaption.training.backbone import find_weights
     from vidcaption.training.features import FeatureCache
 
-    speech = Voice(voice)
     if model is not None:
-        encoder = load(resolve_with_bar(model, offline, speech)).network.encoder
+        encoder = load(resolve_with_bar(model, offline, voice)).network.encoder
     else:
         encoder = Encoder(config)
         if weights := find_weights(config.backbone, backbone_weights):
             encoder.load_imagenet(weights)
     machine = Machine.find(DeviceOptions(device=place.device, threads=place.threads))
-    speech.detail(f"{encoder.config.backbone} on {machine.device}")
+    logger.log(VERBOSE, f"{encoder.config.backbone} on {machine.device}")
     encoder.to(machine.device).eval()
 
     began_s = time.monotonic()
@@ -86,7 +89,7 @@ def features(
     with make_progress(voice) as progress:
         computed = cache.fill(encoder, progress, options.workers)
     elapsed_s = time.monotonic() - began_s
-    speech.tell(
+    logger.info(
         f"features of {len(samples)} samples are there, {computed} computed in {elapsed_s:.1f} s"
     )
     put(f"{cache.folder}\n")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from vidcaption.cli.configured import use_files
-from vidcaption.options import Options, choices_of, flag_of
+from vidcaption.options import Options, VoiceOptions, choices_of, flag_of
 
 R = TypeVar("R")
 _CONFIG = inspect.Parameter(
@@ -36,6 +36,7 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
 
     Typer sees the flags, and ``--config`` besides; ``command`` gets the dataclasses, built and
     checked. Values that a dataclass refuses raise its UsageError before ``command`` is entered.
+    Meanwhile the package logs as its VoiceOptions ask, or as the defaults do.
 
     >>> @app.command()
     ... @with_options
@@ -47,9 +48,15 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
     @functools.wraps(command)
     def with_flags(**values: Any) -> R:
         del values[_CONFIG.name]  # its options are among the values
+        voice = VoiceOptions()
         for name, kind in bundles.items():
             values[name] = kind(**{f.name: values.pop(f.name) for f in fields(kind)})
-        return command(**values)
+            if isinstance(values[name], VoiceOptions):
+                voice = values[name]
+        from vidcaption.cli.log import logging_as
+
+        with logging_as(voice):
+            return command(**values)
 
     parameters = []
     for name, parameter in signature.parameters.items():

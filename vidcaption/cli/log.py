@@ -1,108 +1,132 @@
-"""What is said, as loud as wanted, as lines or as JSON, on standard error and in a file."""
+"""Handlers for what the package logs: lines or JSON on standard error, and in a file."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import typer
 
-from vidcaption.cli.voice import Voice, say
+from vidcaption.cli.voice import say
 from vidcaption.errors import OutputError, UsageError, VidcaptionError
-from vidcaption.options import LogOptions
+from vidcaption.options import LogOptions, VoiceOptions
 from vidcaption.output.text import printable
 
-if TYPE_CHECKING:
-    from vidcaption.cli.bar import Bar
+VERBOSE = 15  # between what is worth knowing and what helps to find out why
+logging.addLevelName(VERBOSE, "VERBOSE")
+_PACKAGE = logging.getLogger("vidcaption")
 
 
-class Level(IntEnum):
-    """How loud the options must be for it to be said."""
-
-    ERROR = 0
-    INFO = 1
-    VERBOSE = 2
-    DEBUG = 3
+def event(name: str, /, **facts: object) -> dict[str, Any]:
+    """``extra`` of a record: what happened, and facts about it, both for JSON alone."""
+    return {"event": name, "facts": facts}
 
 
-class Log(Voice):
-    """A voice whose messages are events too: with a name, and with facts that JSON shows.
+@contextmanager
+def logging_as(options: VoiceOptions) -> Iterator[None]:
+    """Inside, what the package logs goes where the options ask, and nowhere else.
 
     Raises OutputError if the log file cannot be written, UsageError if it is no text.
     """
+    level = logging.INFO
+    if options.quiet:
+        level = logging.ERROR
+    elif options.verbose:
+        level = VERBOSE
+    formats: tuple[logging.Formatter, logging.Formatter] = (_Line(), _DatedLine())
+    handlers: list[logging.Handler] = [_StandardError(level)]
+    if isinstance(options, LogOptions):
+        if options.debug:
+            handlers[0].setLevel(logging.DEBUG)
+        if options.log_json:
+            formats = (_Json(), _Json())
+        if options.log_file is not None:
+            handlers.append(_LogFile(options.log_file, min(handlers[0].level, VERBOSE)))
+    for handler, form in zip(handlers, formats, strict=False):
+        handler.setFormatter(form)
+    before = _PACKAGE.handlers, _PACKAGE.level, _PACKAGE.propagate
+    _PACKAGE.handlers, _PACKAGE.propagate = handlers, False
+    _PACKAGE.setLevel(min(handler.level for handler in handlers))
+    try:
+        yield
+    finally:
+        _PACKAGE.handlers, level, _PACKAGE.propagate = before
+        _PACKAGE.setLevel(level)
 
-    def __init__(self, options: LogOptions) -> None:
-        super().__init__(options)
-        self._json = options.log_json
-        self._file = options.log_file
-        asked = ((options.debug, Level.DEBUG), (options.verbose, Level.VERBOSE))
-        quiet = Level.ERROR if options.quiet else Level.INFO
-        self._loudness = next((level for wanted, level in asked if wanted), quiet)
-        if self._file is not None:
-            try:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                self._file.open("ab").close()
-                odd = self._file.is_file() and b"\0" in _head(self._file)
-            except OSError as error:
-                raise OutputError(
-                    f"--log-file {self._file} cannot be written: {error.strerror}; "
-                    "choose another place"
-                ) from error
-            if odd:  # a video, by a slip of `*`
-                raise UsageError(
-                    f"--log-file is {self._file}, which exists and is no text; give the name of a "
-                    "new file"
-                )
 
-    def fail(self, message: str, event: str = "error", **facts: object) -> None:
-        """A failure: said whatever the options."""
-        self._speak(Level.ERROR, message, event, facts)
+@contextmanager
+def closing_words() -> Iterator[None]:
+    """An error that ends the command inside is logged as all else is, and sets its exit code."""
+    try:
+        yield
+    except VidcaptionError as error:
+        extra = event("error", error_class=type(error).__name__)
+        _PACKAGE.error(" ".join(str(error).split()), extra=extra)
+        raise typer.Exit(error.exit_code) from error
 
-    def tell(self, message: str, event: str = "note", **facts: object) -> None:
-        self._speak(Level.INFO, message, event, facts)
 
-    def detail(self, message: str, event: str = "note", **facts: object) -> None:
-        self._speak(Level.VERBOSE, message, event, facts)
+class _StandardError(logging.Handler):
+    """Whatever standard error is when something is said: a live view takes its place."""
 
-    def trace(self, message: str, event: str = "note", **facts: object) -> None:
-        """Something that helps to find out why."""
-        self._speak(Level.DEBUG, message, event, facts)
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
 
-    def make_bar(self, *, lines_on_stdout: bool = False) -> "Bar | None":
-        return None if self._json else super().make_bar(lines_on_stdout=lines_on_stdout)
 
-    @contextmanager
-    def closing_words(self) -> Iterator[None]:
-        """An error that ends the command inside is said as all else is, and sets its exit code."""
+class _LogFile(logging.Handler):
+    """Adds lines to a file, each by one write: several runs may share it."""
+
+    def __init__(self, path: Path, level: int) -> None:
+        super().__init__(level)
+        self._path = path
         try:
-            yield
-        except VidcaptionError as error:
-            self.fail(" ".join(str(error).split()), error_class=type(error).__name__)
-            raise typer.Exit(error.exit_code) from error
-
-    def _speak(self, level: Level, message: str, event: str, facts: dict[str, object]) -> None:
-        if level <= self._loudness:
-            if self._json:
-                print(_as_json(level, message, event, facts), file=sys.stderr)
-            else:
-                say(message)
-        if self._file is not None and level <= max(self._loudness, Level.VERBOSE):
-            plain = f"{_now()} {level.name.lower()}: {printable(message)}"
-            self._keep(_as_json(level, message, event, facts) if self._json else plain)
-
-    def _keep(self, line: str) -> None:
-        """Add a line to the log file. The batch goes on without the file if that fails."""
-        assert self._file is not None
-        try:
-            with self._file.open("ab", buffering=0) as file:  # one write: several runs may share it
-                file.write(f"{line}\n".encode())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("ab").close()
+            odd = path.is_file() and b"\0" in _head(path)
         except OSError as error:
-            say(f"--log-file {self._file} cannot be written any more: {error.strerror}")
-            self._file = None
+            raise OutputError(
+                f"--log-file {path} cannot be written: {error.strerror}; choose another place"
+            ) from error
+        if odd:  # a video, by a slip of `*`
+            raise UsageError(
+                f"--log-file is {path}, which exists and is no text; give the name of a new file"
+            )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add a line. The command goes on without the file if that fails."""
+        try:
+            with self._path.open("ab", buffering=0) as file:
+                file.write(f"{self.format(record)}\n".encode())
+        except OSError as error:
+            _PACKAGE.removeHandler(self)
+            say(f"--log-file {self._path} cannot be written any more: {error.strerror}")
+
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"vidcaption: {printable(record.getMessage())}"
+
+
+class _DatedLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{_time(record)} {record.levelname.lower()}: {printable(record.getMessage())}"
+
+
+class _Json(logging.Formatter):
+    """One line of ASCII; what could drive a terminal is escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        row = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "event": getattr(record, "event", "note"),
+            "text": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        return printable(json.dumps(row, default=str))
 
 
 def _head(path: Path) -> bytes:
@@ -110,11 +134,5 @@ def _head(path: Path) -> bytes:
         return file.read(4096)
 
 
-def _as_json(level: Level, message: str, event: str, facts: dict[str, object]) -> str:
-    """One line of ASCII; what could drive a terminal is escaped."""
-    row = {"time": _now(), "level": level.name.lower(), "event": event, "text": message, **facts}
-    return printable(json.dumps(row, default=str))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

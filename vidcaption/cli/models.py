@@ -69,10 +69,10 @@ def pull(
     from contextlib import nullcontext
 
     from vidcaption import store
-    from vidcaption.cli.voice import Voice
+    from vidcaption.cli.voice import make_bar
     from vidcaption.options import VoiceOptions
 
-    bar = Voice(VoiceOptions()).make_bar()
+    bar = make_bar(VoiceOptions())
     with bar or nullcontext():
         watch = bar.begin if bar else None
         folders = [store.pull(name, update=update, watch=watch) for name in names]

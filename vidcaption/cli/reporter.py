@@ -1,5 +1,6 @@
 """What ``run`` tells a person while it works."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING
 from vidcaption.batch import Job, Manifest, Outcome, Plan
 from vidcaption.batch.plan import in_the_way
 from vidcaption.cli.delivery import Delivery
-from vidcaption.cli.log import Log
-from vidcaption.cli.voice import put
+from vidcaption.cli.log import VERBOSE, event
+from vidcaption.cli.voice import make_bar, put
 from vidcaption.errors import OutputError, VidcaptionError
+from vidcaption.options import LogOptions
 from vidcaption.output.formats import txt_line
 from vidcaption.output.text import printable
 from vidcaption.types import Segment
 
 if TYPE_CHECKING:
     from vidcaption.pipeline import Captioning
+
+logger = logging.getLogger(__name__)
 
 MISSING_S = 1.0  # containers are often wrong by less
 
@@ -31,13 +35,12 @@ class Reporter:
     """
 
     def __init__(
-        self, log: Log, delivery: Delivery, manifest: Manifest | None, *, count: int
+        self, voice: LogOptions, delivery: Delivery, manifest: Manifest | None, *, count: int
     ) -> None:
-        self._log = log
         self._delivery = delivery
         self._manifest = manifest
         self._count = count
-        self._bar = log.make_bar(lines_on_stdout=delivery.lines)
+        self._bar = make_bar(voice, lines_on_stdout=delivery.lines)
         if self._bar is not None and count > 1:
             self._bar.headline = self._headline
         self._captioning: Captioning | None = None
@@ -65,7 +68,7 @@ class Reporter:
         facts = [info.codec, f"{info.width}x{info.height}"]
         facts += [f"{info.fps:.2f} frames/s"] if info.fps is not None else []
         facts += [f"{info.duration_s:.1f} s"] if info.duration_s is not None else []
-        self._log.detail(f"{job.path}: {', '.join(facts)}", "opened", path=job.path)
+        logger.log(VERBOSE, f"{job.path}: {', '.join(facts)}", extra=event("opened", path=job.path))
         if self._delivery.lines and self._delivery.several:
             put(("" if first else "\n") + printable(str(job.path)) + ":\n")
 
@@ -75,13 +78,14 @@ class Reporter:
 
     def retrying(self, job: Job, error: VidcaptionError, wait_s: float) -> None:
         message = f"{error}; trying again in {wait_s:g} s"
-        self._log.tell(message, "retry", path=job.path, wait_s=wait_s)
+        logger.info(message, extra=event("retry", path=job.path, wait_s=wait_s))
 
     def waiting(self, jobs: Sequence[Job]) -> None:
         if not self._said_waiting:
             names = ", ".join(str(job.path) for job in jobs[:3]) + (", ..." if jobs[3:] else "")
             message = f"waiting for another run that is at work on {names}"
-            self._log.tell(message, "waiting", paths=[str(job.path) for job in jobs])
+            paths = [str(job.path) for job in jobs]
+            logger.info(message, extra=event("waiting", paths=paths))
         self._said_waiting = True
 
     def followed(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
@@ -94,7 +98,7 @@ class Reporter:
                     self._manifest.add(outcome)
                 except OutputError as error:  # the captions are what the night is for
                     self.trouble = True
-                    self._log.fail(str(error), path=outcome.job.path)
+                    logger.error(str(error), extra=event("error", path=outcome.job.path))
             yield outcome
 
     def sum_up(self, *, interrupted: bool = False) -> None:
@@ -115,8 +119,8 @@ class Reporter:
         if interrupted:
             again = "; the same command goes on from here" if self._delivery.targets else ""
             text = f"interrupted: {text}{again}"
-        event = "interrupted" if interrupted else "summary"
-        self._log.tell(text, event, **facts, seconds=round(seconds, 3))
+        name = "interrupted" if interrupted else "summary"
+        logger.info(text, extra=event(name, **facts, seconds=round(seconds, 3)))
 
     @property
     def _left(self) -> int:
@@ -128,41 +132,46 @@ class Reporter:
         if outcome.error is not None:
             self.trouble = True
             kind = type(outcome.error).__name__
-            self._log.fail(outcome.reason, "failed", error_class=kind, **facts)
+            logger.error(outcome.reason, extra=event("failed", error_class=kind, **facts))
         for path in outcome.kept:
-            self._log.tell(f"{in_the_way(path)}; --force replaces it", "kept", **facts, output=path)
+            message = f"{in_the_way(path)}; --force replaces it"
+            logger.info(message, extra=event("kept", **facts, output=path))
         if outcome.status == "done":
-            say = self._log.tell if self._count == 1 else self._log.detail
-            say(f"{job.path} is done already; --force does it again", "done", **facts)
+            message = f"{job.path} is done already; --force does it again"
+            level = logging.INFO if self._count == 1 else VERBOSE
+            logger.log(level, message, extra=event("done", **facts))
         if captions is None or self._captioning is None:
             return
         self._worked_s += outcome.elapsed_s
         self._seen_s += self._progress_s()
         if captions.corrupt:
-            self._log.tell(
-                f"{job.path}: {captions.corrupt} broken packets were left out", "broken", **facts
+            logger.info(
+                f"{job.path}: {captions.corrupt} broken packets were left out",
+                extra=event("broken", **facts),
             )
         if (missing_s := self._captioning.missing_s) > MISSING_S:
-            self._log.tell(
+            logger.info(
                 f"{job.path}: the last {missing_s:.1f} s are missing; it may be cut off",
-                "cut_off",
-                **facts,
+                extra=event("cut_off", **facts),
             )
         frames, encoded = self._captioning.frames, self._captioning.encoded
-        self._log.detail(
+        logger.log(
+            VERBOSE,
             f"{job.path}: {frames - encoded} of {frames} frames reuse features",
-            "reused", path=job.path, frames=frames, encoded=encoded,
-        )  # fmt: skip
+            extra=event("reused", path=job.path, frames=frames, encoded=encoded),
+        )
         spent = ", ".join(f"{name} {s:.2f} s" for name, s in self._captioning.seconds.items())
-        self._log.trace(f"{job.path}: {spent}", "timing", **facts, spent=self._captioning.seconds)
+        timing = event("timing", **facts, spent=self._captioning.seconds)
+        logger.debug(f"{job.path}: {spent}", extra=timing)
         if outcome.error is None and outcome.written:
             written = ", ".join(map(str, outcome.written))
-            self._log.tell(
+            outputs = [str(path) for path in outcome.written]
+            logger.info(
                 f"{job.path} -> {written} ({outcome.elapsed_s:.1f} s)",
-                "captioned", outputs=[str(path) for path in outcome.written], **facts,
-            )  # fmt: skip
+                extra=event("captioned", outputs=outputs, **facts),
+            )
         elif outcome.error is None:
-            self._log.trace(f"{job.path} is captioned", "captioned", **facts)
+            logger.debug(f"{job.path} is captioned", extra=event("captioned", **facts))
 
     def _progress_s(self) -> float:
         """Seconds of the video at hand that are captioned."""

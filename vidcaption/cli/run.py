@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from vidcaption.cli.arguments import Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.log import VERBOSE, closing_words, event
 from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.options import (
     BatchOptions,
@@ -24,9 +26,10 @@ from vidcaption.options import (
 if TYPE_CHECKING:
     from vidcaption.batch import Books, Job, Manifest, Outcome
     from vidcaption.cli.delivery import Delivery
-    from vidcaption.cli.log import Log
     from vidcaption.pipeline import Captioner
     from vidcaption.video.workers import Workers
+
+logger = logging.getLogger(__name__)
 
 
 @with_options
@@ -64,7 +67,6 @@ def run(
     from vidcaption.batch import Books, Manifest, spooled
     from vidcaption.cli.delivery import Delivery
     from vidcaption.cli.interrupt import interruptible
-    from vidcaption.cli.log import Log
     from vidcaption.cli.reporter import described
     from vidcaption.cli.selection import select
     from vidcaption.cli.voice import put
@@ -72,17 +74,17 @@ def run(
     from vidcaption.output.write import check_some_writable
     from vidcaption.video.workers import Workers, suitable
 
-    log = Log(voice)
-    with log.closing_words(), interruptible(), ExitStack() as stack:
+    with closing_words(), interruptible(), ExitStack() as stack:
         selection = select(inputs or [], batch)
         delivery = Delivery(output, selection)
         if selection.shard is not None:
-            log.detail(f"{selection.shard}: {len(selection.chosen)} inputs", "shard")
+            counted = f"{selection.shard}: {len(selection.chosen)} inputs"
+            logger.log(VERBOSE, counted, extra=event("shard"))
         if not selection.chosen:
-            log.tell("nothing to do: --shard or --retry-failed leave no input")
+            logger.info("nothing to do: --shard or --retry-failed leave no input")
             return 0
 
-        folder = resolve_with_bar(model, offline or batch.dry_run, log)
+        folder = resolve_with_bar(model, offline or batch.dry_run, voice)
         books = Books(read_rows(folder)[WEIGHTS]["sha256"], options, force=batch.force)
         spool = selection.piped and not batch.dry_run
         source = stack.enter_context(spooled()) if spool else None
@@ -94,7 +96,7 @@ def run(
             put("".join(f"{line}\n" for line in lines))
             return 0
         for line in lines:
-            log.trace(line, "plan")
+            logger.debug(line, extra=event("plan"))
         if all(plan.needed for plan in plans):
             check_some_writable(target for plan in plans for target in plan.todo.values())
         manifest = Manifest(batch.manifest, books.model_sha256) if batch.manifest else None
@@ -102,16 +104,14 @@ def run(
         devices = machine.device.split(",")
         number = max(batch.worker_count or suitable(), len(devices))
         workers = stack.enter_context(Workers(min(len(jobs), number), batch.file_timeout_s))
-        load = functools.cache(functools.partial(_load, folder, machine, devices, log))
+        load = functools.cache(functools.partial(_load, folder, machine, devices))
         if any(plan.needed for plan in plans):
             workers.warm_up()  # it is ready to read when the model is loaded
             load()  # what is wrong with the model or a device is said before all else
-        return _work(load, jobs, books, options, delivery, batch, manifest, workers, log)
+        return _work(load, jobs, books, options, delivery, batch, manifest, workers, voice)
 
 
-def _load(
-    folder: Path, machine: MachineOptions, devices: "Sequence[str]", log: "Log"
-) -> "list[Captioner]":
+def _load(folder: Path, machine: MachineOptions, devices: "Sequence[str]") -> "list[Captioner]":
     # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
     # garbage is made meanwhile, and looking for it would take a tenth of the time.
     gc.disable()
@@ -123,7 +123,10 @@ def _load(
 
         require()
         if not cached(folder).exists():
-            log.tell("exporting the CNN to OpenVINO, once for this model and version", "export")
+            logger.info(
+                "exporting the CNN to OpenVINO, once for this model and version",
+                extra=event("export"),
+            )
     captioners = [
         Captioner.from_pretrained(
             folder,
@@ -137,10 +140,12 @@ def _load(
         for device in devices
     ]
     name, sha256 = captioners[0].model.name, captioners[0].model.sha256
-    log.detail(f"model {name}, sha256 {sha256}", "model", name=name, sha256=sha256)
+    facts = event("model", name=name, sha256=sha256)
+    logger.log(VERBOSE, f"model {name}, sha256 {sha256}", extra=facts)
     for captioner in captioners:
         device, precision = str(captioner.machine.device), str(captioner.machine.precision)
-        log.detail(f"on {device}, {precision}", "device", device=device, precision=precision)
+        facts = event("device", device=device, precision=precision)
+        logger.log(VERBOSE, f"on {device}, {precision}", extra=facts)
     return captioners
 
 
@@ -153,14 +158,14 @@ def _work(
     batch: BatchOptions,
     manifest: "Manifest | None",
     workers: "Workers",
-    log: "Log",
+    voice: LogOptions,
 ) -> int:
     """Do all jobs and tell of them. Returns the exit code."""
     from vidcaption.batch import caption_all
     from vidcaption.cli.interrupt import INTERRUPTED
     from vidcaption.cli.reporter import Reporter
 
-    reporter = Reporter(log, delivery, manifest, count=len(jobs))
+    reporter = Reporter(voice, delivery, manifest, count=len(jobs))
     outcomes: Iterator[Outcome]
     outcomes = caption_all(load, jobs, options, books, reporter, workers, retries=batch.retries)
     if batch.fail_fast:

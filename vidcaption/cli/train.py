@@ -1,5 +1,6 @@
 """``vidcaption train``."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -110,8 +111,10 @@ def train(
     weights = None if resume or start else find_weights(config.backbone, backbone_weights)
     found = Machine.find(own_device(machine))
     world = World(found.device)
-    spoken = voice if world.first else replace(voice, quiet=True, verbose=False)
-    with make_progress(spoken) as progress:
+    if not world.first:
+        voice = replace(voice, quiet=True, verbose=False)
+        logging.getLogger("vidcaption").setLevel(logging.ERROR)
+    with make_progress(voice) as progress:
         trainer = Trainer(
             *(out, config, training, found, samples, progress, world),
             texts=texts,

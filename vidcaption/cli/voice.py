@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from vidcaption.errors import OutputError
-from vidcaption.options import VoiceOptions
+from vidcaption.options import LogOptions, VoiceOptions
 from vidcaption.output.text import json_text, printable
 
 if TYPE_CHECKING:
@@ -56,29 +56,15 @@ def aligned(rows: Sequence[Sequence[str]], flush: str = "<") -> list[str]:
     return ["  ".join(map(format, row, forms)).rstrip() for row in cells]
 
 
-class Voice:
-    """Speaks as loudly as the options ask. Failures are said whatever the options: see ``say``."""
+def make_bar(options: VoiceOptions, *, lines_on_stdout: bool = False) -> "Bar | None":
+    """A progress bar, if one is wanted: lines that a person reads as they come replace it."""
+    if isinstance(options, LogOptions) and options.log_json:
+        return None
+    forced = options.progress == "on"
+    readable = lines_on_stdout and sys.stdout is not None and sys.stdout.isatty()
+    wanted = options.progress == "auto" and not options.quiet and not readable
+    if not forced and not (wanted and sys.stderr.isatty()):
+        return None
+    from vidcaption.cli.bar import Bar  # Rich takes long to import
 
-    def __init__(self, options: VoiceOptions) -> None:
-        self._options = options
-
-    def tell(self, message: str) -> None:
-        """Something worth knowing."""
-        if not self._options.quiet:
-            say(message)
-
-    def detail(self, message: str) -> None:
-        """Something worth knowing when one looks closer."""
-        if self._options.verbose:
-            say(message)
-
-    def make_bar(self, *, lines_on_stdout: bool = False) -> "Bar | None":
-        """A progress bar, if one is wanted: lines that a person reads as they come replace it."""
-        forced = self._options.progress == "on"
-        readable = lines_on_stdout and sys.stdout is not None and sys.stdout.isatty()
-        wanted = self._options.progress == "auto" and not self._options.quiet and not readable
-        if not forced and not (wanted and sys.stderr.isatty()):
-            return None
-        from vidcaption.cli.bar import Bar  # Rich takes long to import
-
-        return Bar(force_terminal=forced or None)
+    return Bar(force_terminal=forced or None)

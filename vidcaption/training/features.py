@@ -8,6 +8,7 @@ shard.
 """
 
 import json
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ from vidcaption.datasets.samples import Clip, Sample, load_frames
 from vidcaption.errors import InputError, OutputError
 from vidcaption.model.encoder import Encoder
 from vidcaption.output.write import sweep, write_atomic
+
+logger = logging.getLogger(__name__)
 
 ABOUT = "features.json"
 SCHEMA = 1  # changes with what is computed from the same CNN and files
@@ -67,7 +70,7 @@ class FeatureCache:
             return 0
         write_atomic(self.folder / ABOUT, json.dumps(self.about, indent=2) + "\n")
         sweep(self.folder)
-        _print(progress, self._announce(len(missing)))
+        logger.info(self._announce(len(missing)))
         task = progress.add_task("features", total=len(missing))
         advance = partial(progress.advance, task)
         shards = {self._path(keys): keys for keys in _cut(missing, self.about["frames"])}
@@ -272,7 +275,3 @@ def _encode(
         run()
     each = iter(rows)
     return [torch.stack(list(islice(each, count))) for count in counts]
-
-
-def _print(progress: Progress, message: str) -> None:
-    progress.console.print(f"vidcaption: {message}", soft_wrap=True, markup=False, highlight=False)

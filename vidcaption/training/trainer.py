@@ -1,5 +1,6 @@
 """The training loop: stages on cached features, and one end to end; resumable at each epoch."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -46,6 +47,8 @@ from vidcaption.training.history import Epoch, check_plotting, write_history
 from vidcaption.training.judge import judge
 from vidcaption.training.learner import Learner
 from vidcaption.training.losses import Term, cross_entropy, self_critical
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 DEV_FRAMES = 4
@@ -370,7 +373,7 @@ class Trainer:
                 model_folder.save(self.folder, learner.averaged, self.vocabulary, self._card())
             write_history(self.folder, position.history)
             self._save_checkpoint(state)
-            self.progress.console.print(str(epoch), highlight=False)
+            logger.info(str(epoch))
         self.world.wait()
 
     def _card(self) -> str:
