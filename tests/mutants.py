@@ -1,12 +1,16 @@
 """Changes modules in small ways, and sees whether their tests notice each change.
 
-    python tests/mutants.py                   # all modules of TESTS: half an hour
+    python tests/mutants.py                    # all modules of TESTS: half an hour
     python tests/mutants.py model/search.py
+    python tests/mutants.py model/search.py:91 # a line of it
 
 Each mutant differs from the module in one place: an operator, a comparison or a condition, a
 number, an argument or a call that is left out. It is in memory only, in a forked process that runs
 the module's tests. What lives is printed, and the exit code is 1 if there is more than ALIVE
 explains. No part of the suite, as it takes long; needs POSIX.
+
+Left alone are errors' messages, annotations, and the arguments KEPT, which are for GPUs or find
+what is wrong with the program.
 """
 
 import ast
@@ -33,9 +37,10 @@ TESTS = {
     "batch/ledger.py": ["batch/test_ledger.py"],
     "batch/rows.py": ["batch/test_ledger.py"],
 }
+KEPT = ("device", "non_blocking", "strict")
 TIMEOUT_S = 180
 
-# Mutants that live, by what they change, and why no test can or should notice.
+# Mutants that live, by the lines that they change, and why no test can or should notice.
 ALIVE: dict[str, dict[str, str]] = {}
 
 _COMPARISONS = {
@@ -52,7 +57,7 @@ _NAMES |= {new: old for old, new in _NAMES.items()}
 
 class Mutant(NamedTuple):
     line: int
-    change: str  # "old -> new"
+    text: str  # of the lines that are changed
     source: bytes
 
 
@@ -67,7 +72,7 @@ def variants(node: ast.AST) -> Iterator[ast.AST | None]:
             yield left
         case ast.BoolOp(op, values):
             yield ast.BoolOp(ast.And() if isinstance(op, ast.Or) else ast.Or(), values)
-        case ast.UnaryOp(ast.Not() | ast.Invert() | ast.USub(), operand):
+        case ast.UnaryOp(ast.Not() | ast.Invert(), operand):
             yield operand
         case ast.IfExp(_, body, other):
             yield from (body, other)
@@ -82,18 +87,19 @@ def variants(node: ast.AST) -> Iterator[ast.AST | None]:
         case ast.Call(function, arguments, keywords):
             if len(arguments) == 1 and not keywords and not isinstance(arguments[0], ast.Starred):
                 yield arguments[0]
-            for keyword in keywords:
+            for keyword in (each for each in keywords if each.arg not in KEPT):
                 yield ast.Call(function, arguments, [each for each in keywords if each != keyword])
         case ast.Expr(ast.Call()) | ast.AugAssign():
             yield None
 
 
-def mutants(source: bytes) -> Iterator[Mutant]:
-    """All of a module, but for annotations, decorators, errors and the bodies of f-strings."""
+def mutants(source: bytes) -> list[Mutant]:
+    """All of a module, in the order of the lines."""
     lines = source.splitlines(keepends=True)
     starts = [sum(map(len, lines[:i])) for i in range(len(lines))]
     tree = ast.parse(source)
     pending: list[ast.AST] = [tree]
+    found = []
     while pending:
         node = pending.pop()
         skipped = {"annotation", "returns", "decorator_list"}
@@ -101,17 +107,19 @@ def mutants(source: bytes) -> Iterator[Mutant]:
             child
             for name, value in ast.iter_fields(node)
             if name not in skipped and not isinstance(node, ast.Raise | ast.JoinedStr)
+            if not (isinstance(node, ast.keyword) and node.arg in KEPT)
             for child in (value if isinstance(value, list) else [value])
             if isinstance(child, ast.AST)
         ]
         for variant in variants(node):
             first = starts[node.lineno - 1] + node.col_offset
             last = starts[node.end_lineno - 1] + node.end_col_offset
-            old = " ".join(source[first:last].decode().split())
-            new = "pass" if variant is None else ast.unparse(variant)
-            text = "pass" if variant is None else f"({new})"
-            changed = source[:first] + text.encode() + source[last:]
-            yield Mutant(node.lineno, f"{old} -> {new}", changed)
+            new = "pass" if variant is None else f"({ast.unparse(variant)})"
+            changed = source[:first] + new.encode() + source[last:]
+            end = starts[node.end_lineno] if node.end_lineno < len(starts) else len(source)
+            text = changed[starts[node.lineno - 1] : len(changed) - (len(source) - end)]
+            found.append(Mutant(node.lineno, " ".join(text.decode().split()), changed))
+    return sorted(found)
 
 
 def survives(module: str, source: bytes) -> bool:
@@ -147,25 +155,24 @@ def _test(module: str, source: bytes) -> int:
     return pytest.main([*options, *(str(ROOT / "tests" / name) for name in TESTS[module])])
 
 
-def main(modules: list[str]) -> int:
+def main(asked: list[str]) -> int:
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
     gc.freeze()
     unexplained = 0
-    for module in modules or TESTS:
+    for each in asked or TESTS:
+        module, _, line = each.partition(":")
         source = (ROOT / "vidcaption" / module).read_bytes()
         if not survives(module, source):
             print(f"{module}: its tests fail as it is")
             return 1
-        alive, count = [], 0
-        for mutant in mutants(source):
-            count += 1
-            if survives(module, mutant.source):
-                why = ALIVE.get(module, {}).get(mutant.change)
-                unexplained += why is None
-                alive.append(mutant)
-                print(f"{module}:{mutant.line}: {mutant.change}  # {why or '?'}", flush=True)
-        print(f"{module}: {len(alive)} of {count} mutants live", flush=True)
+        chosen = [mutant for mutant in mutants(source) if line in ("", str(mutant.line))]
+        alive = [mutant for mutant in chosen if survives(module, mutant.source)]
+        for mutant in alive:
+            why = ALIVE.get(module, {}).get(mutant.text)
+            unexplained += why is None
+            print(f"{module}:{mutant.line}: {mutant.text}  # {why or '?'}")
+        print(f"{module}: {len(alive)} of {len(chosen)} mutants live", flush=True)
     return 1 if unexplained else 0
 
 

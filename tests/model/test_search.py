@@ -48,6 +48,7 @@ def test_captions_keep_to_the_rules(make_network, features, fields, beam, min_wo
         grams = [tuple(caption.ids[i : i + n]) for i in range(len(caption.ids) - n + 1)]
         assert n == 0 or len(set(grams)) == len(grams)
         torch.testing.assert_close(caption.attention.sum(-1), torch.ones(len(caption.ids) + 1))
+        assert caption.log_probs.shape == (len(caption.ids) + 1,)
         assert (caption.log_probs <= 0).all()
 
 
@@ -118,6 +119,17 @@ def test_finds_what_a_search_by_hand_finds(make_network, features, fields, beam,
             rank, words = by_hand(network, features[row : row + 1], **fields)
             assert caption.rank == pytest.approx(rank, abs=1e-4)
             assert caption.ids == words
+
+
+@pytest.mark.parametrize("beam", [1, 2, 3])
+def test_keeps_as_many_hypotheses_as_asked(make_network, features, beam):
+    """One more or less would find others here."""
+    fields = {"beam": beam, "max_words": 9, "no_repeat_ngram": 0}
+    for seed in range(6):
+        network = make_network(seed)
+        with torch.inference_mode():
+            best = [by_hand(network, window[None], **fields)[1] for window in features]
+        assert [caption.ids for caption in run(network, features, **fields)] == best
 
 
 def test_a_beam_finds_what_greedy_misses(make_network, features):
