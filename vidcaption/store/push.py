@@ -15,7 +15,7 @@ from vidcaption.store.catalog import as_list
 from vidcaption.store.hub import PATIENCE_S, api, explained, within
 from vidcaption.store.reference import Reference
 
-_TAGS = ("video-captioning", "pytorch")
+TAGS = ("video-captioning", "pytorch")
 _USE = """
 ## Use
 
@@ -88,7 +88,7 @@ def _complete(text: str, repo: str, about: About) -> str:
     data = card.data
     assert isinstance(data, ModelCardData)
     data.library_name = data.library_name or "vidcaption"
-    data.tags = list(dict.fromkeys([*(data.tags or []), *_TAGS]))
+    data.tags = list(dict.fromkeys([*(data.tags or []), *TAGS]))
     data.license = about.license or data.license
     data.datasets = list(dict.fromkeys([*as_list(data.datasets), *about.datasets])) or None
     if results := [result for report in about.reports for result in _results(report)]:

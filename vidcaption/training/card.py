@@ -4,16 +4,23 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from huggingface_hub import ModelCard, ModelCardData
+
 from vidcaption.model.config import ModelConfig
 from vidcaption.options import TrainOptions
+from vidcaption.store.push import TAGS
 from vidcaption.training.history import Epoch
 
 _CARD = """\
+---
+{{ card_data }}
+---
+
 # A vidcaption model
 
-Trained with `vidcaption train`. {counts}
+Trained with `vidcaption train`. {{ counts }}
 
-Best epoch: {best}.
+Best epoch: {{ best }}.
 
 Before you give this model to others, say here what data it was trained on, under which terms that
 data came, and what it was never shown.
@@ -21,13 +28,13 @@ data came, and what it was never shown.
 ## Architecture
 
 ```json
-{config}
+{{ config }}
 ```
 
 ## Training
 
 ```json
-{options}
+{{ options }}
 ```
 """
 
@@ -35,12 +42,16 @@ data came, and what it was never shown.
 def write_card(
     counts: str, config: ModelConfig, options: TrainOptions, history: Sequence[Epoch]
 ) -> str:
-    """Markdown: ``counts`` (a sentence on the data), the last epoch, and everything configured."""
+    """Markdown, with what the Hub reads at its top: ``counts`` (a sentence on the data), the last
+    epoch, and everything configured."""
     last = history[-1]
     cider = "" if last.dev_cider is None else f", dev CIDEr {last.dev_cider:.1f}"
-    return _CARD.format(
+    card = ModelCard.from_template(
+        ModelCardData(library_name="vidcaption", tags=list(TAGS)),
+        template_str=_CARD,
         counts=counts,
         best=f"{last.epoch} ({last.stage}), dev loss {last.dev_loss:.3f}{cider}",
         config=json.dumps(asdict(config), indent=2),
         options=json.dumps(asdict(options), indent=2),
     )
+    return f"{card}\n"
