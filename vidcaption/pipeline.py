@@ -266,7 +266,7 @@ class Captioning:
 
     def _segment(self, window: Window, caption: Caption) -> Segment:
         words = self._captioner._vocabulary.decode(caption.ids)
-        log_probs = caption.log_probs[:-1].tolist()  # without that of <eos>
+        log_probs = caption.log_probs[:-1].tolist()  # without <eos>
         text = " ".join(words)
         return Segment(
             start_s=window.start_s,

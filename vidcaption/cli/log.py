@@ -32,30 +32,15 @@ def logging_as(options: VoiceOptions) -> Iterator[None]:
 
     Raises OutputError if the log file cannot be written, UsageError if it is no text.
     """
-    level = logging.INFO
-    if options.quiet:
-        level = logging.ERROR
-    elif options.verbose:
-        level = VERBOSE
-    formats: tuple[logging.Formatter, logging.Formatter] = (_Line(), _DatedLine())
-    handlers: list[logging.Handler] = [_StandardError(level)]
-    if isinstance(options, LogOptions):
-        if options.debug:
-            handlers[0].setLevel(logging.DEBUG)
-        if options.log_json:
-            formats = (_Json(), _Json())
-        if options.log_file is not None:
-            handlers.append(_LogFile(options.log_file, min(handlers[0].level, VERBOSE)))
-    for handler, form in zip(handlers, formats, strict=False):
-        handler.setFormatter(form)
-    before = _PACKAGE.handlers, _PACKAGE.level, _PACKAGE.propagate
+    handlers = _handlers(options)
+    before = _PACKAGE.handlers, _PACKAGE.propagate, _PACKAGE.level
     _PACKAGE.handlers, _PACKAGE.propagate = handlers, False
     _PACKAGE.setLevel(min(handler.level for handler in handlers))
     try:
         yield
     finally:
-        _PACKAGE.handlers, level, _PACKAGE.propagate = before
-        _PACKAGE.setLevel(level)
+        _PACKAGE.handlers, _PACKAGE.propagate = before[:2]
+        _PACKAGE.setLevel(before[2])
 
 
 @contextmanager
@@ -67,6 +52,21 @@ def closing_words() -> Iterator[None]:
         extra = event("error", error_class=type(error).__name__)
         _PACKAGE.error(" ".join(str(error).split()), extra=extra)
         raise typer.Exit(error.exit_code) from error
+
+
+def _handlers(options: VoiceOptions) -> list[logging.Handler]:
+    """That of standard error, then that of the log file, if there is one."""
+    log = options if isinstance(options, LogOptions) else None
+    level = logging.ERROR if options.quiet else VERBOSE if options.verbose else logging.INFO
+    if log and log.debug:
+        level = logging.DEBUG
+    as_json = _Json() if log and log.log_json else None
+    handlers: list[logging.Handler] = [_StandardError(level)]
+    handlers[0].setFormatter(as_json or _Line())
+    if log and log.log_file is not None:
+        handlers.append(_LogFile(log.log_file, min(level, VERBOSE)))
+        handlers[1].setFormatter(as_json or _DatedLine())
+    return handlers
 
 
 class _StandardError(logging.Handler):
