@@ -33,7 +33,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         words = Vocabulary([f"word{i}" for i in range(40)])
         config = ModelConfig(image_size=64, grid=2, size=16, heads=2, embedding=12)
-        network = CaptionNetwork(config, len(words))
+        network = CaptionNetwork(config, words)
         for parameter in network.decoder.parameters():
             parameter.data.mul_(3)
     model_folder.save(folder, network, words, "# tiny\n")

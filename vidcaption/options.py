@@ -382,9 +382,10 @@ class BatchOptions(Options):
 class TrainOptions(Options):
     """How a model is trained: first on a frozen CNN's cached features, then end to end."""
 
-    text_epochs: int = option(
-        1, "Epochs before all others on the sentences of --text.", at_least=0, at_most=1000
-    )
+    concept_epochs: int = option(
+        6, "Epochs before all others of the content classifier, with --concept-slots.",
+        at_least=0, at_most=1000,
+    )  # fmt: skip
     epochs: int = option(7, "Epochs with the CNN frozen.", at_least=0, at_most=1000)
     finetune_epochs: int = option(
         4, "Epochs after those that train the CNN too.", at_least=0, at_most=1000
@@ -414,16 +415,31 @@ class TrainOptions(Options):
     finetune_from: int = option(
         4, "Blocks of the CNN, from the pixels on, that never train.", at_least=0
     )
+    text_batch: int = option(
+        96, "Sentences of --text mixed into each step.", at_least=0, at_most=4096
+    )
+    text_weight: float = option(0.5, "What they count for.", at_least=0, at_most=100)
+    concept_weight: float = option(
+        0.05, "Weight of the content classifier's loss when the CNN trains too.",
+        at_least=0, at_most=100,
+    )  # fmt: skip
     captions: int = option(3, "Captions drawn per sample and epoch.", at_least=1, at_most=100)
     min_count: int = option(5, "A word seen fewer times is unknown.", at_least=1)
     optimizer: Literal["adamw", "adam", "adagrad"] = option("adamw", "Kind of optimizer.")
     lr: float = option(8e-4, "Highest learning rate.", above=0, at_most=1)
+    concept_lr: float = option(
+        1e-3, "The same when the content classifier trains alone.", above=0, at_most=1
+    )
     finetune_lr: float = option(3e-4, "The same when the CNN trains too.", above=0, at_most=1)
     backbone_lr: float = option(1e-4, "The CNN's own highest learning rate.", above=0, at_most=1)
     scst_lr: float = option(1e-4, "The same when captions are rewarded.", above=0, at_most=1)
     scst_temperature: float = option(
         0.5, "What divides the logits when captions are drawn to be rewarded.", above=0, at_most=2
     )
+    scst_concepts: float = option(
+        0.5, "What naming the concepts of a sample is worth beside CIDEr, with --concept-slots.",
+        at_least=0, at_most=100,
+    )  # fmt: skip
     scst_imitate: float = option(
         0.1, "Weight of the cross entropy of true captions, beside the reward.",
         at_least=0, at_most=100,

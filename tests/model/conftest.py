@@ -22,7 +22,7 @@ def make_network(vocabulary):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             small = {"image_size": 64, "size": 16, "heads": 2, "embedding": 12}
-            network = CaptionNetwork(ModelConfig(**(small | fields)), len(vocabulary)).eval()
+            network = CaptionNetwork(ModelConfig(**(small | fields)), vocabulary).eval()
             for parameter in network.decoder.parameters():
                 parameter.data.mul_(3)
         return network

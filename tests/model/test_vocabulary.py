@@ -23,8 +23,12 @@ def test_builds_from_frequent_words_most_frequent_first():
 
 
 def test_json_round_trip_keeps_ids():
-    vocabulary = Vocabulary(["été", "dog"])
-    assert Vocabulary.from_json(vocabulary.to_json()).words == vocabulary.words
+    plain = Vocabulary(["été", "dog"])
+    knowing = Vocabulary(["hot", "dog"], ["hot dog", "dog"], [None, 1])
+    for vocabulary in (plain, knowing):
+        read = Vocabulary.from_json(vocabulary.to_json())
+        assert read.words == vocabulary.words
+        assert read.concepts == vocabulary.concepts and read.classes == vocabulary.classes
 
 
 @pytest.mark.parametrize(
@@ -32,6 +36,15 @@ def test_json_round_trip_keeps_ids():
     [
         ("{", "not JSON"),
         ("{}", "list of words"),
+        ('{"words": ["a"], "odd": 1}', "unknown fields: 'odd'"),
+        ('{"words": ["a"], "concepts": ["dog"]}', "concept 'dog'; a concept is made of the words"),
+        ('{"words": ["a"], "concepts": [""]}', "concept ''"),
+        ('{"words": ["a"], "concepts": [1]}', "concept 1"),
+        ('{"words": ["a"], "concepts": 1}', "concepts must be a list"),
+        ('{"words": ["a"], "concepts": ["a", "a"]}', "holds a concept twice"),
+        ('{"words": ["a"], "concepts": ["a"], "classes": [1]}', "1 of a class; .* from 0 to 0"),
+        ('{"words": ["a"], "concepts": ["a"], "classes": ["a"]}', "'a' of a class"),
+        ('{"words": ["a"], "concepts": ["a"], "classes": {}}', "classes must be a list"),
         ("[1, 2]", "list of words"),
         ("[]", "0 words"),
         ('["a", "a"]', "twice"),

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
     vocabulary = Vocabulary([f"word{i}" for i in range(26)])
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = CaptionNetwork(CONFIG, len(vocabulary)).eval()
+        network = CaptionNetwork(CONFIG, vocabulary).eval()
     for parameter in network.decoder.parameters():
         parameter.data.mul_(3)
     model_folder.save(folder, network, vocabulary, "# A model\n")

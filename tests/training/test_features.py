@@ -15,11 +15,13 @@ from vidcaption.datasets.samples import Sample
 from vidcaption.errors import InputError, OutputError
 from vidcaption.evaluation.captioning import load_clip
 from vidcaption.model.config import CnnConfig
+from vidcaption.model.device import Machine
 from vidcaption.model.encoder import Encoder
 from vidcaption.training import features
 from vidcaption.training.features import FeatureCache
 
 FRAMES = 3
+CPU = Machine(torch.device("cpu"), torch.float32)
 SILENT = Progress(disable=True)
 
 
@@ -57,7 +59,7 @@ def samples(tmp_path, clips):
 
 
 def filled(folder, encoder, samples, frames=FRAMES, workers=2):
-    cache = FeatureCache(folder, encoder, samples, frames)
+    cache = FeatureCache(folder, encoder, samples, frames, CPU)
     return cache, cache.fill(encoder, SILENT, workers)
 
 
@@ -142,7 +144,7 @@ def test_another_cnn_has_features_of_its_own(
     (tmp_path / "f" / "odd").mkdir()
     (tmp_path / "f" / "odd" / "features.json").write_text("[]")
     other = make_encoder(**changes)
-    another = FeatureCache(tmp_path / "f", other, samples[:1], frames)
+    another = FeatureCache(tmp_path / "f", other, samples[:1], frames, CPU)
     with caplog.at_level(logging.INFO):
         assert another.fill(other, SILENT) == 1
     [line] = caplog.messages
@@ -199,7 +201,7 @@ def test_processes_share_the_work(tmp_path, encoder, samples, monkeypatch):
             together.wait(timeout=60)
         write(path, content)
 
-    caches = [FeatureCache(tmp_path / "f", encoder, samples, FRAMES) for _ in range(3)]
+    caches = [FeatureCache(tmp_path / "f", encoder, samples, FRAMES, CPU) for _ in range(3)]
     with monkeypatch.context() as patch, ThreadPoolExecutor(3) as pool:
         patch.setattr(features, "write_atomic", write_together)
         futures = [pool.submit(cache.fill, encoder, SILENT) for cache in caches]
@@ -216,7 +218,7 @@ def test_what_another_process_did_not_finish_is_computed(tmp_path, encoder, samp
     """It claimed a shard, and ends without it while we wait."""
     whole, _ = filled(tmp_path / "whole", encoder, samples)
     first, *_ = shards(whole.folder)
-    cache = FeatureCache(tmp_path / "f", encoder, samples, FRAMES)
+    cache = FeatureCache(tmp_path / "f", encoder, samples, FRAMES, CPU)
     others = cache.folder / first
     others.parent.mkdir(parents=True)
     with ThreadPoolExecutor(1) as pool, features._claim(others, wait=True):

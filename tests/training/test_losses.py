@@ -3,7 +3,7 @@ import torch
 
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
-from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
+from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 from vidcaption.training.losses import _mix, cross_entropy, sample, self_critical
 
 
@@ -12,7 +12,7 @@ def network():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = ModelConfig(image_size=32, grid=1, size=16, heads=2, embedding=8, dropout=0)
-        yield CaptionNetwork(config, 12)
+        yield CaptionNetwork(config, Vocabulary([f"word{i}" for i in range(8)]))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from torch import Tensor
 from vidcaption.cli.configured import presets
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import TrainOptions, flag_of
 
 TINY = {"backbone": "mobilenet_v2", "image_size": 32, "size": 16, "embedding": 8}
@@ -39,7 +40,7 @@ def test_a_preset_builds_a_network_that_runs(name: str) -> None:
 @torch.inference_mode()
 def run(config: ModelConfig) -> tuple[Tensor, Tensor]:
     """Logits of a vocabulary of 11 after each of three words about two frames, and weights."""
-    network = CaptionNetwork(config, vocabulary_size=11).eval()
+    network = CaptionNetwork(config, Vocabulary([f"word{i}" for i in range(7)])).eval()
     frames = torch.zeros(1, 2, 3, config.image_size, config.image_size, dtype=torch.uint8)
     network.to(frames.device)  # the CNN keeps some numbers elsewhere
     memory = network.remember(network.encode(frames))

@@ -14,13 +14,16 @@ from vidcaption.datasets.samples import with_splits
 from vidcaption.errors import InputError, UsageError
 from vidcaption.evaluation.captioning import caption_samples
 from vidcaption.model import folder as model_folder
+from vidcaption.model.concepts import Concepts
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.device import Machine
+from vidcaption.model.search import search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions, TrainOptions
 from vidcaption.training.clips import ClipDataset, Draw, PixelClips
 from vidcaption.training.distributed import World
 from vidcaption.training.learner import learning_rate
+from vidcaption.training.material import Material
 from vidcaption.training.trainer import Trainer
 
 COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "white": (255, 255, 255)}
@@ -58,9 +61,21 @@ def samples(tmp_path_factory):
     return with_splits(read_jsonl(path), seed=1)
 
 
-def trainer(folder, samples, options=OPTIONS, machine=CPU, config=CONFIG, **more):
+def trainer(
+    folder, samples, options=OPTIONS, machine=CPU, config=CONFIG, texts=(), scores=(), **more
+):
     progress, world = Progress(disable=True), World(machine.device)
-    return Trainer(folder, config, options, machine, samples, progress, world, **more)
+    init = more.get("init")
+    material = Material(
+        samples,
+        texts,
+        min_count=options.min_count,
+        seed=options.seed,
+        scores=scores,
+        with_concepts=bool(config.concept_slots),
+        vocabulary=init.vocabulary if init else None,
+    )
+    return Trainer(folder, config, options, machine, material, progress, world, **more)
 
 
 def history(folder):
@@ -207,18 +222,37 @@ def test_starts_from_a_model(tmp_path, samples, whole):
     assert model_folder.load(tmp_path).network.config == CONFIG
 
 
-def test_learns_to_write_from_text_alone(tmp_path, samples):
-    """Sentences first; what they taught is where the pictures start from."""
-    options = replace(ONE_EPOCH, epochs=0, lr=0.01, batch=4)
-    texts = ["a plain red picture", "everything is blue"] * 40
-    written = trainer(tmp_path / "text", samples, replace(options, text_epochs=6), texts=texts)
-    written.run()
-    rows = history(tmp_path / "text")
-    assert [row["stage"] for row in rows] == ["text"] * 6
-    assert float(rows[-1]["dev_loss"]) < 0.8 * float(rows[0]["dev_loss"])
-    both = trainer(tmp_path / "both", samples, replace(options, epochs=1), texts=texts)
-    both.run()
-    assert [row["stage"] for row in history(tmp_path / "both")] == ["text", "frozen"]
+CONCEPTS = replace(CONFIG, concept_slots=2)
+
+
+def test_sentences_teach_words_that_no_caption_has(tmp_path, samples):
+    """The pictures' captions never say "wall"; sentences do, of what they name."""
+    texts = [f"a {colour} wall" for colour in COLOURS] * 20
+    options = replace(ONE_EPOCH, epochs=20, lr=0.01, concept_epochs=4, text_batch=16)
+    trained = trainer(tmp_path, samples, options, config=CONCEPTS, texts=texts)
+    trained.run()
+    assert [row["stage"] for row in history(tmp_path)] == ["concepts"] * 4 + ["frozen"] * 20
+    model = model_folder.load(tmp_path)
+    assert model.network.confidence.weigh.weight.abs().sum() > 0  # fitted at the end
+    assert set(COLOURS) <= set(model.vocabulary.concepts)
+    red = model.vocabulary.concepts.index("red")
+    given = Concepts(torch.tensor([[red, 0]]), torch.tensor([[0.9, 0.0]]))
+    memory = model.network.remember(torch.zeros(1, 1, 1, 1280), given)
+    [caption] = search(model.network.decoder, memory, SearchOptions())
+    assert model.vocabulary.decode(caption.ids) == ["a", "red", "wall"]
+
+
+def test_scores_teach_concepts_to_pictures_without_captions(tmp_path, samples):
+    bare = [replace(s, id=f"{s.id} bare", captions=(), split=None) for s in samples]
+    scores = [{s.stills[0].resolve(): {"plain": 1.0} for s in bare}]
+    material = trainer(tmp_path, [*samples, *bare], config=CONCEPTS, scores=scores).material
+    assert len(material.pictures) == 24
+    concept = material.vocabulary.concepts.index("plain")
+    rows = slice(len(material.train), None)
+    assert material.targets[rows, concept].tolist() == [1.0] * 24
+    assert material.known[rows].sum(0).tolist() == [
+        24 * (name == "plain") for name in material.vocabulary.concepts
+    ]
 
 
 def test_options_change_what_is_learned(tmp_path, samples):

@@ -14,7 +14,7 @@ from vidcaption.cli.log import VERBOSE
 from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
 from vidcaption.model.config import CnnConfig
-from vidcaption.options import DeviceOptions, FeatureOptions, PlaceOptions, VoiceOptions
+from vidcaption.options import DeviceOptions, FeatureOptions, VoiceOptions
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def features(
     ],
     options: FeatureOptions,
     config: CnnConfig,
-    place: PlaceOptions,
+    place: DeviceOptions,
     voice: VoiceOptions,
     backbone_weights: Annotated[
         str,
@@ -80,12 +80,12 @@ def features(
         encoder = Encoder(config)
         if weights := find_weights(config.backbone, backbone_weights):
             encoder.load_imagenet(weights)
-    machine = Machine.find(DeviceOptions(device=place.device, threads=place.threads))
-    logger.log(VERBOSE, f"{encoder.config.backbone} on {machine.device}")
+    machine = Machine.find(place)
+    logger.log(VERBOSE, f"{encoder.config.backbone} on {machine.device} in {machine.precision}")
     encoder.to(machine.device).eval()
 
     began_s = time.monotonic()
-    cache = FeatureCache(out, encoder, samples, options.frames)
+    cache = FeatureCache(out, encoder, samples, options.frames, machine)
     with make_progress(voice) as progress:
         computed = cache.fill(encoder, progress, options.workers)
     elapsed_s = time.monotonic() - began_s

@@ -20,7 +20,10 @@ RECIPE = "training.toml"
 # what belongs to one run rather than to the recipe
 _PASSING = ("out", "resume", "quiet", "verbose", "progress", "device", "threads")
 
-_PLACES = ("datasets", "text", "features", "init", "backbone-weights")
+_PLACES = (
+    *("datasets", "text", "features", "init", "backbone-weights"),
+    *("concept-scores", "backbone-classes"),
+)
 
 
 @with_options
@@ -39,7 +42,23 @@ def train(
         typer.Option(
             metavar="FILE",
             help="Sentences without pictures, one on each line (.gz too), from which the decoder "
-            "learns to write before all else.",
+            "learns beside the captions.",
+        ),
+    ] = None,
+    concept_scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="What other networks see in the pictures, for --concept-slots to learn: JSON "
+            "lines (.gz too) with a path and a score from 0 to 1 for each name.",
+        ),
+    ] = None,
+    backbone_classes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the classes of the CNN's ImageNet classifier are called, so that "
+            "--concept-slots keeps it: JSON lines with a noun, in order.",
         ),
     ] = None,
     backbone_weights: Annotated[
@@ -92,10 +111,14 @@ def train(
     from vidcaption.cli.bar import make_progress
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import with_splits
+    from vidcaption.datasets.scores import read_classes, read_scores
     from vidcaption.datasets.sentences import read_sentences
 
     samples = [s for path in datasets for s in with_splits(read_dataset(path), training.seed)]
     texts = [sentence for path in text or () for sentence in read_sentences(path)]
+    folders = {path.parent for path in datasets}
+    scores = [read_scores(path, folders) for path in concept_scores or ()]
+    classes = read_classes(backbone_classes) if backbone_classes else ()
 
     from vidcaption.model.device import Machine
     from vidcaption.model.folder import load
@@ -103,6 +126,7 @@ def train(
     from vidcaption.store import resolve
     from vidcaption.training.backbone import find_weights
     from vidcaption.training.distributed import World, own_device
+    from vidcaption.training.material import Material
     from vidcaption.training.page import write_training_page
     from vidcaption.training.trainer import CHECKPOINT, DEV_FRAMES, Trainer
 
@@ -111,13 +135,22 @@ def train(
     weights = None if resume or start else find_weights(config.backbone, backbone_weights)
     found = Machine.find(own_device(machine))
     world = World(found.device)
+    material = Material(
+        samples,
+        texts,
+        min_count=training.min_count,
+        seed=training.seed,
+        scores=scores,
+        classes=classes,
+        with_concepts=bool((start.network.config if start else config).concept_slots),
+        vocabulary=start.vocabulary if start else None,
+    )
     if not world.first:
         voice = replace(voice, quiet=True, verbose=False)
         logging.getLogger("vidcaption").setLevel(logging.ERROR)
     with make_progress(voice) as progress:
         trainer = Trainer(
-            *(out, config, training, found, samples, progress, world),
-            texts=texts,
+            *(out, config, training, found, material, progress, world),
             imagenet=weights,
             init=start,
             features=features,

@@ -43,7 +43,7 @@ def _parse(row: Any, folder: Path) -> Sample:
         raise ValueError(f"a row needs exactly one of image, frames, video; got {kinds or 'none'}")
     if not isinstance(row.get("id"), str):
         raise ValueError("a row needs an id, a string")
-    captions, split = row.get("captions"), row.get("split")
+    captions, split = row.get("captions", []), row.get("split")
     if not isinstance(captions, list) or not all(
         isinstance(c, str) and c.strip() for c in captions
     ):

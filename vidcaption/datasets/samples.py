@@ -35,13 +35,15 @@ class Sample:
 
 
 def with_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
-    """The samples as they are if any has a split; else 80% ``train`` and 20% ``dev``, by chance."""
+    """The samples as they are if any has a split; else of those with captions 80% are ``train``
+    and 20% ``dev``, at random."""
     if any(sample.split for sample in samples):
         return list(samples)
-    order = list(range(len(samples)))
+    order = [i for i, sample in enumerate(samples) if sample.captions]
     random.Random(seed).shuffle(order)
-    dev = set(order[: max(1, round(0.2 * len(samples)))])
-    return [replace(s, split="dev" if i in dev else "train") for i, s in enumerate(samples)]
+    dev = order[: max(1, round(0.2 * len(order)))]
+    split = dict.fromkeys(order, "train") | dict.fromkeys(dev, "dev")
+    return [replace(sample, split=split.get(i)) for i, sample in enumerate(samples)]
 
 
 def of_split(

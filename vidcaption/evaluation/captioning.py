@@ -15,10 +15,12 @@ from vidcaption.options import SearchOptions
 
 
 class Said(NamedTuple):
-    """A caption and its score, as ``search.Caption`` has it."""
+    """A caption, its score, which is the mean log-probability of its words, and its confidence,
+    None where the model has none."""
 
     text: str
     score: float
+    confidence: float | None = None
 
 
 def load_clip(sample: Sample, frames: int, size: int) -> Tensor:
@@ -56,8 +58,13 @@ def caption_features(
     network: CaptionNetwork, vocabulary: Vocabulary, features: Tensor, options: SearchOptions
 ) -> list[Said]:
     """One caption per clip. ``features``: (B, T, R, C)."""
-    captions = search(network.decoder, network.remember(features), options)
-    return [Said(" ".join(vocabulary.decode(c.ids)), c.score) for c in captions]
+    concepts = network.recognise(features)
+    captions = search(network.decoder, network.remember(features, concepts), options)
+    sure = network.rate(captions, concepts)
+    return [
+        Said(" ".join(vocabulary.decode(caption.ids)), caption.score, confidence)
+        for caption, confidence in zip(captions, sure, strict=True)
+    ]
 
 
 @torch.inference_mode()

@@ -1,4 +1,5 @@
-"""Where the decoder looks: weights over all (frame, region) vectors of a window."""
+"""Where the decoder looks: weights over the slots of a window's memory, which are the region
+vectors of its frames, and concepts."""
 
 from typing import NamedTuple
 
@@ -9,10 +10,10 @@ from vidcaption.model.config import ModelConfig
 
 
 class Memory(NamedTuple):
-    """A window's region vectors, projected once for all words and beams.
+    """A window's slots, projected once for all words and beams.
 
-    ``keys``, ``values``: (B, M, D) with M = frames * regions, or (B, heads, M, D / heads) where
-    there are heads. ``pooled``: (B, D), the mean of the regions.
+    ``keys``, ``values``: (B, M, D) with M = frames * regions + concept slots, or (B, heads, M,
+    D / heads) where there are heads. ``pooled``: (B, D), the window as a whole.
     """
 
     keys: Tensor
@@ -30,11 +31,11 @@ class DotAttention(nn.Module):
         self.key = nn.Linear(size, size)
         self.value = nn.Linear(size, size)
 
-    def project(self, regions: Tensor) -> Memory:
-        """``regions``: (B, M, D) -> Memory."""
+    def project(self, slots: Tensor, pooled: Tensor) -> Memory:
+        """``slots``: (B, M, D); ``pooled``: (B, D)."""
         # laid out head by head: otherwise the products copy all of it for every word
-        keys, values = (self._split(x(regions)).contiguous() for x in (self.key, self.value))
-        return Memory(keys, values, regions.mean(1))
+        keys, values = (self._split(x(slots)).contiguous() for x in (self.key, self.value))
+        return Memory(keys, values, pooled)
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """``queries``: (B, L, D) -> context (B, L, D), weights (B, L, M) that sum to 1 over M."""
@@ -58,9 +59,9 @@ class AdditiveAttention(nn.Module):
         self.key = nn.Linear(size, size, bias=False)
         self.score = nn.Linear(size, 1, bias=False)
 
-    def project(self, regions: Tensor) -> Memory:
-        """``regions``: (B, M, D) -> Memory."""
-        return Memory(self.key(regions), regions, regions.mean(1))
+    def project(self, slots: Tensor, pooled: Tensor) -> Memory:
+        """``slots``: (B, M, D); ``pooled``: (B, D)."""
+        return Memory(self.key(slots), slots, pooled)
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """``queries``: (B, L, D) -> context (B, L, D), weights (B, L, M) that sum to 1 over M."""
@@ -70,18 +71,18 @@ class AdditiveAttention(nn.Module):
 
 
 class NoAttention(nn.Module):
-    """Every region counts the same: the decoder sees their mean (Venugopalan et al. 2015)."""
+    """Every slot counts the same: the decoder sees the whole (Venugopalan et al. 2015)."""
 
-    def project(self, regions: Tensor) -> Memory:
-        """``regions``: (B, M, D) -> Memory."""
-        return Memory(regions, regions, regions.mean(1))
+    def project(self, slots: Tensor, pooled: Tensor) -> Memory:
+        """``slots``: (B, M, D); ``pooled``: (B, D)."""
+        return Memory(slots, slots, pooled)
 
     def forward(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """``queries``: (B, L, D) -> context (B, L, D) and equal weights (B, L, M)."""
         batch, length, _ = queries.shape
         context = memory.pooled.unsqueeze(1).expand(-1, length, -1)
-        regions = memory.values.shape[1]
-        return context, queries.new_full((batch, length, regions), 1 / regions)
+        slots = memory.values.shape[1]
+        return context, queries.new_full((batch, length, slots), 1 / slots)
 
 
 def make_attention(config: ModelConfig) -> DotAttention | AdditiveAttention | NoAttention:

@@ -8,9 +8,17 @@ from vidcaption.errors import ModelError, UsageError
 from vidcaption.options import Options, option
 
 # The form of config.json, and the first version of vidcaption that reads it. They change together.
-SCHEMA, SINCE = 1, "0.1.0"
+SCHEMA, SINCE = 2, "0.2.0"
+# What a field that is missing from a config of an older schema was then, by the schema.
+DEFAULTS: dict[int, dict[str, Any]] = {1: {"concept_slots": 0}}
 Backbone = Literal[
-    "mobilenet_v2", "mobilenet_v3_large", "resnet50", "inception_v3", "googlenet", "vgg16"
+    "efficientnet_lite2",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "resnet50",
+    "inception_v3",
+    "googlenet",
+    "vgg16",
 ]
 
 
@@ -54,6 +62,13 @@ class ModelConfig(CnnConfig):
         "dot", "How the decoder looks at regions."
     )
     heads: int = option(4, "Heads of dot attention.", at_least=1, at_most=64)
+    concept_slots: int = option(
+        0,
+        "How many of the surest words of the content classifier the decoder can look at, beside "
+        "the regions; 0 is none.",
+        at_least=0,
+        at_most=64,
+    )
     size: int = option(384, "Units of each LSTM and of the attention.", at_least=8, at_most=8192)
     embedding: int = option(
         320, "Units of a word vector, shared by input and output.", at_least=8, at_most=8192
@@ -72,7 +87,8 @@ class ModelConfig(CnnConfig):
 
     @classmethod
     def from_json(cls, text: str) -> "ModelConfig":
-        """Parse ``config.json``. Raises ModelError where it is not a config of this version."""
+        """Parse ``config.json`` of this or an older schema; a missing field takes the default of
+        its schema. Raises ModelError."""
         try:
             values: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -87,15 +103,14 @@ class ModelConfig(CnnConfig):
                 f"this model needs {newer} (config.json has schema {schema}, and this version "
                 f"reads {SCHEMA}); upgrade with 'pip install --upgrade vidcaption'"
             )
-        if schema != SCHEMA:
+        if type(schema) is not int or schema < 1:
             raise ModelError(
-                f"config.json has schema {schema!r}; this version of vidcaption reads {SCHEMA}"
+                f"config.json has schema {schema!r}; this version of vidcaption reads 1 to {SCHEMA}"
             )
-        names = {f.name for f in fields(cls)}
-        if unknown := sorted(values.keys() - names):
+        if unknown := sorted(values.keys() - {f.name for f in fields(cls)}):
             raise ModelError(f"config.json has unknown fields: {', '.join(map(repr, unknown))}")
-        if missing := sorted(names - values.keys()):
-            raise ModelError(f"config.json lacks fields: {', '.join(missing)}")
+        for older in range(schema, SCHEMA):
+            values = DEFAULTS[older] | values
         # JSON has no tuples
         parsed: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value

@@ -38,8 +38,12 @@ class Decoder(nn.Module):
         self.upper = nn.LSTM(2 * size, size, batch_first=True)
         self.project = nn.Linear(2 * size, config.embedding)
         self.bias = nn.Parameter(torch.zeros(vocabulary_size))
+        # (V,): what the search takes off a word's log-probability once the caption has it
+        self.register_buffer("repeated", torch.zeros(vocabulary_size, device="cpu"), False)
         self.dropout = nn.Dropout(config.dropout)
         nn.init.normal_(self.embedding.weight, std=config.embedding**-0.5)
+
+    repeated: Tensor
 
     def start(self, memory: Memory, captions: int = 1) -> State:
         """State before the first word, made from the features by two linear layers."""

@@ -13,19 +13,21 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vidcaption.errors import ModelError
+from vidcaption.model import efficientnet
 from vidcaption.model.config import CnnConfig
 from vidcaption.model.mobilenet import mobilenet_v2
 
 
 @dataclass(frozen=True)
 class Trunk:
-    """A torchvision model's convolutional part: its last child, and the channels that it gives."""
+    """A classifier's convolutional part: its last child, and the channels that it gives."""
 
     last: str
     channels: int
 
 
 TRUNKS = {
+    "efficientnet_lite2": Trunk("features", efficientnet.CHANNELS),
     "mobilenet_v2": Trunk("features", 1280),
     "mobilenet_v3_large": Trunk("features", 960),
     "resnet50": Trunk("layer4", 2048),
@@ -60,9 +62,19 @@ def _folded(backbone: str, model: nn.Module) -> nn.Sequential:
 
 def _make(backbone: str) -> nn.Sequential:
     """A trunk with weights of no meaning."""
-    if backbone == "mobilenet_v2":
-        return nn.Sequential(OrderedDict(features=mobilenet_v2()))
+    if make := {
+        "efficientnet_lite2": efficientnet.efficientnet_lite2,
+        "mobilenet_v2": mobilenet_v2,
+    }.get(backbone):
+        return nn.Sequential(OrderedDict(features=make()))
     return _folded(backbone, _classifier(backbone))
+
+
+def _source(backbone: str) -> str:
+    """Whose weights fit a backbone."""
+    if backbone == "efficientnet_lite2":
+        return "TensorFlow's EfficientNet-Lite2"
+    return f"torchvision's {backbone}"
 
 
 def _fold_batch_norm(module: nn.Module) -> None:
@@ -104,21 +116,37 @@ class Encoder(nn.Module):
         self.register_buffer("mean", _per_channel(config.mean), persistent=False)
         self.register_buffer("std", _per_channel(config.std), persistent=False)
 
-    def load_imagenet(self, path: Path) -> None:
-        """Take the weights of a whole torchvision classifier, from safetensors or a ``.pth`` that
-        holds tensors only. Raises ModelError."""
-        classifier = _classifier(self.config.backbone)
+    def load_imagenet(self, path: Path) -> nn.Linear | None:
+        """Take the weights of a whole ImageNet classifier, from safetensors or a ``.pth`` that
+        holds tensors only: torchvision's, or EfficientNet-Lite2's in TensorFlow's names.
+
+        Returns the last layer, (C -> classes), where it reads the pooled features. Raises
+        ModelError.
+        """
+        backbone = self.config.backbone
         try:
             if path.suffix == ".safetensors":
-                classifier.load_state_dict(load_file(path))
+                weights = load_file(path)
             else:
-                classifier.load_state_dict(torch.load(path, "cpu", weights_only=True))
-        except (OSError, SafetensorError, RuntimeError, UnpicklingError, TypeError) as error:
+                weights = torch.load(path, "cpu", weights_only=True)
+            if backbone == "efficientnet_lite2":
+                trunk = efficientnet.trunk_weights(weights)
+                self.trunk.load_state_dict({f"features.{name}": x for name, x in trunk.items()})
+                last: nn.Module = nn.Linear(self.channels, len(weights["fc.bias"]))
+                last.load_state_dict({x: weights[f"fc.{x}"] for x in ("weight", "bias")})
+            else:
+                classifier = _classifier(backbone)
+                classifier.load_state_dict(weights)
+                self.trunk.load_state_dict(_folded(backbone, classifier).state_dict())
+                last = [x for x in classifier.modules() if isinstance(x, nn.Linear)][-1]
+        except (
+            *(OSError, SafetensorError, RuntimeError, UnpicklingError),
+            *(AttributeError, KeyError, TypeError, ValueError),
+        ) as error:
             reason = str(error).splitlines()[0]
-            raise ModelError(
-                f"{path} does not fit torchvision's {self.config.backbone}: {reason}"
-            ) from error
-        self.trunk.load_state_dict(_folded(self.config.backbone, classifier).state_dict())
+            raise ModelError(f"{path} does not fit {_source(backbone)}: {reason}") from error
+        assert isinstance(last, nn.Linear)
+        return last if last.in_features == self.channels else None
 
     def train_from(self, block: int) -> list[nn.Parameter]:
         """Let all but the first ``block`` blocks train, and give their parameters.

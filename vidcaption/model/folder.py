@@ -65,7 +65,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Model:
     config = ModelConfig.from_json(read_text(folder / CONFIG))
     vocabulary = Vocabulary.from_json(read_text(folder / WORDS))
     with torch.device("meta"), _NoRandomWeights():  # neither memory nor time for what is replaced
-        network = CaptionNetwork(config, len(vocabulary))
+        network = CaptionNetwork(config, vocabulary)
     state = _read_weights(folder / WEIGHTS, {k: v.shape for k, v in network.state_dict().items()})
     weights = {name: x.float() for name, x in state.items()}
     for name, weight in weights.items():

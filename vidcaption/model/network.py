@@ -1,19 +1,33 @@
-"""Encoder, temporal LSTM and decoder in one module."""
+"""Encoder, content classifier, temporal LSTM and decoder in one module."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from vidcaption.errors import ModelError
 from vidcaption.model.attention import Memory
+from vidcaption.model.concepts import Concepts, ConceptSlots, ContentClassifier, surest
+from vidcaption.model.confidence import Confidence
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.encoder import Encoder
+from vidcaption.model.search import Caption
+from vidcaption.model.vocabulary import Vocabulary
+
+REPEATED = 2.0  # nats that a concept costs more when it is named again
 
 
 class CaptionNetwork(nn.Module):
     """From the frames of a window to the memory that the decoder attends to."""
 
-    def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        """Raises ModelError where ``config`` has concept slots and ``vocabulary`` no concepts."""
         super().__init__()
+        if config.concept_slots and not vocabulary.concepts:
+            raise ModelError(
+                f"config.json has {config.concept_slots} concept slots, and vocab.json no concepts"
+            )
         self.config = config
         self.encoder = Encoder(config)
         self.project = nn.Linear(self.encoder.channels, config.size)
@@ -24,21 +38,54 @@ class CaptionNetwork(nn.Module):
             if config.temporal == "lstm"
             else None
         )
-        self.decoder = Decoder(config, vocabulary_size)
+        self.decoder = Decoder(config, len(vocabulary))
+        self.classifier = self.slots = self.confidence = None
+        if config.concept_slots:
+            self.confidence = Confidence(vocabulary)
+            for name in vocabulary.concepts:
+                self.decoder.repeated[vocabulary.encode(name)] = REPEATED
+            self.classifier = ContentClassifier(self.encoder.channels, vocabulary, config.dropout)
+            self.slots = ConceptSlots(config.embedding, config.size, vocabulary)
 
     def encode(self, frames: Tensor) -> Tensor:
         """``frames``: (B, T, 3, S, S) uint8 RGB -> features (B, T, R, C)."""
         features: Tensor = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         return features
 
-    def remember(self, features: Tensor) -> Memory:
-        """``features``: (B, T, R, C) -> Memory over the T * R region vectors.
+    def recognise(self, features: Tensor) -> Concepts | None:
+        """The concepts for the slots, by their mean probability over frames.
+
+        ``features``: (B, T, R, C). None for a network without concept slots.
+        """
+        if self.classifier is None:
+            return None
+        with torch.no_grad():  # the choice of the surest has no gradient
+            return surest(self.classifier(features).sigmoid().mean(1), self.config.concept_slots)
+
+    def remember(self, features: Tensor, concepts: Concepts | None = None) -> Memory:
+        """``features``: (B, T, R, C) -> Memory over the T * R region vectors and the K concepts.
 
         Each region of a frame is shifted by what the temporal LSTM says of that frame in its
-        sequence, so the attention knows when a region was seen.
+        sequence, so the attention knows when a region was seen. ``concepts``: those that
+        ``recognise`` finds unless given.
         """
         regions = self.dropout(torch.relu(self.norm(self.project(features))))  # (B, T, R, D)
         if self.temporal is not None:
             over_time, _ = self.temporal(regions.mean(2))  # (B, T, D)
             regions = regions + over_time.unsqueeze(2)
-        return self.decoder.attention.project(regions.flatten(1, 2))
+        slots = regions.flatten(1, 2)
+        pooled = slots.mean(1)
+        if concepts is None:
+            concepts = self.recognise(features)
+        if self.slots is not None and concepts is not None:
+            named = self.dropout(self.slots(concepts, self.decoder.embedding))  # (B, K, D)
+            slots = torch.cat([slots, named.to(slots.dtype)], 1)
+            pooled = pooled + named.mean(1)
+        return self.decoder.attention.project(slots, pooled)
+
+    def rate(self, captions: Sequence[Caption], concepts: Concepts | None) -> list[float | None]:
+        """The confidence of each of B captions, from the concepts of their windows; None for a
+        network without concept slots."""
+        if self.confidence is None or concepts is None:
+            return [None] * len(captions)
+        return [*self.confidence(captions, concepts)]

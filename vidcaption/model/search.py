@@ -49,11 +49,16 @@ def repeated_ngrams(words: Tensor, n: int) -> tuple[Tensor, Tensor]:
     return grams[..., -1], (grams[..., :-1] == tail).all(-1)
 
 
-def filter_words(log_probs: Tensor, words: Tensor, options: SearchOptions) -> Tensor:
-    """Rule out, in place, what may not come next.
+def filter_words(
+    log_probs: Tensor, words: Tensor, options: SearchOptions, repeated: Tensor
+) -> Tensor:
+    """Rule out, in place, what may not come next, and make repetitions less likely.
 
-    ``log_probs``: (B, K, V); ``words``: (B, K, L) so far.
+    ``log_probs``: (B, K, V); ``words``: (B, K, L) so far; ``repeated``: (V,), what is taken off
+    the log-probability of a word that is among them.
     """
+    again = log_probs.gather(-1, words) - repeated[words]
+    log_probs.scatter_(-1, words, again.to(log_probs))
     for word in (PAD, BOS, UNK):  # one by one: a list of them would have to be sent to a GPU
         log_probs[..., word] = NEVER
     length, n = words.shape[-1], options.no_repeat_ngram
@@ -112,7 +117,7 @@ def search(decoder: Decoder, memory: Memory, options: SearchOptions) -> list[Cap
     for length in range(options.max_words + 1):
         out, _, state = decoder(last.unsqueeze(-1), memory, state)
         log_probs = decoder.logits(out.squeeze(-2)).float().log_softmax(-1)  # (B, lanes, V)
-        log_probs = filter_words(log_probs, words, options)
+        log_probs = filter_words(log_probs, words, options, decoder.repeated)
         if length == options.max_words:
             finished.offer(total + log_probs[..., EOS], words)
             break

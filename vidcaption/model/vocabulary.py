@@ -24,10 +24,20 @@ def tokenize(text: str) -> list[str]:
 
 
 class Vocabulary:
-    """The words a model can say; ids 0-3 are ``<pad> <bos> <eos> <unk>``."""
+    """The words a model can say; ids 0-3 are ``<pad> <bos> <eos> <unk>``.
 
-    def __init__(self, words: Sequence[str]) -> None:
+    ``concepts``: names that its content classifier tells apart, each of one or more of the words.
+    ``classes``: for each class of the CNN's original classifier the index of its concept, or None.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        concepts: Sequence[str] = (),
+        classes: Sequence[int | None] = (),
+    ) -> None:
         self.words = (*SPECIAL, *words)
+        self.concepts, self.classes = tuple(concepts), tuple(classes)
         self._ids = {word: i for i, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
             raise ModelError("vocab.json holds a word twice; each word must stand once")
@@ -50,20 +60,55 @@ class Vocabulary:
         return [self.words[i] for i in ids]
 
     def to_json(self) -> str:
-        return json.dumps(self.words[len(SPECIAL) :], ensure_ascii=False, indent=0) + "\n"
+        words: Any = self.words[len(SPECIAL) :]
+        if self.concepts:
+            words = {"words": words, "concepts": self.concepts, "classes": self.classes}
+        return json.dumps(words, ensure_ascii=False, indent=0) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Vocabulary":
-        """Parse ``vocab.json``, a list of words. Raises ModelError."""
+        """Parse ``vocab.json``: a list of words, or an object of ``words``, ``concepts`` and
+        ``classes``. Raises ModelError."""
         try:
-            words: Any = json.loads(text)
+            parsed: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ModelError(f"vocab.json is not JSON ({error})") from error
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise ModelError("vocab.json must hold a list of words")
-        if not 0 < len(words) <= MOST_WORDS:
-            raise ModelError(f"vocab.json holds {len(words)} words; allowed are 1 to {MOST_WORDS}")
-        odd = [word for word in words if not word or " " in word or not word.isprintable()]
-        if odd:
-            raise ModelError(f"vocab.json holds {odd[0]!r}; a word has no space and is printable")
-        return cls(words)
+        if not isinstance(parsed, dict):
+            return cls(_words(parsed))
+        if odd := sorted(parsed.keys() - {"words", "concepts", "classes"}):
+            raise ModelError(f"vocab.json has unknown fields: {', '.join(map(repr, odd))}")
+        concepts, classes = parsed.get("concepts", []), parsed.get("classes", [])
+        for name, value in (("concepts", concepts), ("classes", classes)):
+            if not isinstance(value, list):
+                raise ModelError(f"vocab.json: {name} must be a list")
+        vocabulary = cls(_words(parsed.get("words")), concepts, classes)
+        vocabulary._check_concepts()
+        return vocabulary
+
+    def _check_concepts(self) -> None:
+        for name in self.concepts:
+            if not isinstance(name, str) or not (ids := self.encode(name)) or UNK in ids:
+                raise ModelError(
+                    f"vocab.json has the concept {name!r}; a concept is made of the words there"
+                )
+        if len(set(self.concepts)) != len(self.concepts):
+            raise ModelError("vocab.json holds a concept twice; each concept must stand once")
+        for index in self.classes:
+            if index is not None and (
+                type(index) is not int or not 0 <= index < len(self.concepts)
+            ):
+                raise ModelError(
+                    f"vocab.json says {index!r} of a class; it must be null or from 0 to "
+                    f"{len(self.concepts) - 1}"
+                )
+
+
+def _words(words: Any) -> list[str]:
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ModelError("vocab.json must hold a list of words")
+    if not 0 < len(words) <= MOST_WORDS:
+        raise ModelError(f"vocab.json holds {len(words)} words; allowed are 1 to {MOST_WORDS}")
+    odd = [word for word in words if not word or " " in word or not word.isprintable()]
+    if odd:
+        raise ModelError(f"vocab.json holds {odd[0]!r}; a word has no space and is printable")
+    return words

@@ -76,5 +76,6 @@ def attend(model: Model, clip: Tensor, words: Sequence[int], machine: Machine) -
         memory = network.remember(network.encode(clip.unsqueeze(0).to(machine.device)))
         known = torch.tensor([[[BOS, *words]]], device=machine.device)
         _, weights, _ = network.decoder(known, memory, network.decoder.start(memory))
-    before = weights[0, 0, : len(words)].float().cpu()  # what follows the last word is its end
+    # what follows the last word is its end; behind the regions stand concepts, which are nowhere
+    before = weights[0, 0, : len(words), : len(clip) * grid * grid].float().cpu()
     return np.asarray(before.reshape(len(words), len(clip), grid, grid))

@@ -55,24 +55,15 @@ class PixelClips:
 
 @dataclass(frozen=True)
 class FeatureClips:
-    """Clips (T, R, C) of cached features, moved on their grid."""
+    """Clips (T, R, C) of cached features, moved on their grid. ``rows``: of each sample there."""
 
     cache: FeatureCache
+    rows: Sequence[int]
 
     def __call__(self, index: int, frames: int, rng: np.random.Generator) -> Tensor:
-        features = self.cache[index]
+        features = self.cache[self.rows[index]]
         picks = np.sort(rng.choice(len(features), frames, replace=len(features) < frames))
         return move_features(features[picks], Motion.draw(frames, rng))
-
-
-@dataclass(frozen=True)
-class BlankClips:
-    """Clips (1, 1, C) of nothing, to which sentences without a picture belong."""
-
-    channels: int
-
-    def __call__(self, index: int, frames: int, rng: np.random.Generator) -> Tensor:
-        return torch.zeros(1, 1, self.channels)
 
 
 def evenly(frames: Tensor, most: int) -> Tensor:
@@ -98,7 +89,8 @@ class ClipDataset(Dataset[Item]):
         seed: int,
     ) -> None:
         self._source = source
-        self._words = [[target(vocabulary, text) for text in s.captions] for s in samples]
+        # a picture without captions has an empty one
+        self._words = [[target(vocabulary, x) for x in s.captions] or [[]] for s in samples]
         self._captions = captions
         self._seed = seed
 

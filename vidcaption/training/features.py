@@ -29,13 +29,14 @@ from torch import Tensor
 
 from vidcaption.datasets.samples import Clip, Sample, load_frames
 from vidcaption.errors import InputError, OutputError
+from vidcaption.model.device import Machine
 from vidcaption.model.encoder import Encoder
 from vidcaption.output.write import sweep, write_atomic
 
 logger = logging.getLogger(__name__)
 
 ABOUT = "features.json"
-SCHEMA = 1  # changes with what is computed from the same CNN and files
+SCHEMA = 2  # changes with what is computed from the same CNN and files
 SHARD = 512  # frames, of which a run that is killed loses no more
 READERS = 2
 _BATCH = 16
@@ -49,9 +50,15 @@ class FeatureCache:
     """
 
     def __init__(
-        self, folder: Path, encoder: Encoder, samples: Sequence[Sample], frames: int
+        self,
+        folder: Path,
+        encoder: Encoder,
+        samples: Sequence[Sample],
+        frames: int,
+        machine: Machine,
     ) -> None:
-        self.about = _describe(encoder, frames)
+        self.machine = machine
+        self.about = _describe(encoder, frames) | {"precision": machine.precision}
         self.folder = folder / sha256(json.dumps(self.about).encode()).hexdigest()[:16]
         self._keys = [_key(sample) for sample in samples]
         self._samples = dict(zip(self._keys, samples, strict=True))
@@ -135,7 +142,7 @@ class FeatureCache:
         samples = [self._samples[key] for key in keys]
         size = encoder.config.image_size
         with closing(_read_ahead(samples, self.about["frames"], size, workers)) as clips:
-            features = _encode(encoder, clips, advance)
+            features = _encode(encoder, clips, self.machine, advance)
         write_atomic(path, to_safetensors(dict(zip(keys, features, strict=True))))
         self._shards |= dict.fromkeys(keys, path)
 
@@ -180,8 +187,9 @@ def _describe(encoder: Encoder, frames: int) -> dict[str, Any]:
     config = encoder.config
     digest = sha256()
     for name, tensor in encoder.state_dict().items():
-        # in fp16, as a model folder has them: a model and what it was trained from share features
-        digest.update(name.encode() + tensor.detach().cpu().half().numpy().tobytes())
+        # in fp16, as a model folder has them, and without a sign of zero, which averaging drops:
+        # a model and what it was trained from share features
+        digest.update(name.encode() + (tensor.detach().cpu().half() + 0.0).numpy().tobytes())
     return {
         "schema": SCHEMA,
         "backbone": config.backbone,
@@ -253,7 +261,10 @@ def _read_ahead(
 
 @torch.inference_mode()
 def _encode(
-    encoder: Encoder, clips: Iterable[list[Clip]], advance: Callable[[], None]
+    encoder: Encoder,
+    clips: Iterable[list[Clip]],
+    machine: Machine,
+    advance: Callable[[], None],
 ) -> list[Tensor]:
     """(F, R, C) fp16 on the CPU for each clip, from batches across clips."""
     counts: list[int] = []
@@ -261,8 +272,9 @@ def _encode(
     rows: list[Tensor] = []
 
     def run() -> None:
-        batch = torch.stack(waiting[:_BATCH]).permute(0, 3, 1, 2).to(encoder.mean.device)
-        rows.extend(encoder(batch).half().cpu())
+        batch = torch.stack(waiting[:_BATCH]).permute(0, 3, 1, 2).to(machine.device)
+        with machine.autocast():
+            rows.extend(encoder(batch).half().cpu())
         del waiting[:_BATCH]
 
     for clip in clips:

@@ -1,5 +1,6 @@
 """What training makes small."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidcaption.model.attention import Memory
+from vidcaption.model.concepts import Concepts
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
@@ -26,21 +28,38 @@ def cross_entropy(
     features: Tensor,
     words: Tensor,
     *,
+    concepts: Concepts | None = None,
     smoothing: float = 0.0,
     own_words: float = 0.0,
     weight: float = 1.0,
 ) -> Term:
     """The cross entropy of the next word, given the true ones before it.
 
-    ``features``: (B, T, R, C); ``words``: (B, K, L) from ``<bos>`` on, padded. ``own_words``: share
-    of the words before it that the network draws instead, knowing the true ones (scheduled
+    ``features``: (B, T, R, C); ``words``: (B, K, L) from ``<bos>`` on, padded. ``concepts``: what
+    is said to be seen, instead of what the network recognises. ``own_words``: share of the words
+    before it that the network draws instead, knowing the true ones (scheduled
     sampling, Bengio et al. 2015, in the two passes of Duckworth et al. 2019).
     """
-    memory = network.remember(features)
+    memory = network.remember(features, concepts)
     known = _mix(network.decoder, memory, words, own_words) if own_words else words
     logits, targets = _logits(network.decoder, memory, known, words)
     total = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
     return Term(total, len(targets), weight)
+
+
+def classification(
+    network: CaptionNetwork, features: Tensor, targets: Tensor, known: Tensor, weight: float = 1.0
+) -> Term:
+    """The cross entropy of concepts, each a yes or no, added up over those that are known.
+
+    ``features``: (B, T, R, C); ``targets``: (B, N) in [0, 1]; ``known``: (B, N), 1 or 0.
+    """
+    assert network.classifier is not None
+    logits = network.classifier(features).float()  # (B, T, N)
+    # the logarithm of the mean over frames, whose gradient does not vanish
+    yes, no = (F.logsigmoid(x).logsumexp(1) - math.log(x.shape[1]) for x in (logits, -logits))
+    losses = -(targets * yes + (1 - targets) * no)
+    return Term((losses * known).sum(), len(targets), weight)
 
 
 @torch.no_grad()

@@ -17,21 +17,22 @@ from torch.utils.data import DataLoader
 
 from vidcaption.datasets.samples import Sample
 from vidcaption.errors import InputError, OutputError, UsageError
-from vidcaption.evaluation.captioning import load_clip
+from vidcaption.evaluation.captioning import in_batches, load_clip
 from vidcaption.evaluation.metrics import check_scoring
 from vidcaption.model import folder as model_folder
+from vidcaption.model.concepts import Concepts
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
-from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import TrainOptions
+from vidcaption.model.search import search
+from vidcaption.options import SearchOptions, TrainOptions
+from vidcaption.training.calibration import fit, rightness
 from vidcaption.training.card import write_card
 from vidcaption.training.checkpoint import read_checkpoint, write_checkpoint
 from vidcaption.training.clips import (
     MOST_WORDS,
     Batch,
     BatchSampler,
-    BlankClips,
     ClipDataset,
     ClipSource,
     FeatureClips,
@@ -46,7 +47,8 @@ from vidcaption.training.features import READERS, FeatureCache
 from vidcaption.training.history import Epoch, check_plotting, write_history
 from vidcaption.training.judge import judge
 from vidcaption.training.learner import Learner
-from vidcaption.training.losses import Term, cross_entropy, self_critical
+from vidcaption.training.losses import Term, classification, cross_entropy, self_critical
+from vidcaption.training.material import Material
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +76,8 @@ class Position:
 class Stage:
     """Some epochs with one cycle of the learning rate.
 
-    ``rates``: parameters to train and their highest learning rate; ``dev``: the clip of a dev
-    sample's index.
+    ``judge``: dev loss and CIDEr of a network; ``rates``: parameters to train and their highest
+    learning rate.
     """
 
     name: str
@@ -84,7 +86,7 @@ class Stage:
     frames: int
     samples: Sequence[Sample]
     source: ClipSource
-    dev: Callable[[int], Tensor]
+    judge: Callable[[CaptionNetwork], tuple[float, float | None]]
     rates: list[tuple[list[nn.Parameter], float]]
     loss: Loss
 
@@ -111,21 +113,19 @@ class Trainer:
         config: ModelConfig,
         options: TrainOptions,
         machine: Machine,
-        samples: Sequence[Sample],
+        material: Material,
         progress: Progress,
         world: World,
         *,
-        texts: Sequence[str] = (),
         imagenet: Path | None = None,
         init: model_folder.Model | None = None,
         features: Path | None = None,
     ) -> None:
-        """``world``: the processes that train together. ``texts``: sentences without pictures, for
-        the decoder to learn from beforehand. ``imagenet``: weights of the whole torchvision
+        """``world``: the processes that train together. ``imagenet``: weights of the whole
         classifier to start the CNN from. ``init``: a model to start from, whose network
         and vocabulary are kept. ``features``: where features are kept, in ``folder`` unless given.
 
-        Raises UsageError where a split is empty, ModelError where ``imagenet`` does not fit.
+        Raises ModelError where ``imagenet`` does not fit.
         """
         if options.select == "cider":
             check_scoring()
@@ -135,26 +135,16 @@ class Trainer:
         self.progress = progress
         self.world = world
         self._features = features or folder / "features"
-        self.train, self.dev = (
-            [s for s in samples if s.split == split and s.captions] for split in ("train", "dev")
-        )
-        for split, part in (("train", self.train), ("dev", self.dev)):
-            if not part:
-                raise UsageError(
-                    f"no captioned sample has split {split!r}; training needs train and dev"
-                )
-        self.texts = [
-            Sample(f"text {i}", tuple(texts[i : i + options.captions]), "train")
-            for i in range(0, len(texts), options.captions)
-        ]
-        captions = (caption for sample in self.train for caption in sample.captions)
-        self.vocabulary = init.vocabulary if init else Vocabulary.build(captions, options.min_count)
+        self.material, self.vocabulary = material, material.vocabulary
+        self.train, self.dev = material.train, material.dev
         torch.manual_seed(options.seed)
-        self.network = CaptionNetwork(self.config, len(self.vocabulary))
+        self.network = CaptionNetwork(self.config, self.vocabulary)
         if init:
             self.network.load_state_dict(init.network.state_dict())
         elif imagenet:
-            self.network.encoder.load_imagenet(imagenet)
+            last = self.network.encoder.load_imagenet(imagenet)
+            if self.network.classifier and last:
+                self.network.classifier.take_classes(last)
         self.network.to(machine.device)
         if not self.world.first:  # the first process's numbers are those of a process by itself
             torch.manual_seed(options.seed + self.world.rank)
@@ -177,7 +167,7 @@ class Trainer:
         checkpoint = self._load_checkpoint() if resume else None
         position, options = self.position, self.options
         stages = (
-            (options.text_epochs if self.texts else 0, self._text),
+            (options.concept_epochs if self.network.classifier else 0, self._classify),
             (options.epochs, self._frozen),
             (options.finetune_epochs, self._finetune),
             (options.scst_epochs, self._scst),
@@ -187,51 +177,89 @@ class Trainer:
                 continue
             if number > position.stage:
                 position.stage, position.epoch, position.stale = number, 0, 0
+                if number == 1:  # what the classifier scored is no measure of captions
+                    position.best = -math.inf
                 checkpoint = None
             if checkpoint is None and position.history:  # go on from the best epoch so far
                 best = model_folder.load(self.folder, self.machine.device)
                 self.network.load_state_dict(best.network.state_dict())
             self._learn(stage(), checkpoint)
+        if self.world.first and position.history and self.network.confidence:
+            self._calibrate()
         return position
 
-    def _text(self) -> Stage:
-        """Train the decoder on sentences, which belong to no picture."""
-        options, blank = self.options, BlankClips(self.network.encoder.channels)
+    def _classify(self) -> Stage:
+        """Train the content classifier alone, on all samples that show concepts."""
+        material = self.material
+        held_out = set(material.held_out)
+        learnt = [i for i in range(len(material.known)) if i not in held_out]
+        samples = [[*material.train, *material.pictures][i] for i in learnt]
+        cache = self._cache(self._features, material.pictures)
+        self.network.requires_grad_(False)
+        assert self.network.classifier is not None
+        self.network.classifier.requires_grad_(True)
+
+        def loss(features: Tensor, batch: Batch, done: float) -> list[Term]:
+            self.network.train()
+            return [self._tell_concepts(features, [learnt[i] for i in batch.samples])]
+
         return Stage(
-            "text",
-            options.text_epochs,
-            options.batch,
-            1,
-            self.texts,
-            blank,
-            lambda _: torch.zeros(1, 1, blank.channels),
-            [(self._all_but_cnn(), options.lr)],
-            self._imitate,
+            "concepts",
+            self.options.concept_epochs,
+            self.options.batch,
+            2,
+            samples,
+            FeatureClips(cache, [self._row(i) for i in learnt]),
+            lambda network: self._judge_concepts(network, lambda i: evenly(cache[i], DEV_FRAMES)),
+            [(list(self.network.classifier.parameters()), self.options.concept_lr)],
+            loss,
         )
 
+    def _row(self, index: int) -> int:
+        """Where a sample of ``targets`` stands in the feature cache."""
+        return index if index < len(self.train) else index + len(self.dev)
+
+    def _tell_concepts(self, features: Tensor, rows: Sequence[int], weight: float = 1.0) -> Term:
+        """How far the classifier is from the targets of these rows."""
+        targets, known = self.material.targets[rows], self.material.known[rows]
+        device = features.device
+        return classification(self.network, features, targets.to(device), known.to(device), weight)
+
     def _frozen(self) -> Stage:
-        """Train all but the CNN, by cross entropy."""
+        """Train the decoder, by cross entropy."""
         return self._on_features("frozen", self.options.epochs, self.options.lr, self._imitate)
 
     def _finetune(self) -> Stage:
         """Train everything, on pixels."""
         options = self.options
-        rest = self._all_but_cnn()
+        rest = self._decoder()
         cnn = self.network.encoder.train_from(options.finetune_from)
+        if self.network.classifier:
+            self.network.classifier.requires_grad_(True)
+            cnn = [*cnn, *self.network.classifier.parameters()]
+        clips = PixelClips(self.train, self.config.image_size)
+        self._measure(lambda i: load_clip(self.train[i], DEV_FRAMES, self.config.image_size))
+
+        def loss(features: Tensor, batch: Batch, done: float) -> list[Term]:
+            terms = self._imitate(features, batch, done)
+            if self.network.classifier:
+                terms.append(self._tell_concepts(features, batch.samples, options.concept_weight))
+            return terms
+
         return Stage(
             "finetune",
             options.finetune_epochs,
             options.finetune_batch,
             options.finetune_frames,
             self.train,
-            PixelClips(self.train, self.config.image_size),
-            self._dev_clip,
+            clips,
+            partial(self._judge, self._dev_clip),
             [(rest, options.finetune_lr), (cnn, options.backbone_lr)],
-            self._imitate,
+            loss,
         )
 
     def _scst(self) -> Stage:
-        """Train all but the CNN, by what sampled captions are worth."""
+        """Train the decoder by what sampled captions are worth."""
         options = self.options
         references = [[target(self.vocabulary, c) for c in s.captions] for s in self.train]
         consensus = Consensus(references)
@@ -240,56 +268,143 @@ class Trainer:
             self.network.eval()  # captions are drawn from the network that is then judged
 
             def reward(row: int, words: Sequence[int]) -> float:
-                return consensus.score(batch.samples[row], words)
+                sample = batch.samples[row]
+                worth = consensus.score(sample, words)
+                if options.scst_concepts and self.network.classifier:
+                    worth += options.scst_concepts * 10 * self.material.agree(sample, words)
+                return worth
 
             rewarded = self_critical(
                 self.network, features, reward, SCST_CAPTIONS, MOST_WORDS, options.scst_temperature
             )
-            imitated = cross_entropy(
-                self.network,
-                features,
-                batch.words.to(features.device, non_blocking=True),
-                smoothing=options.label_smoothing,
-                weight=options.scst_imitate,
-            )
-            return [rewarded, imitated]
+            return [rewarded, *self._imitate(features, batch, done, options.scst_imitate)]
 
         return self._on_features("scst", options.scst_epochs, options.scst_lr, loss)
 
     def _on_features(self, name: str, epochs: int, lr: float, loss: Loss) -> Stage:
         """A stage on the features of still frames, which the CNN computes once."""
-        options, encoder = self.options, self.network.encoder.eval()
+        options = self.options
         # a CNN that this training has changed is of no use to others
         changed = name == "scst" and options.finetune_epochs
-        place = self.folder / "features" if changed else self._features
-        cache = FeatureCache(place, encoder, [*self.train, *self.dev], options.cached_frames)
-        cache.fill(encoder, self.progress, max(READERS, options.workers))
+        cache = self._cache(self.folder / "features" if changed else self._features)
+        self._measure(lambda i: evenly(cache[i], DEV_FRAMES))
         return Stage(
             name,
             epochs,
             options.batch,
             options.frames,
             self.train,
-            FeatureClips(cache),
-            lambda index: evenly(cache[len(self.train) + index], DEV_FRAMES),
-            [(self._all_but_cnn(), lr)],
+            FeatureClips(cache, range(len(self.train))),
+            partial(self._judge, lambda i: evenly(cache[len(self.train) + i], DEV_FRAMES)),
+            [(self._decoder(), lr)],
             loss,
         )
 
-    def _all_but_cnn(self) -> list[nn.Parameter]:
+    def _cache(self, folder: Path, pictures: Sequence[Sample] = ()) -> FeatureCache:
+        """The features of train, dev and ``pictures``, in this order."""
+        encoder = self.network.encoder.eval()
+        samples = [*self.train, *self.dev, *pictures]
+        cache = FeatureCache(folder, encoder, samples, self.options.cached_frames, self.machine)
+        cache.fill(encoder, self.progress, max(READERS, self.options.workers))
+        return cache
+
+    @torch.inference_mode()
+    def _measure(self, clip: Callable[[int], Tensor]) -> None:
+        """See how sure the classifier is of samples that it never learnt, for the sentences."""
+        held_out, classifier = self.material.held_out, self.network.classifier
+        if classifier is None or not self.material.has_texts:
+            return
+        self.network.eval()
+        rows = torch.empty(len(held_out), len(self.vocabulary.concepts))
+        batches = in_batches(lambda i: clip(held_out[i]), range(len(held_out)), 32, self.machine)
+        for indices, clips in batches:
+            with self.machine.autocast():
+                features = self.network.encode(clips) if clips.dtype == torch.uint8 else clips
+                rows[indices] = classifier(features.float()).sigmoid().mean(1).float().cpu()
+        self.material.measure(rows, self.config.concept_slots)
+
+    def _judge(
+        self, clip: Callable[[int], Tensor], network: CaptionNetwork
+    ) -> tuple[float, float | None]:
+        """``clip``: of a dev sample's index."""
+        with_cider = self.options.select == "cider"
+        return judge(
+            *(network, self.vocabulary, self.dev, clip, self.machine, self.world),
+            with_cider=with_cider,
+        )
+
+    @torch.inference_mode()
+    def _judge_concepts(
+        self, network: CaptionNetwork, clip: Callable[[int], Tensor]
+    ) -> tuple[float, None]:
+        """Mean cross entropy of the concepts of the samples held out."""
+        material, total = self.material, 0.0
+        assert network.classifier is not None
+        network.eval()
+        for indices, features in in_batches(clip, material.held_out, 32, self.machine):
+            targets = material.targets[indices].to(features.device)
+            known = torch.ones_like(targets)
+            total += classification(network, features.float(), targets, known).total.item()
+        return total / max(1, len(material.held_out)), None
+
+    def _calibrate(self) -> None:
+        """Fit the confidence of the best epoch's model to its captions of the dev samples."""
+        model = model_folder.load(self.folder, self.machine.device)
+        network, rows, right = model.network, [], []
+        assert network.confidence is not None
+        for indices, clips in in_batches(self._dev_clip, range(len(self.dev)), 32, self.machine):
+            with self.machine.autocast(), torch.no_grad():
+                features = network.encode(clips)
+                concepts = network.recognise(features)
+                memory = network.remember(features, concepts)
+                captions = search(network.decoder, memory, SearchOptions())
+            assert concepts is not None
+            rows.append(network.confidence.describe(captions, concepts))
+            for index, caption in zip(indices, captions, strict=True):
+                text = " ".join(self.vocabulary.decode(caption.ids))
+                right.append(rightness(text, self.dev[index].captions))
+        fit(network.confidence, torch.cat(rows), torch.tensor(right))
+        model_folder.save(self.folder, network, self.vocabulary, self._card())
+
+    def _decoder(self) -> list[nn.Parameter]:
+        """The parameters of all but CNN and classifier, which do not train."""
+        self.network.requires_grad_(True)
         self.network.encoder.requires_grad_(False)
+        if self.network.classifier:
+            self.network.classifier.requires_grad_(False)
         return [p for p in self.network.parameters() if p.requires_grad]
 
-    def _imitate(self, features: Tensor, batch: Batch, done: float) -> list[Term]:
-        self.network.train()
-        term = cross_entropy(
-            self.network,
-            features,
-            batch.words.to(features.device, non_blocking=True),
-            smoothing=self.options.label_smoothing,
-            own_words=self.options.own_words * done,
-        )
-        return [term]
+    def _imitate(
+        self, features: Tensor, batch: Batch, done: float, weight: float = 1.0
+    ) -> list[Term]:
+        """Cross entropy of the samples' captions and of some sentences without pictures."""
+        options, device = self.options, features.device
+        if weight == 1.0:
+            self.network.train()
+        terms = [
+            cross_entropy(
+                self.network,
+                features,
+                batch.words.to(device, non_blocking=True),
+                smoothing=options.label_smoothing,
+                own_words=options.own_words * done,
+                weight=weight,
+            )
+        ]
+        if self.material.has_texts and options.text_batch:
+            words, concepts = self.material.draw(options.text_batch)
+            blank = torch.zeros(len(words), 1, 1, features.shape[-1], device=device)
+            terms.append(
+                cross_entropy(
+                    self.network,
+                    blank,
+                    words.to(device),
+                    concepts=concepts and Concepts(*(x.to(device) for x in concepts)),
+                    smoothing=options.label_smoothing,
+                    weight=weight * options.text_weight,
+                )
+            )
+        return terms
 
     def _learn(self, stage: Stage, checkpoint: Checkpoint) -> None:
         """Train until the stage's last epoch, or until the dev score is stale."""
@@ -320,10 +435,7 @@ class Trainer:
                 f"{stage.name} {position.epoch + 1}/{stage.epochs}", total=len(sampler)
             )
             loss = self._epoch(loader, objective, learner, partial(self.progress.advance, task))
-            dev_loss, dev_cider = judge(
-                *(learner.averaged, self.vocabulary, self.dev, stage.dev, self.machine, world),
-                with_cider=options.select == "cider",
-            )
+            dev_loss, dev_cider = stage.judge(learner.averaged)
             self.progress.remove_task(task)
             epoch = Epoch(
                 epoch=len(position.history) + 1,
@@ -405,8 +517,7 @@ class Trainer:
 
     def _fingerprint(self) -> str:
         """Of all that a resumed training must have in common with the interrupted one."""
-        data = [(s.id, s.split, s.captions) for s in (*self.train, *self.dev, *self.texts)]
         return (
             repr((self.config, self.options, self.machine.precision, self.world.size))
-            + sha256(repr((self.vocabulary.words, data)).encode()).hexdigest()
+            + sha256(repr(self.material.describe()).encode()).hexdigest()
         )

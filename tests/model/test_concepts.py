@@ -1,0 +1,126 @@
+import pytest
+import torch
+
+from vidcaption.errors import ModelError
+from vidcaption.model import folder as model_folder
+from vidcaption.model.concepts import LEAST, Concepts, ConceptSlots, ContentClassifier, surest
+from vidcaption.model.config import ModelConfig
+from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.search import search
+from vidcaption.model.vocabulary import Vocabulary
+from vidcaption.options import SearchOptions
+
+WORDS = ["a", "dog", "fire", "hydrant", "cat", "on", "red"]
+PLAIN = Vocabulary(WORDS, ["dog", "fire hydrant", "cat"])
+KNOWING = Vocabulary(WORDS, PLAIN.concepts, [2, None, 2, 0])
+CONFIG = ModelConfig(image_size=64, grid=2, size=16, heads=2, embedding=12, concept_slots=2)
+
+
+@pytest.fixture
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return CaptionNetwork(CONFIG, KNOWING).eval()
+
+
+def test_the_surest_come_first_and_the_unsure_are_left_out():
+    found = surest(torch.tensor([[0.2, LEAST / 2, 0.9, 0.5]]), 3)
+    assert found.ids.tolist() == [[2, 3, 0]]
+    torch.testing.assert_close(found.confidence, torch.tensor([[0.9, 0.5, 0.2]]))
+    found = surest(torch.tensor([[LEAST / 2, 0.9]]), 5)
+    assert found.ids.shape == (1, 2)
+    torch.testing.assert_close(found.confidence, torch.tensor([[0.9, 0.0]]))
+
+
+def test_an_untrained_classifier_says_what_the_original_one_says():
+    classifier = ContentClassifier(8, KNOWING, dropout=0.0).eval()
+    torch.nn.init.zeros_(classifier.out.bias)
+    features = torch.randn(5, 4, 8, generator=torch.Generator().manual_seed(0))
+    classes = classifier.classifier(features.mean(1)).softmax(-1)
+    seen = classifier(features).sigmoid()
+    expected = torch.stack([classes[:, 3], torch.full((5,), 0.5), classes[:, 0] + classes[:, 2]], 1)
+    torch.testing.assert_close(seen, expected, atol=0.01, rtol=0)
+
+
+def test_takes_the_last_layer_of_an_original_classifier():
+    classifier = ContentClassifier(8, KNOWING, dropout=0.0)
+    last = torch.nn.Linear(8, 4)
+    classifier.take_classes(last)
+    assert torch.equal(classifier.classifier.weight, last.weight)
+    with pytest.raises(ModelError, match="has 5 classes, and 4 are named"):
+        classifier.take_classes(torch.nn.Linear(8, 5))
+    ContentClassifier(8, PLAIN, dropout=0.0).take_classes(last)  # has no use for it
+
+
+def test_a_concept_counts_wherever_it_is_seen():
+    """Pooling does not depend on the order of regions, and one region is enough."""
+    torch.manual_seed(0)
+    classifier = ContentClassifier(8, PLAIN, dropout=0.0).eval()
+    torch.nn.init.normal_(classifier.out.weight)
+    features = torch.randn(2, 4, 8)
+    torch.testing.assert_close(classifier(features), classifier(features.flip(1)))
+    more = torch.cat([features, features[:, :1]], 1)
+    assert (classifier(more) - classifier(features)).abs().max() < 10
+
+
+def test_a_slot_is_the_mean_of_its_words_and_empty_ones_are_zero():
+    torch.manual_seed(0)
+    slots = ConceptSlots(12, 16, PLAIN).eval()
+    words = torch.nn.Embedding(len(PLAIN.words), 12)
+    concepts = Concepts(torch.tensor([[1, 0, 2]]), torch.tensor([[0.9, 0.4, 0.0]]))
+    got = slots(concepts, words)
+    assert got.shape == (1, 3, 16) and got[0, 2].abs().sum() == 0 < got[0, 1].abs().sum()
+    fire, hydrant = PLAIN.encode("fire hydrant")
+    mean = (words.weight[fire] + words.weight[hydrant]) / 2
+    by_hand = slots.norm(slots.project(torch.cat([mean, torch.tensor([0.9])])))
+    torch.testing.assert_close(got[0, 0], torch.relu(by_hand))
+    surer = slots(Concepts(concepts.ids, torch.tensor([[0.1, 0.4, 0.0]])), words)
+    assert not torch.equal(surer[0, 0], got[0, 0])
+
+
+def test_some_slots_stay_empty_in_training():
+    slots = ConceptSlots(12, 16, PLAIN).train()
+    many = Concepts(torch.zeros(50, 20, dtype=torch.long), torch.ones(50, 20))
+    empty = (slots(many, torch.nn.Embedding(11, 12)).abs().sum(-1) == 0).float().mean()
+    assert 0.05 < empty < 0.2
+
+
+def test_concepts_stand_behind_the_regions_in_the_memory(network):
+    features = torch.randn(3, 2, 4, 1280, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        [*_, caption] = search(network.decoder, network.remember(features), SearchOptions())
+        assert caption.attention.shape[-1] == 2 * 4 + 2
+        torch.testing.assert_close(caption.attention.sum(-1), torch.ones(len(caption.ids) + 1))
+        found = network.recognise(features)
+        given, own = (network.remember(features, x).values for x in (found, None))
+        assert torch.equal(given, own)
+        none = Concepts(found.ids, torch.zeros_like(found.confidence))
+        assert not torch.equal(network.remember(features, none).values, own)
+
+
+def test_the_words_of_the_decoder_are_those_of_the_slots(network):
+    concepts = Concepts(torch.tensor([[2]]), torch.tensor([[0.9]]))
+    features = torch.zeros(1, 1, 1, 1280)
+    with torch.inference_mode():
+        before = network.remember(features, concepts).values.clone()
+        network.decoder.embedding.weight[KNOWING.encode("cat")] += 1.0
+        assert not torch.equal(network.remember(features, concepts).values, before)
+
+
+def test_survives_the_disk(tmp_path, network):
+    model_folder.save(tmp_path, network, KNOWING, "a card")
+    loaded = model_folder.load(tmp_path)
+    assert loaded.vocabulary.concepts == KNOWING.concepts
+    assert loaded.vocabulary.classes == KNOWING.classes
+    features = torch.randn(3, 2, 4, 1280, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        rounded = CaptionNetwork(CONFIG, KNOWING).eval()
+        rounded.load_state_dict({k: v.half().float() for k, v in network.state_dict().items()})
+        torch.testing.assert_close(
+            loaded.network.remember(features).values, rounded.remember(features).values
+        )
+
+
+def test_slots_need_concepts():
+    with pytest.raises(ModelError, match=r"has 2 concept slots, and vocab\.json no concepts"):
+        CaptionNetwork(CONFIG, Vocabulary(WORDS))

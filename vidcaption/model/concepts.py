@@ -1,0 +1,130 @@
+"""What is in the picture, as words: a content classifier beside the decoder.
+
+Its surest words enter the decoder's memory as word vectors with their probability, so that
+sentences without pictures, given the words that they hold, can teach the decoder how to use them.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vidcaption.errors import ModelError
+from vidcaption.model.vocabulary import Vocabulary
+
+HIDDEN = 512
+DROPPED = 0.1  # share of the slots left empty in training
+LEAST = 0.1  # probability below which a concept is left out
+_CLIPPED = 0.01  # of a probability whose log-odds are taken
+
+
+class Concepts(NamedTuple):
+    """Some concepts of each of B windows, the surest first.
+
+    ``ids``: (B, K) indices into the vocabulary's concepts; ``confidence``: (B, K) in [0, 1], 0
+    where a slot is empty.
+    """
+
+    ids: Tensor
+    confidence: Tensor
+
+
+def surest(probabilities: Tensor, count: int) -> Concepts:
+    """The ``count`` likeliest of (B, N) probabilities; those below ``LEAST`` are left out."""
+    confidence, ids = probabilities.topk(min(count, probabilities.shape[-1]))
+    return Concepts(ids, confidence.where(confidence >= LEAST, 0.0))
+
+
+class ContentClassifier(nn.Module):
+    """Which concepts a frame shows: a multi-label classifier over its regions.
+
+    A concept's score over all regions is pooled half by attention, half by the maximum (after the
+    multiple-instance learning of Fang et al. 2015, section 3). Where the vocabulary says which
+    concept each class of the CNN's original ImageNet classifier is, that classifier stays, and the
+    log-odds of its classes, added up by concept, are added to the score.
+    """
+
+    def __init__(self, channels: int, vocabulary: Vocabulary, dropout: float) -> None:
+        super().__init__()
+        count = len(vocabulary.concepts)
+        self.hidden = nn.Linear(channels, HIDDEN)
+        self.where = nn.Linear(HIDDEN, 1)
+        self.out = nn.Linear(HIDDEN, count)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier: nn.Linear | None = None
+        if classes := vocabulary.classes:
+            named = [(row, concept) for row, concept in enumerate(classes) if concept is not None]
+            index = torch.tensor(named, device="cpu").T
+            self.register_buffer("_classes", index, persistent=False)  # (2, classes with a concept)
+            self.classifier = nn.Linear(channels, len(classes))
+            known = torch.zeros(count, device="cpu")
+            known[index[1]] = 1.0
+            self.register_buffer("_known", known, persistent=False)
+            self.trust = nn.Parameter(torch.ones(count))
+        nn.init.zeros_(self.out.weight)
+
+    def take_classes(self, last: nn.Linear) -> None:
+        """Take the last layer of the CNN's ImageNet classifier. Raises ModelError."""
+        if self.classifier is None:
+            return
+        if last.weight.shape != self.classifier.weight.shape:
+            raise ModelError(
+                f"the CNN's classifier has {last.out_features} classes, and "
+                f"{self.classifier.out_features} are named"
+            )
+        self.classifier.load_state_dict(last.state_dict())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``features``: (..., R, C) -> logits (..., N)."""
+        hidden = self.dropout(torch.relu(self.hidden(features)))
+        regions = self.out(hidden)  # (..., R, N)
+        looked = (self.where(hidden).softmax(-2) * regions).sum(-2)
+        logits: Tensor = (looked + regions.amax(-2)).float() / 2
+        if self.classifier is not None:
+            logits = logits + self.trust * self._known * self._log_odds(features.mean(-2))
+        return logits
+
+    def _log_odds(self, pooled: Tensor) -> Tensor:
+        """(..., C) -> (..., N), of the ImageNet classes that are each concept, together."""
+        assert self.classifier is not None
+        rows, concepts = self._classes
+        classes = self.classifier(pooled).float().softmax(-1)
+        sums = classes.new_zeros(*classes.shape[:-1], len(self._known))
+        sums = sums.index_add(-1, concepts, classes[..., rows])
+        return torch.log((sums + _CLIPPED) / (1 - sums + _CLIPPED))
+
+    _classes: Tensor
+    _known: Tensor
+
+
+class ConceptSlots(nn.Module):
+    """Concepts as vectors that the decoder attends to, from word vectors and confidence."""
+
+    def __init__(self, embedding: int, size: int, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        encoded = [vocabulary.encode(name) for name in vocabulary.concepts]
+        longest = max(map(len, encoded))
+        # a concept of several words is the mean of their vectors
+        weights = torch.zeros(len(encoded), longest, device="cpu")
+        words = torch.zeros(len(encoded), longest, dtype=torch.long, device="cpu")
+        for row, ids in enumerate(encoded):
+            words[row, : len(ids)] = torch.tensor(ids, device="cpu")
+            weights[row, : len(ids)] = 1 / len(ids)
+        self.register_buffer("_words", words, persistent=False)
+        self.register_buffer("_weights", weights, persistent=False)
+        self.project = nn.Linear(embedding + 1, size)
+        self.norm = nn.LayerNorm(size)
+
+    def forward(self, concepts: Concepts, embedding: nn.Embedding) -> Tensor:
+        """(B, K, D): a slot for each concept, zero where its confidence is."""
+        words = embedding(self._words[concepts.ids])  # (B, K, W, E)
+        named = (words * self._weights[concepts.ids].unsqueeze(-1)).sum(-2)
+        confidence = concepts.confidence.unsqueeze(-1)
+        slots = torch.relu(self.norm(self.project(torch.cat([named, confidence], -1))))
+        filled = confidence > 0
+        if self.training:
+            filled = filled & (torch.rand_like(confidence) >= DROPPED)
+        return slots * filled
+
+    _words: Tensor
+    _weights: Tensor

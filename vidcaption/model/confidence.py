@@ -1,0 +1,44 @@
+"""How far a caption can be trusted, from 0 to 1."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vidcaption.model.concepts import Concepts
+from vidcaption.model.search import Caption
+from vidcaption.model.vocabulary import Vocabulary
+
+FEATURES = 4
+
+
+class Confidence(nn.Module):
+    """The share of a caption's nouns, verbs and adjectives that people would use too: a logistic
+    regression, fitted on dev captions, on the caption's score, its length, and how sure the
+    concepts are that it names, and those that it leaves out."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.weigh = nn.Linear(FEATURES, 1)
+        self._concepts = [frozenset(vocabulary.encode(name)) for name in vocabulary.concepts]
+
+    def describe(self, captions: Sequence[Caption], concepts: Concepts) -> Tensor:
+        """What the confidence of each of B captions follows from: (B, 4)."""
+        rows = []
+        every = zip(captions, concepts.ids.tolist(), concepts.confidence.tolist(), strict=True)
+        for caption, ids, sure in every:
+            words = set(caption.ids)
+            named = [p for n, p in zip(ids, sure, strict=True) if p and self._concepts[n] <= words]
+            unsaid = sum(sure) - sum(named)
+            rows.append([caption.score, math.log1p(len(caption.ids)), sum(named), unsaid])
+        return torch.tensor(rows, dtype=torch.float32)
+
+    def forward(self, captions: Sequence[Caption], concepts: Concepts) -> list[float]:
+        """The confidence of each of B captions and the concepts of their windows."""
+        if not captions:
+            return []
+        weight, bias = self.weigh.weight.float().cpu(), self.weigh.bias.float().cpu()
+        rows = self.describe(captions, concepts)
+        confidence: list[float] = (rows @ weight.T + bias).sigmoid().squeeze(1).tolist()
+        return confidence

@@ -1,0 +1,46 @@
+"""Confidence fitted to how right the captions of dev samples are."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vidcaption.model.confidence import Confidence
+from vidcaption.model.vocabulary import tokenize
+from vidcaption.training.concepts import function_words, stem
+
+REFERENCES = 5  # of a sample, so that captions of all datasets have as many words to agree with
+RIDGE = 1e-3
+
+
+def rightness(caption: str, references: Sequence[str]) -> float:
+    """The share of a caption's nouns, verbs and adjectives that some person used, in any form."""
+    said, known = (
+        {stem(word) for text in texts for word in tokenize(text) if word not in function_words()}
+        for texts in ([caption], references[:REFERENCES])
+    )
+    return len(said & known) / len(said) if said else 0.0
+
+
+@torch.enable_grad()
+def fit(confidence: Confidence, rows: Tensor, right: Tensor) -> None:
+    """Fit by maximum likelihood. ``rows``: (B, 4) of ``describe``; ``right``: (B,) in [0, 1]."""
+    mean, std = rows.mean(0), rows.std(0).clamp(min=1e-3)
+    scaled = (rows - mean) / std
+    weight = torch.zeros(rows.shape[1], requires_grad=True)
+    bias = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        logits = scaled @ weight + bias
+        value = F.binary_cross_entropy_with_logits(logits, right) + RIDGE * weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    with torch.no_grad():
+        plain = weight / std
+        confidence.weigh.weight.copy_(plain.unsqueeze(0))
+        confidence.weigh.bias.copy_(bias - plain @ mean)

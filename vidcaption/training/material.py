@@ -1,0 +1,126 @@
+"""What a model learns from: captioned samples, sentences without pictures, and concepts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidcaption.datasets.objects import ObjectNames, coco_names
+from vidcaption.datasets.samples import Sample
+from vidcaption.datasets.scores import Scores
+from vidcaption.errors import UsageError
+from vidcaption.model.concepts import Concepts
+from vidcaption.model.vocabulary import Vocabulary
+from vidcaption.training.clips import pad, target
+from vidcaption.training.concepts import SentenceConcepts, concept_targets, name_concepts
+
+HELD_OUT = 0.1  # share of the captioned samples that the content classifier never learns
+MOST_HELD_OUT = 1000
+
+
+class Material:
+    """The samples and sentences of a training, and which concepts they show.
+
+    ``train``, ``dev``: captioned samples; ``pictures``: others, which show concepts only.
+    ``held_out``: indices of ``train`` by which the classifier's probabilities are measured.
+    ``targets``: (S, N) in [0, 1] and ``known``: (S, N), of ``train`` and ``pictures`` together,
+    where the concepts are of the vocabulary.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        texts: Sequence[str] = (),
+        *,
+        min_count: int,
+        seed: int,
+        scores: Sequence[Scores] = (),
+        classes: Sequence[str | None] = (),
+        with_concepts: bool = False,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        """``texts``: sentences without pictures. ``scores``: by which other networks teach
+        concepts. ``classes``: what each class of the CNN's original classifier is called.
+        ``vocabulary``: to keep, instead of one of the words that occur ``min_count`` times.
+
+        Raises UsageError where a split is empty.
+        """
+        self.train, self.dev = (
+            [s for s in samples if s.split == split and s.captions] for split in ("train", "dev")
+        )
+        for split, part in (("train", self.train), ("dev", self.dev)):
+            if not part:
+                raise UsageError(
+                    f"no captioned sample has split {split!r}; training needs train and dev"
+                )
+        captions = [sample.captions for sample in self.train]
+        self.vocabulary = vocabulary or Vocabulary.build(
+            [*(text for several in captions for text in several), *texts], min_count
+        )
+        self._texts = [target(self.vocabulary, text) for text in texts]
+        self._named: list[list[int]] = [[] for _ in texts]
+        self.pictures: list[Sample] = []
+        self.held_out: list[int] = []
+        if not with_concepts:
+            return
+        taught = {name for table in scores for each in table.values() for name in each}
+        taught |= {name for name in classes if name}
+        names = name_concepts(captions, self.vocabulary, sorted(taught), coco_names())
+        if vocabulary is None:
+            index = {name: i for i, name in enumerate(names.classes)}
+            meant = [index.get(names.meanings.get(name or "") or "") for name in classes]
+            self.vocabulary = Vocabulary(self.vocabulary.words[4:], names.classes, meant)
+        names = ObjectNames(
+            self.vocabulary.concepts,
+            {n: c for n, c in names.meanings.items() if c in {None, *self.vocabulary.concepts}},
+        )
+        self.pictures = [
+            s for s in samples if not s.captions and s.split in (None, "train") and scores
+        ]
+        targets, known = concept_targets([*self.train, *self.pictures], names, scores)
+        order = np.random.default_rng(seed).permutation(len(self.train))
+        self.held_out = order[: min(MOST_HELD_OUT, int(HELD_OUT * len(order)))].tolist()
+        self._shown = targets[self.held_out] >= 0.5
+        known[self.held_out] = False
+        self.targets, self.known = torch.from_numpy(targets), torch.from_numpy(known)
+        self._names = names
+        self._index = {name: i for i, name in enumerate(names.classes)}
+        self._true = [set(np.flatnonzero(row >= 0.5).tolist()) for row in targets]
+        self._named = [self._name(text) for text in texts]
+
+    def _name(self, text: str) -> list[int]:
+        return [self._index[name] for name in self._names.named(text)]
+
+    def agree(self, sample: int, words: Sequence[int]) -> float:
+        """The F1 score of the concepts that a caption names, by those that a training sample
+        shows. ``words``: ids."""
+        named = set(self._name(" ".join(self.vocabulary.decode(words))))
+        shown = self._true[sample]
+        return 2 * len(named & shown) / max(1, len(named) + len(shown))
+
+    def measure(self, probabilities: Tensor, slots: int) -> None:
+        """Take (H, N) probabilities of the samples held out for what the classifier errs."""
+        self._concepts = SentenceConcepts(probabilities.numpy(), self._shown, slots)
+
+    def draw(self, count: int) -> tuple[Tensor, Concepts | None]:
+        """Sentences without pictures, by PyTorch's random numbers: (count, 1, L) ids from ``<bos>``
+        on, padded, and the concepts that the decoder is given with them."""
+        picks = torch.randint(len(self._texts), (count,)).tolist()
+        words = pad([[self._texts[i]] for i in picks])
+        if not self.held_out:
+            return words, None
+        rng = np.random.default_rng(int(torch.randint(2**62, ())))
+        return words, self._concepts.draw([self._named[i] for i in picks], rng)
+
+    def describe(self) -> list[Any]:
+        """All of it that a resumed training must have in common with the interrupted one."""
+        samples = [(s.id, s.split, s.captions) for s in (*self.train, *self.dev, *self.pictures)]
+        concepts = (self.vocabulary.concepts, self.vocabulary.classes)
+        taught = [self.targets.sum().item(), self.known.sum().item()] if self.held_out else []
+        return [self.vocabulary.words, concepts, samples, self._texts, taught]
+
+    @property
+    def has_texts(self) -> bool:
+        return bool(self._texts)
