@@ -16,6 +16,7 @@ VideoDecoder = Literal["cpu", "cuda"]  # of videos: FFmpeg's, or an NVIDIA GPU's
 Sampling = Literal["exact", "fast", "keyframes"]  # which frames of a video answer for a time
 Engine = Literal["torch", "openvino"]  # what runs the CNN
 
+SHORTEST = 1 / 4  # of a window: what is shorter joins its neighbour
 MOST_FRAMES = 8192  # of windows that overlap, or that are in one batch: 1.2 GB at 224 pixels
 
 
@@ -150,8 +151,22 @@ class CaptionOptions(SearchOptions):
         None, "Seconds from one window's start to the next; the window's length unless given.",
         at_least=0.1, at_most=3600,
     )  # fmt: skip
-    segment: Literal["fixed", "scenes"] = option(
-        "fixed", "Cut at fixed times, or where the scene changes."
+    segment: Literal["auto", "fixed", "scenes"] = option(
+        "auto",
+        "auto: windows at fixed times, split at cuts; fixed: not split; scenes: every frame is "
+        "looked at, and windows begin where scenes do.",
+    )
+    scene_threshold: float = option(
+        3.0,
+        "It is a cut where a picture changes by so many times as much as around it.",
+        at_least=1,
+        at_most=255,
+    )
+    min_scene_s: float | None = option(
+        None,
+        "A scene of fewer seconds joins the next one; a quarter window unless given.",
+        at_least=0,
+        at_most=3600,
     )
     frames: int = option(4, "Frames looked at per window.", at_least=1, at_most=64)
     sampling: Sampling = option(
@@ -169,6 +184,11 @@ class CaptionOptions(SearchOptions):
     start_s: float = option(0.0, "Caption from this second on.", at_least=0)
     end_s: float | None = option(None, "Caption up to this second.", above=0)
     merge: bool = option(True, "Join consecutive segments with the same caption.")
+
+    @property
+    def shortest_scene_s(self) -> float:
+        """Seconds of the shortest scene that gets a window of its own."""
+        return self.window_s * SHORTEST if self.min_scene_s is None else self.min_scene_s
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -80,7 +80,7 @@ def in_bash(typed: str) -> dict[str, str]:
         ("features --model def", ["default"]),
         ("train --preset m", ["mean-pool"]),
         ("config show t", ["train"]),
-        ("run --segment ", ["fixed", "scenes"]),
+        ("run --segment ", ["auto", "fixed", "scenes"]),
         ("run --sampling ", ["exact", "fast", "keyframes"]),
         ("run --out-", ["--out-dir"]),
         ("tr", ["train"]),

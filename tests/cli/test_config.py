@@ -108,7 +108,7 @@ def test_a_list_of_inputs(write: Write, capsys: pytest.CaptureFixture[str]) -> N
         ("[run]\nsrt = 1", "[run] srt is 1; it must be true or false"),
         ("[run]\nmodel = true", "[run] model is true; it must be a text"),
         ("[run]\ninputs = [true]", "[run] inputs is [true]; it must be a list of texts"),
-        ('[run]\nsegment = "odd"', '"odd"; it must be one of "fixed", "scenes"'),
+        ('[run]\nsegment = "odd"', '"odd"; it must be one of "auto", "fixed", "scenes"'),
         ("[run]\nend = 1979-05-27", '[run] end is "1979-05-27"; it must be a number'),
         (
             "[run]\nbeam = 99",

@@ -9,6 +9,7 @@ from vidcaption.errors import InputError
 from vidcaption.options import CaptionOptions, VideoDecoder
 from vidcaption.types import VideoInfo, Window
 from vidcaption.video.reader import VideoReader
+from vidcaption.video.split import auto_windows
 from vidcaption.video.windows import fixed_windows
 
 MOST_WINDOWS = 1_000_000  # of one video: 46 days at 4 s each
@@ -42,6 +43,8 @@ class WindowReader:
             from vidcaption.video.scenes import scene_windows  # OpenCV, for those who ask for it
 
             self._windows = scene_windows(self._reader, self._options)
+        elif self._options.segment == "auto":
+            self._windows = auto_windows(self._reader, self._options)
         else:
             self._windows = fixed_windows(self._reader, self._options)
         return self

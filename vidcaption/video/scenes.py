@@ -9,12 +9,11 @@ import numpy as np
 from scenedetect.common import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 
-from vidcaption.options import CaptionOptions
+from vidcaption.options import SHORTEST, CaptionOptions
 from vidcaption.types import Frame, Window
 from vidcaption.video.reader import VideoReader
-from vidcaption.video.windows import SHORTEST, centres, shown, still_window
+from vidcaption.video.windows import LONGEST, centres, shown, still_window
 
-LONGEST = 1 + SHORTEST  # windows: what is longer is split, as with fixed windows
 CANDIDATES = 8  # frames kept of an open stretch for each frame of a window
 ANY_FPS = 25.0  # the detector wants one with each frame's number, and does not use it
 
@@ -23,19 +22,23 @@ def scene_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Wind
     """Windows of ``frames`` frames each, one or more for every scene.
 
     A scene longer than one and a quarter windows is split into equal parts; one of two windows or
-    more gives off whole ones before its end is known. A scene shorter than a quarter window joins
-    the next one, and the last scene the one before. A still image is one window.
+    more gives off whole ones before its end is known. A scene shorter than ``min_scene_s``, a
+    quarter window unless given, joins the next one, and the last scene the one before if it is
+    also shorter than a quarter window. A still image is one window.
     """
     if reader.info.duration_s is None:
         yield still_window(reader, options)
         return
-    shortest_s = options.window_s * SHORTEST
+    shortest_s = options.shortest_scene_s
+    scene_s = options.start_s
     longest_s = options.window_s * LONGEST
     room = CANDIDATES * options.frames
     # Only the last one is open. The one before waits, because a short last scene may join it.
     stretches = [_Stretch(options.start_s, room)]
-    for frame, is_cut in _mark_cuts(_between(reader, options.start_s, options.end_s)):
-        if is_cut and frame.pts_s - stretches[-1].start_s >= shortest_s:
+    frames = _between(reader, options.start_s, options.end_s)
+    for frame, is_cut in _mark_cuts(frames, options.scene_threshold):
+        if is_cut and frame.pts_s - scene_s >= shortest_s:
+            scene_s = frame.pts_s
             stretches += stretches.pop().split(frame.pts_s, longest_s)
             stretches.append(_Stretch(frame.pts_s, room))
         while frame.pts_s - stretches[-1].start_s >= 2 * options.window_s:
@@ -49,7 +52,7 @@ def scene_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Wind
     if not last.frames:
         return
     end_s = reader.end_s if options.end_s is None else min(reader.end_s, options.end_s)
-    if stretches and end_s - last.start_s < shortest_s:
+    if stretches and end_s - last.start_s < min(shortest_s, options.window_s * SHORTEST):
         extra, last = last, stretches.pop()
         last.frames += extra.frames
     stretches += last.split(end_s, longest_s)
@@ -117,13 +120,14 @@ def _between(reader: VideoReader, start_s: float, end_s: float | None) -> Iterat
         yield before
 
 
-def _mark_cuts(frames: Iterator[Frame]) -> Iterator[tuple[Frame, bool]]:
+def _mark_cuts(frames: Iterator[Frame], threshold: float) -> Iterator[tuple[Frame, bool]]:
     """(frame, whether a scene starts with it), a few frames late since the detector looks ahead.
 
     AdaptiveDetector finds the same cuts as ContentDetector in shots of at least its five frames,
     and takes pans, shaking cameras and fades for cuts far less often.
     """
-    detector = AdaptiveDetector(min_scene_len=0)  # short scenes are joined above, by time
+    # short scenes are joined above, by time
+    detector = AdaptiveDetector(adaptive_threshold=threshold, min_scene_len=0)
     waiting: deque[tuple[int, Frame]] = deque()
     cuts: set[int] = set()
     for index, frame in enumerate(frames):

@@ -8,12 +8,13 @@ from heapq import heappop, heappush
 from itertools import count
 
 from vidcaption.errors import InputError
-from vidcaption.options import CaptionOptions
+from vidcaption.options import SHORTEST, CaptionOptions
 from vidcaption.types import Frame, Span, Window
+from vidcaption.video.cuts import CutFinder
 from vidcaption.video.reader import VideoReader
 
 MOST_TIMES = 10_000_000  # at which a video is looked at
-SHORTEST = 1 / 4  # of a window: what is shorter joins its neighbour
+LONGEST = 1 + SHORTEST  # windows: what is longer is split
 
 _Sampled = tuple[Span, list[Frame]]  # and the frames of its first times
 
@@ -41,21 +42,24 @@ def fixed_spans(duration_s: float, options: CaptionOptions) -> Iterator[Span]:
             return
 
 
-def fixed_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Window]:
+def fixed_windows(
+    reader: VideoReader, options: CaptionOptions, finder: CutFinder | None = None
+) -> Iterator[Window]:
     """Windows of ``frames`` frames each, while the video is being decoded.
 
     Where the stream ends before the container's duration the windows end there, and where it goes
     on so do they. A still image is one window of ``window_s`` seconds, whatever the start and end.
+    A ``finder`` looks for cuts in the same pass.
     """
     if reader.info.duration_s is None:
         yield still_window(reader, options)
         return
     empty = True
-    for window in _windows(reader, options, reader.info.duration_s):
+    for window in _windows(reader, options, reader.info.duration_s, finder):
         empty = False
         yield window
     if empty and options.start_s < reader.end_s:  # very short, and now it is known how short
-        yield from _windows(reader, options, reader.end_s)
+        yield from _windows(reader, options, reader.end_s, finder)
 
 
 def still_window(reader: VideoReader, options: CaptionOptions) -> Window:
@@ -75,11 +79,14 @@ def shown(frames: Sequence[Frame], times_s: Iterable[float]) -> tuple[Frame, ...
     return tuple(frames[max(0, bisect(starts_s, time_s) - 1)] for time_s in times_s)
 
 
-def _windows(reader: VideoReader, options: CaptionOptions, duration_s: float) -> Iterator[Window]:
+def _windows(
+    reader: VideoReader, options: CaptionOptions, duration_s: float, finder: CutFinder | None
+) -> Iterator[Window]:
     """The windows of a video that should last so long."""
     # The reader's thread draws the times, so the spans are made anew to go with the frames.
     drawn = _limited(_spans(duration_s, options), reader.info.path)
-    frames = reader.frames(time_s for time_s, *_ in _schedule(drawn))
+    times_s = (time_s for time_s, *_ in _schedule(drawn))
+    frames = finder.frames(reader, times_s) if finder else reader.frames(times_s)
     schedule = _schedule(_spans(duration_s, options))
     waiting: dict[int, _Sampled] = {}
     for (time_s, number, _, span), frame in zip(schedule, frames, strict=False):
