@@ -1,6 +1,7 @@
 """Cuts are found to the frame, whatever the encoder made of them, and nothing else is one."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -23,13 +24,14 @@ NO_SCENES = "scenecut=0:log-level=none"
 
 
 def backdrop(seed: int) -> Picture:
-    """Smooth colours, twice as large as the film."""
+    """Smooth colours, twice as large as the film; every other one has more detail."""
     width, height = 2 * SIZE[0], 2 * SIZE[1]
     chance = np.random.default_rng(seed)
     picture = np.zeros((height, width, 3), np.float32)
-    for cells in (3, 6, 24):
+    for cells in (3, 6, 40):
         some = chance.random((cells, cells, 3), np.float32)
-        picture += cv2.resize(some, (width, height), interpolation=cv2.INTER_CUBIC) / cells
+        weight = 0.04 * (1 + 5 * (seed % 2)) if cells == 40 else 1 / cells
+        picture += cv2.resize(some, (width, height), interpolation=cv2.INTER_CUBIC) * weight
     low, high = picture.min(), picture.max()
     return ((picture - low) / (high - low) * 255).astype(np.uint8)
 
@@ -74,7 +76,7 @@ def cuts_of(path: Path, step_s: float = STEP_S, **options: object) -> list[int]:
 
 ENCODERS = {
     "scenes.mp4": {},
-    "fixed.mp4": {"x264_params": f"keyint=50:min-keyint=50:{NO_SCENES}"},
+    "fixed.mp4": {"x264_params": f"keyint=48:min-keyint=48:{NO_SCENES}"},
     "long.mp4": {"x264_params": f"keyint=1000:{NO_SCENES}"},
     "pyramid.mp4": {"x264_params": f"bframes=8:b-pyramid=normal:b-adapt=2:{NO_SCENES}"},
     "in_order.ts": {"bf": "0", "x264_params": f"keyint=60:{NO_SCENES}"},
@@ -82,7 +84,7 @@ ENCODERS = {
     "intra.mp4": {"g": "1"},
     "hevc.mp4": {"codec": "libx265", "x265_params": f"keyint=60:{NO_SCENES}"},
     "vp9.webm": {"codec": "libvpx-vp9", "deadline": "realtime", "cpu_used": "8"},
-    "mpeg2.mkv": {"codec": "mpeg2video", "g": "12", "bf": "2"},
+    "mpeg4.mp4": {"codec": "mpeg4", "g": "12", "bf": "2"},
     "mjpeg.avi": {"codec": "mjpeg"},
 }
 
@@ -95,9 +97,7 @@ def test_cuts_are_found_to_the_frame(tmp_path: Path, name: str) -> None:
 
 def test_cuts_are_found_without_timestamps(tmp_path: Path) -> None:
     path = write(tmp_path / "raw.h264", shots())
-    with VideoReader(path) as reader:
-        step_s = 1 / (reader.info.fps or 25)
-    assert cuts_of(path, step_s) == CUTS
+    assert cuts_of(path, 0.1) == CUTS
 
 
 def flash() -> list[Picture]:
@@ -132,7 +132,7 @@ def dissolve(frames: int = 15) -> list[Picture]:
 
 
 @pytest.mark.parametrize("make", [flash, glitch, fade, dissolve])
-@pytest.mark.parametrize("encoder", ["scenes.mp4", "fixed.mp4", "vp9.webm", "mpeg2.mkv"])
+@pytest.mark.parametrize("encoder", ["scenes.mp4", "fixed.mp4", "vp9.webm", "mpeg4.mp4"])
 def test_what_is_no_cut(tmp_path: Path, make: object, encoder: str) -> None:
     path = write(tmp_path / encoder, make(), **ENCODERS[encoder])  # type: ignore[operator]
     assert cuts_of(path) == []
@@ -183,9 +183,8 @@ def test_windows_of_a_real_film(tmp_path: Path) -> None:
     path = write(tmp_path / "film.mp4", shots())
     with VideoReader(path, (64, 64)) as reader:
         windows = list(auto_windows(reader, CaptionOptions()))
-    assert [window.end_s for window in windows] == pytest.approx(
-        [1.48, 3.88, 5.04, 6.8, 10.0, 12.0]
-    )
+    ends_s = [1.48, 3.88, 5.04, 6.8, 8.0, 10.0, reader.end_s]
+    assert [window.end_s for window in windows] == pytest.approx(ends_s)
     for window in windows:
         assert all(window.start_s <= frame.pts_s < window.end_s for frame in window.frames)
 
@@ -201,13 +200,14 @@ def test_a_film_read_from_the_middle(tmp_path: Path) -> None:
     assert bounds(start_s=4.0)[1:] == [pair for pair in bounds() if pair[0] >= 5.0]
 
 
-@pytest.mark.parametrize(
-    "name", ["still.png", "one_frame.mp4", "vfr.mp4", "truncated.mp4", "damaged.avi", "damaged.webm",
-             "animated.gif", "delayed.mkv", "negative.mkv", "longer_than_said.mp4", "live.webm"]
-)  # fmt: skip
+ODD = ["still.png", "one_frame.mp4", "vfr.mp4", "truncated.mp4", "damaged.avi", "damaged.webm"]
+ODD += ["animated.gif", "delayed.mkv", "negative.mkv", "longer_than_said.mp4", "live.webm"]
+
+
+@pytest.mark.parametrize("name", ODD)
 def test_odd_files_are_covered(clips: Clips, name: str) -> None:
     with VideoReader(clips[name], (64, 48)) as reader:
         windows = list(auto_windows(reader, CaptionOptions(window_s=0.5, frames=3)))
         end_s = 0.5 if name == "still.png" else reader.end_s
     assert windows[0].start_s == 0 and windows[-1].end_s == pytest.approx(end_s)
-    assert all(a.end_s == b.start_s for a, b in zip(windows, windows[1:], strict=False))
+    assert all(a.end_s == b.start_s for a, b in pairwise(windows))

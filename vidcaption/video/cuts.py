@@ -35,7 +35,7 @@ from vidcaption.video.sparse import DEPTH
 OUTLIER, RANK, REACH, LEAST_SHARE = 1.6, 3, 12, 0.05
 # A key frame is one, unless they come at regular, short intervals and are as large as the last one:
 # what is shown before it would be decoded for its sake alone.
-REGULAR, LONG_GROUP_S, KEY_STEP = 0.98, 4.0, 0.15
+REGULAR, LONG_GROUP_S, KEY_STEP = 0.02, 4.0, 0.1
 # Where all are key frames, the logarithm of their size steps so many times as far as around.
 STEP, LEAST_STEP = 2.0, 0.02
 AHEAD = 16  # frames: AV1 stores pictures so long before they are shown, in packets of others
@@ -288,7 +288,7 @@ def _may_begin(row: Sequence[_Packet], at: int, keys: Sequence[_Packet]) -> bool
     before_s = [b.start_s - a.start_s for a, b in pairwise(keys)]
     if step >= KEY_STEP or group_s >= LONG_GROUP_S or not before_s:
         return True
-    return group_s < REGULAR * max(before_s)
+    return abs(group_s / max(before_s) - 1) > REGULAR
 
 
 def _suspect(row: Sequence[_Packet], at: int, ahead: int) -> _Suspect | None:

@@ -36,7 +36,7 @@ def scene_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Wind
     # Only the last one is open. The one before waits, because a short last scene may join it.
     stretches = [_Stretch(options.start_s, room)]
     frames = _between(reader, options.start_s, options.end_s)
-    for frame, is_cut in _mark_cuts(frames, options.scene_threshold):
+    for frame, is_cut in mark_cuts(frames, options.scene_threshold):
         if is_cut and frame.pts_s - scene_s >= shortest_s:
             scene_s = frame.pts_s
             stretches += stretches.pop().split(frame.pts_s, longest_s)
@@ -120,7 +120,7 @@ def _between(reader: VideoReader, start_s: float, end_s: float | None) -> Iterat
         yield before
 
 
-def _mark_cuts(frames: Iterator[Frame], threshold: float) -> Iterator[tuple[Frame, bool]]:
+def mark_cuts(frames: Iterator[Frame], threshold: float) -> Iterator[tuple[Frame, bool]]:
     """(frame, whether a scene starts with it), a few frames late since the detector looks ahead.
 
     AdaptiveDetector finds the same cuts as ContentDetector in shots of at least its five frames,
