@@ -78,16 +78,17 @@ class _Suspect:
 class CutFinder:
     """The cuts of one pass over a video.
 
-    ``found`` holds the cuts so far, in order.
+    ``found`` holds the cuts so far, in order. None is looked for before ``start_s``.
 
     Whether there is a cut depends on the packets around it, REACH of them and three groups of
-    pictures, and on frames within APART_S, not on where reading began, nor on what else is asked
-    for: only from ``start_s`` of the options, on the sampling, and on ``scene_threshold``, how many
-    times as much as from frame to frame around it the picture must change.
+    pictures, on the frames within APART_S, and on the options: ``sampling``, and how many times as
+    much as from frame to frame around it the picture must change (``scene_threshold``). It depends
+    neither on where reading began nor on what else is asked for. A cut right at a key frame is
+    missed if key frames come at regular, short intervals, and this one has the size of the last.
     """
 
-    def __init__(self, options: CaptionOptions) -> None:
-        self._options = options
+    def __init__(self, options: CaptionOptions, start_s: float = 0.0) -> None:
+        self._options, self._start_s = options, start_s
         self._begin()
 
     def _begin(self) -> None:
@@ -133,7 +134,7 @@ class CutFinder:
         for time_s in times_s:
             while known_s <= time_s:
                 known_s, suspect = next(places, (math.inf, None))
-                if suspect and suspect.times_s[-1] > self._options.start_s:
+                if suspect and suspect.times_s[-1] > self._start_s:
                     for each_s in suspect.times_s:
                         heappush(waiting, (each_s, next(number), suspect))
             while waiting and waiting[0][0] <= time_s:
@@ -276,8 +277,6 @@ def _is_large(row: Sequence[_Packet], at: int, reach: int, keys: Sequence[_Packe
 
 def _may_begin(row: Sequence[_Packet], at: int, keys: Sequence[_Packet]) -> bool:
     """Whether a key frame may have been put where a scene begins."""
-    if not keys:
-        return False
     key, last = row[at], keys[-1]
     step = abs(math.log(key.size / last.size))
     if at and row[at - 1] is last:  # as where all are

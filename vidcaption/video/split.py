@@ -14,7 +14,9 @@ from vidcaption.video.windows import LONGEST, centres, fixed_windows, still_wind
 _Sample = tuple[float, Frame]  # a time, and the frame that was sampled for it
 
 
-def auto_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Window]:
+def auto_windows(
+    reader: VideoReader, options: CaptionOptions, done: tuple[float, float] | None = None
+) -> Iterator[Window]:
     """Fixed windows, split at cuts; where they overlap, or have gaps, cut down to one scene.
 
     Windows are bounded by cuts and by the fixed windows' own bounds, but no such bound is within a
@@ -25,18 +27,28 @@ def auto_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Windo
     those that fixed windows sample, some of them several times in a window that has fewer; a window
     without any has the one next to its cut.
 
-    Cuts depend on what is shown and stored around them (see CutFinder), and a window's bounds on
-    the cuts within half a window. So a video read from a later bound of fixed windows on gives the
-    same windows as one read from its start, but for the first, and scenes shorter than
-    ``min_scene_s`` that began before: read on from one window and ``min_scene_s`` earlier.
+    ``done``: start and end of the last window that is not wanted any more. Cuts depend on what is
+    shown and stored around them (see CutFinder), and a window's bounds on the cuts within half a
+    window, and on the scene before not being too short. So what is sampled begins two windows, or
+    one and ``min_scene_s``, earlier, and the windows are those of a video that is read from its
+    start; unless a row of scenes that are all too short began before that.
     """
     if reader.info.duration_s is None:
         yield still_window(reader, options)
         return
-    finder = CutFinder(options)
-    windows = fixed_windows(reader, options, finder)
-    touching = options.stride_s in (None, options.window_s)
-    yield from (_split if touching else _cut_down)(windows, finder, options)
+    stride_s = options.stride_s or options.window_s
+    lead_s = options.window_s + max(options.window_s, options.shortest_scene_s)
+    first = 0 if done is None else max(0, int((done[0] - lead_s - options.start_s) / stride_s))
+    begun_s = options.start_s + first * stride_s
+    finder = CutFinder(options, begun_s)
+    windows = fixed_windows(reader, options, finder, first)
+    if stride_s == options.window_s:
+        windows = _split(windows, finder, options, begun_s)
+    else:
+        windows = _cut_down(windows, finder, options)
+    for window in windows:
+        if done is None or (window.start_s, window.end_s) > done:
+            yield window
 
 
 def _cut_down(
@@ -57,15 +69,14 @@ def _cut_down(
 
 
 def _split(
-    windows: Iterator[Window], finder: CutFinder, options: CaptionOptions
+    windows: Iterator[Window], finder: CutFinder, options: CaptionOptions, begun_s: float
 ) -> Iterator[Window]:
-    """Windows that touch, split and joined at cuts."""
+    """Windows that touch, split and joined at cuts; the next one starts at ``begun_s``."""
     least_s = options.window_s * SHORTEST
-    scene_s = options.start_s  # start of the scene that is being split
-    begun_s = options.start_s  # start of the next window
+    scene_s = begun_s  # where the scene of the next window starts, as far as is known
     lines: list[float] = []  # bounds of the fixed windows
     samples: list[_Sample] = []
-    end_s = options.start_s
+    end_s = begun_s
     for window in chain(windows, (None,)):
         if window:
             lines.append(window.start_s)

@@ -5,7 +5,7 @@ from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, islice
 
 from vidcaption.errors import InputError
 from vidcaption.options import SHORTEST, CaptionOptions
@@ -43,9 +43,9 @@ def fixed_spans(duration_s: float, options: CaptionOptions) -> Iterator[Span]:
 
 
 def fixed_windows(
-    reader: VideoReader, options: CaptionOptions, finder: CutFinder | None = None
+    reader: VideoReader, options: CaptionOptions, finder: CutFinder | None = None, first: int = 0
 ) -> Iterator[Window]:
-    """Windows of ``frames`` frames each, while the video is being decoded.
+    """Windows of ``frames`` frames each, from the one of this number, while the video is decoded.
 
     Where the stream ends before the container's duration the windows end there, and where it goes
     on so do they. A still image is one window of ``window_s`` seconds, whatever the start and end.
@@ -55,10 +55,12 @@ def fixed_windows(
         yield still_window(reader, options)
         return
     empty = True
-    for window in _windows(reader, options, reader.info.duration_s, finder):
+    for window in _windows(reader, options, reader.info.duration_s, finder, first):
         empty = False
         yield window
-    if empty and options.start_s < reader.end_s:  # very short, and now it is known how short
+    if (
+        empty and not first and options.start_s < reader.end_s
+    ):  # very short, and now it is known how short
         yield from _windows(reader, options, reader.end_s, finder)
 
 
@@ -80,14 +82,18 @@ def shown(frames: Sequence[Frame], times_s: Iterable[float]) -> tuple[Frame, ...
 
 
 def _windows(
-    reader: VideoReader, options: CaptionOptions, duration_s: float, finder: CutFinder | None
+    reader: VideoReader,
+    options: CaptionOptions,
+    duration_s: float,
+    finder: CutFinder | None,
+    first: int = 0,
 ) -> Iterator[Window]:
-    """The windows of a video that should last so long."""
+    """The windows of a video that should last so long, from the one of this number on."""
     # The reader's thread draws the times, so the spans are made anew to go with the frames.
-    drawn = _limited(_spans(duration_s, options), reader.info.path)
+    drawn = _limited(islice(_spans(duration_s, options), first, None), reader.info.path)
     times_s = (time_s for time_s, *_ in _schedule(drawn))
     frames = finder.frames(reader, times_s) if finder else reader.frames(times_s)
-    schedule = _schedule(_spans(duration_s, options))
+    schedule = _schedule(islice(_spans(duration_s, options), first, None))
     waiting: dict[int, _Sampled] = {}
     for (time_s, number, _, span), frame in zip(schedule, frames, strict=False):
         # A window waits until it is certain that no short rest of the video has to join it.
