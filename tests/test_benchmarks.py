@@ -84,6 +84,24 @@ def test_long_video_prints_json(
     assert report["peer"]["wall_ratio"] > 0
 
 
+def test_cuts_prints_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cuts = load("cuts")
+    monkeypatch.setattr(cuts, "ENCODERS", {"x264": cuts.ENCODERS["libx264, fixed groups"]})
+    monkeypatch.setattr(cuts, "SIZE", (128, 72))
+    command = ["cuts.py", "--runs", "1", "--seconds", "25", "--size", "128x72"]
+    monkeypatch.setattr(sys, "argv", command)
+    cuts.main()
+    report = json.loads(capsys.readouterr().out)
+    cost = report["cost"]
+    assert cost["fixed"]["segments"] == 7 and cost["auto"]["segments"] > 7
+    assert all(ratio > 0 for ratio in cost["ratio"].values())
+    assert report["cuts"] > 0 and sum(report["kinds"].values()) > report["cuts"]
+    for found in report["encoders"]["x264"].values():
+        assert found["recall"] > 0 and 0 < found["precision"] <= 1
+
+
 def test_engine_prints_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,29 @@ def test_bounds(lengths_s: list[float], expected: list[tuple[float, float]]) -> 
     assert approx(expected) == bounds(cut(film(*lengths_s)))
 
 
+def test_the_shortest_scene_is_an_option() -> None:
+    assert approx([(0, 3), (3, 3.6), (3.6, 5.6)]) == bounds(cut(film(3, 0.6, 2), min_scene_s=0.5))
+    assert approx([(0, 3.6), (3.6, 5.6)]) == bounds(cut(film(3, 0.6, 2), min_scene_s=3.5))
+    long = bounds(cut(film(9, 2, 9), min_scene_s=10.0))  # the first scene ends with the second
+    assert 11 in [pytest.approx(end_s) for _, end_s in long]
+    assert 9 not in [pytest.approx(end_s) for _, end_s in long]
+
+
+def test_the_threshold_is_an_option() -> None:
+    class Flicker(Film):
+        def frames(self) -> Iterator[Frame]:
+            chance = np.random.default_rng(0)
+            for frame in super().frames():
+                light = chance.integers(0, 20, dtype=np.uint8)
+                yield Frame(frame.pts_s, frame.image // 2 + light)
+
+    def flicker() -> Flicker:
+        return Flicker([i / FPS for i in range(40)], [0] * 20 + [1] * 20, 4.0)
+
+    assert approx([(0, 2), (2, 4)]) == bounds(cut(flicker(), scene_threshold=3.0))
+    assert bounds(cut(flicker(), scene_threshold=40.0)) == [(0, 4)]
+
+
 def test_frames_are_near_the_centres_and_of_their_scene() -> None:
     reader = film(2, 3, 6, 9)
     for window in cut(reader, frames=5):
