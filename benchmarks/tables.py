@@ -160,10 +160,10 @@ def cuts() -> str:
         f"{report['seconds']} s with {report['cuts']} cuts; shots: {others}. Captioning a film of "
         f"{report['seconds']} s at {report['size']} with a cut every 6 s takes "
         f"{cost['ratio']['wall']} times as long as with fixed windows, and "
-        f"{cost['ratio']['processor']} times the processor time, for {cost['auto']['segments']} windows "
-        f"instead of {cost['fixed']['segments']}: medians of {report['runs']} runs on "
-        f"{report['machine']['cores']} cores of {report['machine']['processor']}, "
-        f"{cost['precision']}."
+        f"{cost['ratio']['processor']} times the processor time, for "
+        f"{cost['auto']['segments']} windows instead of {cost['fixed']['segments']}. Medians of "
+        f"{report['runs']} runs on {report['machine']['cores']} cores of "
+        f"{report['machine']['processor']}, {cost['precision']}."
     )
     return table(heads, *rows) + f"\n\n{facts}"
 

@@ -1,1 +1,1 @@
-"""From a video file to windows of frames: reading, cutting at fixed times, cutting at scenes."""
+"""From a video file to windows of frames: reading, finding cuts, windows."""

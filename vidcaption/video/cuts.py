@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 from av.container import InputContainer
-from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -42,6 +41,7 @@ AHEAD = 16  # frames: AV1 stores pictures so long before they are shown, in pack
 APART_S = 0.25  # flashes and glitches are over by then
 GRID = 32  # to a side of what pictures are shrunk to: noise and small motion average out
 LEAST_CHANGE = 15.0  # of 255 levels
+MOST_FRAMES = 1_000_000  # that are looked at one by one: 11 hours at 25 a second
 SIDES = 1.5  # times as far as pictures of one side are from each other are those of different ones
 
 
@@ -183,12 +183,22 @@ def _grid(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     rows, columns = (max(1, side // GRID) for side in half.shape[:2])
     height, width = half.shape[0] // rows, half.shape[1] // columns
     cells = half[: height * rows, : width * columns].reshape(height, rows, width, columns, 3)
-    return cells.mean((1, 3), dtype=np.float32)
+    return np.asarray(cells.mean((1, 3)), np.float32)
 
 
 def _change(one: _Seen, other: _Seen) -> float:
     """The mean difference of two pictures, in levels of 255."""
     return float(np.abs(one.grid - other.grid).mean())
+
+
+class _Stored(NamedTuple):
+    """What is kept of a packet until it is its turn to be shown."""
+
+    pts: int
+    number: int
+    duration: int | None
+    size: int
+    key: bool
 
 
 class _Packet(NamedTuple):
@@ -235,7 +245,7 @@ def _shown(container: InputContainer, stream: VideoStream, clock: Clock) -> Iter
     # AVI has no timestamps, and those that FFmpeg makes are in the order stored.
     if container.format.name == "avi" and stream.codec_context.has_b_frames:
         raise UnsureError
-    waiting: list[tuple[int, int, Packet[VideoStream]]] = []
+    waiting: list[_Stored] = []  # without what packets hold, which may be a lot
     latest_pts: int | None = None
     for number, packet in enumerate(packets(container, stream)):
         if packet and not packet.size:
@@ -245,33 +255,35 @@ def _shown(container: InputContainer, stream: VideoStream, clock: Clock) -> Iter
         if latest_pts is not None and packet.pts <= latest_pts:
             raise UnsureError
         if not packet.is_discard:
-            heappush(waiting, (packet.pts, number, packet))
+            key, size = packet.is_keyframe, packet.size
+            heappush(waiting, _Stored(packet.pts, number, packet.duration, size, key))
         if len(waiting) > DEPTH:
-            latest_pts = waiting[0][0]
+            latest_pts = waiting[0].pts
             yield _next_shown(waiting, clock)
     while waiting:
         yield _next_shown(waiting, clock)
 
 
-def _next_shown(waiting: "list[tuple[int, int, Packet[VideoStream]]]", clock: Clock) -> _Packet:
-    _, number, packet = heappop(waiting)
-    return _Packet(number, clock.read(packet)[0], packet.size, packet.is_keyframe)
+def _next_shown(waiting: list[_Stored], clock: Clock) -> _Packet:
+    stored = heappop(waiting)
+    start_s, _ = clock.read(stored)  # type: ignore[arg-type]  # of which it wants pts and duration
+    return _Packet(stored.number, start_s, stored.size, stored.key)
 
 
 def _everywhere(start_s: float, step_s: float) -> Iterator[tuple[float, _Suspect]]:
     """Each frame is suspected: all are decoded where packets tell nothing."""
-    for number in count():
+    for number in range(MOST_FRAMES):
         time_s = start_s + number * step_s
         row = [max(0.0, time_s + i * step_s) for i in range(-2, 3)]
         yield time_s - APART_S, _around(row, range(1, 2), time_s, time_s)
 
 
-def _is_large(row: Sequence[_Packet], at: int, reach: int, keys: Sequence[_Packet]) -> bool:
+def _is_large(row: list[_Packet], at: int, reach: int, keys: Sequence[_Packet]) -> bool:
     """Whether a packet that is no key frame is much larger than those around it."""
     near = row[max(0, at - reach) : at] + row[at + 1 : at + 1 + reach]
     sizes = sorted((packet.size for packet in near if not packet.key), reverse=True)
     usual = (sizes[RANK - 1 :] or [0])[0]
-    least = LEAST_SHARE * keys[-1].size if keys else 0
+    least = LEAST_SHARE * keys[-1].size if keys else 0.0
     return row[at].size > max(OUTLIER * usual, least)
 
 
@@ -287,7 +299,7 @@ def _may_begin(row: Sequence[_Packet], at: int, keys: Sequence[_Packet]) -> bool
     before_s = [b.start_s - a.start_s for a, b in pairwise(keys)]
     if step >= KEY_STEP or group_s >= LONG_GROUP_S or not before_s:
         return True
-    return abs(group_s / max(before_s) - 1) > REGULAR
+    return abs(group_s - max(before_s)) > REGULAR * max(before_s)
 
 
 def _suspect(row: Sequence[_Packet], at: int, ahead: int) -> _Suspect | None:

@@ -54,13 +54,11 @@ def fixed_windows(
     if reader.info.duration_s is None:
         yield still_window(reader, options)
         return
-    empty = True
+    empty = first == 0
     for window in _windows(reader, options, reader.info.duration_s, finder, first):
         empty = False
         yield window
-    if (
-        empty and not first and options.start_s < reader.end_s
-    ):  # very short, and now it is known how short
+    if empty and options.start_s < reader.end_s:  # very short, and now it is known how short
         yield from _windows(reader, options, reader.end_s, finder)
 
 
