@@ -84,6 +84,7 @@ def test_long_video_prints_json(
     assert report["peer"]["wall_ratio"] > 0
 
 
+@pytest.mark.slow
 def test_cuts_prints_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
