@@ -146,28 +146,6 @@ def long_video() -> str:
     return table(heads, *rows) + f"\n\n{facts}"
 
 
-def cuts() -> str:
-    """How well cuts are found, and what that costs."""
-    report = read("cuts")
-    heads = ["", "precision", "recall", "PySceneDetect: precision", "recall"]
-    rows = [
-        (name, *(row[by][score] for by in ("auto", "every frame") for score in heads[1:3]))
-        for name, row in report["encoders"].items()
-    ]
-    others = ", ".join(f"{number} {kind}" for kind, number in report["kinds"].items())
-    cost = report["cost"]
-    facts = (
-        f"{report['seconds']} s with {report['cuts']} cuts; shots: {others}. Captioning a film of "
-        f"{report['seconds']} s at {report['size']} with a cut every 6 s takes "
-        f"{cost['ratio']['wall']} times as long as with fixed windows, and "
-        f"{cost['ratio']['processor']} times the processor time, for "
-        f"{cost['auto']['segments']} windows instead of {cost['fixed']['segments']}. Medians of "
-        f"{report['runs']} runs on {report['machine']['cores']} cores of "
-        f"{report['machine']['processor']}, {cost['precision']}."
-    )
-    return table(heads, *rows) + f"\n\n{facts}"
-
-
 def variants() -> str:
     """What parts of the recipe give in short trainings, as CIDEr on the dev splits."""
     report = read("ablation/variants")
@@ -313,7 +291,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "soak": soak,
     "long_video": long_video,
-    "cuts": cuts,
     "variants": variants,
     "startup": startup,
     "search": search,
