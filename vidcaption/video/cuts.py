@@ -84,7 +84,8 @@ class CutFinder:
     pictures, on the frames within APART_S, and on the options: ``sampling``, and how many times as
     much as from frame to frame around it the picture must change (``scene_threshold``). It depends
     neither on where reading began nor on what else is asked for. A cut right at a key frame is
-    missed if key frames come at regular, short intervals, and this one has the size of the last.
+    missed if key frames come at regular, short intervals, and this one has the size of the last;
+    and one that costs the encoder no more than the grain or motion of the frames around it.
     """
 
     def __init__(self, options: CaptionOptions, start_s: float = 0.0) -> None:
