@@ -23,6 +23,7 @@ def test_a_preset_builds_a_network_that_runs(name: str) -> None:
     text = presets()[name].read_text(encoding="utf-8")
     [(table, values)] = tomllib.loads(text).items()
     assert table == "train" and text.startswith("# ")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     chosen = {
         kind: {f.name: values.pop(key) for f in fields(kind) if (key := flag_of(f)[2:]) in values}
         for kind in (ModelConfig, TrainOptions)
@@ -40,7 +41,8 @@ def test_a_preset_builds_a_network_that_runs(name: str) -> None:
 @torch.inference_mode()
 def run(config: ModelConfig) -> tuple[Tensor, Tensor]:
     """Logits of a vocabulary of 11 after each of three words about two frames, and weights."""
-    network = CaptionNetwork(config, Vocabulary([f"word{i}" for i in range(7)])).eval()
+    vocabulary = Vocabulary([f"word{i}" for i in range(7)], ["word0", "word1"])
+    network = CaptionNetwork(config, vocabulary).eval()
     frames = torch.zeros(1, 2, 3, config.image_size, config.image_size, dtype=torch.uint8)
     network.to(frames.device)  # the CNN keeps some numbers elsewhere
     memory = network.remember(network.encode(frames))
