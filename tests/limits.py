@@ -1,4 +1,4 @@
-"""A disk that fills up."""
+"""A disk that fills up, and a process that has opened all the files it may."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,3 +15,16 @@ def file_size(most: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@contextmanager
+def file_handles(most: int) -> Iterator[None]:
+    """This process may not open files beyond that number: none at all where it is 0."""
+    import resource  # POSIX
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

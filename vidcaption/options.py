@@ -217,7 +217,10 @@ class PlaceOptions(Options):
 
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
     threads: int | None = option(
-        None, "CPU threads; PyTorch's choice unless given.", at_least=1, at_most=256
+        None,
+        "CPU threads; one per core, within a container's CPU limit, unless given.",
+        at_least=1,
+        at_most=256,
     )
 
 

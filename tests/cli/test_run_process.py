@@ -44,6 +44,13 @@ def test_wrong_commands_are_told_before_the_model_is_loaded(tmp_path: Path) -> N
     assert unwritable.code == 3 and "torch" not in unwritable.loaded
 
 
+def test_no_code_is_taken_from_the_working_folder(tmp_path: Path) -> None:
+    for name in ("tempfile", "inspect", "socket", "typer"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(7)")
+    command = [*RUN[:-1], "--version"]
+    assert subprocess.run(command, cwd=tmp_path, stdout=subprocess.DEVNULL).returncode == 0
+
+
 @posix
 @pytest.mark.parametrize("to_all", [False, True], ids=["kill", "Ctrl-C"])
 @pytest.mark.parametrize("device", ["cpu", "cpu,cpu"])

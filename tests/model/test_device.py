@@ -61,6 +61,18 @@ def test_fp16_on_the_cpu_is_refused():
         Machine.find(DeviceOptions(device="cpu", precision="fp16"))
 
 
+def test_threads_stay_within_the_limit_of_a_container(monkeypatch):
+    usual = torch.get_num_threads()
+    monkeypatch.setattr("vidcaption.model.device.cpu_count", lambda: 2)
+    try:
+        for before, asked, expected in ((4, None, 2), (1, None, 1), (4, 3, 3)):
+            torch.set_num_threads(before)
+            Machine.find(DeviceOptions(threads=asked))
+            assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(usual)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "auto"])
 @pytest.mark.parametrize("beam", [1, 3])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clips import Clips, write_image
+from limits import file_handles
 
 from vidcaption.errors import InputError
 from vidcaption.options import CaptionOptions
@@ -191,11 +192,11 @@ def test_a_worker_that_dies_while_idle_costs_nothing(workers: Workers) -> None:
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_stops_a_run_does_not_fail_its_inputs(workers: Workers, number: int) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_what_stops_a_run_does_not_fail_its_inputs(workers: Workers, name: str) -> None:
     """The signal may be sent to all processes, and reach a worker first."""
     with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
-        os.kill(pid(reader), number)
+        os.kill(pid(reader), getattr(signal, name))
         assert len(read(reader)) == 5
 
 
@@ -249,6 +250,47 @@ def test_whatever_happens_in_a_library_is_one_sentence(
     monkeypatch.setenv("VIDCAPTION_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         module._read(theirs, request)
+
+
+@posix
+def test_a_file_that_is_called_like_a_module_is_no_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clips: Clips
+) -> None:
+    """The working folder holds videos, and whatever else somebody keeps there."""
+    clip = clips["h264.mp4"]
+    monkeypatch.chdir(tmp_path)
+    for name in ("socket", "struct", "selectors", "typing", "vidcaption", "numpy"):
+        Path(f"{name}.py").write_text(f"open('{name} was run', 'w')\nraise SystemExit(7)\n")
+    request = Request(clip, SIZE, CaptionOptions(), 8)
+    with Workers(1, timeout_s=60) as workers, RemoteReader(workers, request) as reader:
+        assert read(reader)
+    assert list(tmp_path.glob("* was run")) == []
+    assert "PYTHONSAFEPATH" not in os.environ
+
+
+@posix
+def test_a_worker_that_cannot_start_is_not_the_fault_of_a_video(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    with Workers(1, timeout_s=60) as workers:
+        reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1))
+        with pytest.raises(InputError, match=r"ended as it started \(exit code 1\); make sure"):
+            reader.__enter__()
+
+
+@posix
+def test_few_open_files_mean_fewer_workers() -> None:
+    """And where there are too few for one, its video fails, and nothing else does."""
+    for most, number in ((1024, 100), (64, 8), (20, 1)):
+        with file_handles(most):
+            assert Workers(100, timeout_s=60).number == number
+    with Workers(1, timeout_s=60) as workers:
+        with file_handles(0):
+            workers.warm_up()
+            reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1))
+        with pytest.raises(InputError, match="no process can be started for it: too many open"):
+            reader.__enter__()
 
 
 ORPHAN = """

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from vidcaption.cpus import cpu_count
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.options import DeviceOptions
 
@@ -33,8 +34,10 @@ class Machine:
         found = _device(options.device)
         if found.type == "cpu":
             _keep_freed_memory()
-        if options.threads:
-            torch.set_num_threads(options.threads)
+        # PyTorch does not see the limit of a container's CPU time
+        threads = options.threads or min(torch.get_num_threads(), cpu_count())
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
         if options.precision == "auto":
             return cls(found, _fastest(found))
         if found.type == "cpu" and options.precision == "fp16":

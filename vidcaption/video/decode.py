@@ -10,6 +10,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vidcaption.cpus import cpu_count
 from vidcaption.options import VideoDecoder
 from vidcaption.video.container import MAX_PIXELS, open_video, said_duration
 
@@ -20,6 +21,7 @@ FALLBACK_FPS = Fraction(25)  # for streams without any timing, as FFmpeg assumes
 STEP_BACK_S = 1.0
 STEP_AHEAD_S = 600.0
 LONGEST_STEP_S = 86_400.0
+MOST_THREADS = 16  # as many as FFmpeg takes by itself
 
 Shown = tuple[float, float, VideoFrame]  # shown from, until (seconds), and the decoded frame
 
@@ -55,8 +57,8 @@ def decode(container: InputContainer, stream: VideoStream, careful: bool) -> Ite
     """
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     stream.thread_type = "SLICE" if careful else "AUTO"
-    if careful:
-        stream.thread_count = 2  # with one, FFmpeg's VP9 decoder gives up on more than the packet
+    # Two at least: with one, FFmpeg's VP9 decoder gives up on more than a damaged packet.
+    stream.thread_count = 2 if careful else min(cpu_count(), MOST_THREADS)
     clock = Clock(stream, said_duration(container, stream))
     for packet in packets(container, stream):
         if packet is None or (packet.is_corrupt and not careful):

@@ -18,6 +18,7 @@ from threading import Event, Lock, Thread
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from vidcaption.cpus import cpu_count
 from vidcaption.errors import InputError
 from vidcaption.options import CaptionOptions, VideoDecoder
 from vidcaption.types import VideoInfo, Window
@@ -31,7 +32,13 @@ if sys.platform != "win32":
 MEMORY_BYTES = 4 * 2**30
 PART_FRAMES = 256  # in one message, at most, unless a window has more: 40 MB at 224 pixels
 BEAT_S = 1.0  # between two signs of life from a worker that gets on
+OTHER_FILES = 32  # that this process may have open, beside those for its workers
+WORKER_FILES = 4  # the pipe to it, and what tells that it has ended
 END_S = 5.0  # for a process to end; one that hangs in the kernel, as on a dead disk, does not
+
+# The signals that end a run. SIGHUP, when its terminal is closed, is not known to Windows.
+_ENDING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
+_starting = Lock()  # as this process is not as it should be for a moment
 
 
 class Request(NamedTuple):
@@ -64,18 +71,19 @@ class _Failure:
 
 def suitable() -> int:
     """How many workers: one that reads ahead of what is captioned, more where there are cores."""
-    return max(2, min(8, (os.cpu_count() or 1) // 4))
+    return max(2, min(8, cpu_count() // 4))
 
 
 class Workers:
     """Up to ``number`` workers; use it in a ``with`` block, which ends them all.
 
+    ``number`` is lowered where this process may not open as many files as they take.
     ``timeout_s``: how long one may show no sign of life before its video is given up.
     ``memory_bytes``: what one may allocate.
     """
 
     def __init__(self, number: int, timeout_s: float, *, memory_bytes: int = MEMORY_BYTES) -> None:
-        self.number = number
+        self.number = min(number, _affordable())
         self.timeout_s = timeout_s
         self._memory_bytes = memory_bytes
         self._idle: list[Worker] = []
@@ -96,7 +104,8 @@ class Workers:
     def warm_up(self) -> None:
         """Start a worker if there is none: it takes a while, in which other things can be done."""
         if not self._idle and not self._busy:
-            self._idle.append(Worker(self._memory_bytes))
+            with suppress(OSError):  # the video that needs it will say so
+                self._idle.append(Worker(self._memory_bytes))
 
     def take(self) -> "Worker":
         """A worker for one video. Raises OSError where no process can be started."""
@@ -130,14 +139,19 @@ class Workers:
 
 
 class Worker:
-    """A process that reads videos, and this end of the pipe to it."""
+    """A process that reads videos, and this end of the pipe to it.
+
+    ``heard_of``: whether it has sent anything, and so started well.
+    """
+
+    heard_of = False
 
     def __init__(self, memory_bytes: int) -> None:
         # Not forked: PyTorch's threads would not survive it.
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, memory_bytes), daemon=True)
-        with theirs, _no_interrupt(), _no_main():
+        with theirs, _starting, _no_signals(), _no_main(), _safe_path():
             self._process.start()
 
     def kill(self) -> None:
@@ -176,7 +190,8 @@ class RemoteReader:
         at_once = min(self._batch_size, max(1, PART_FRAMES // request.options.frames))
         try:
             self._worker = workers.take()
-            self._worker.pipe.send(request._replace(batch_size=at_once))
+            with suppress(ConnectionError):  # it has ended, as we shall see when we receive
+                self._worker.pipe.send(request._replace(batch_size=at_once))
         except OSError as error:
             self._failure = error
 
@@ -232,7 +247,9 @@ class RemoteReader:
             while True:
                 if not worker.pipe.poll(self._workers.timeout_s):
                     raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-                if (message := worker.pipe.recv()) is not None:
+                message = worker.pipe.recv()
+                worker.heard_of = True
+                if message is not None:
                     break
         except TimeoutError as error:
             raise InputError(
@@ -241,6 +258,12 @@ class RemoteReader:
                 "a longer --file-timeout"
             ) from error
         except (EOFError, OSError) as error:
+            if not worker.heard_of:
+                raise InputError(
+                    f"{self._path} cannot be read: the process that reads videos ended as it "
+                    f"started ({worker.fate()}); make sure that there is memory for it, and that "
+                    f"{sys.executable} works"
+                ) from error
             raise InputError(
                 f"{self._path} has ended the process that decoded it ({worker.fate()}): it "
                 "is damaged, or takes more memory than there is; convert it to H.264 first"
@@ -255,10 +278,12 @@ class RemoteReader:
 def _serve(pipe: Connection, memory_bytes: int) -> None:
     """The worker's own: reads what it is told to, until the pipe or its parent's life ends."""
     # The parent ends us, when it has to; a scheduler that stops the run may tell all processes.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     _limit_memory(memory_bytes)
+    with suppress(ConnectionError):
+        pipe.send(None)  # a first sign of life
     going_on = True
     while going_on:
         try:
@@ -352,13 +377,22 @@ def _errno(error: BaseException) -> int | None:
     return cause.errno if isinstance(cause, OSError) else None
 
 
+def _affordable() -> int:
+    """For how many workers this process may open files, at least one."""
+    if sys.platform != "win32":
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if most != resource.RLIM_INFINITY:
+            return max(1, (most - OTHER_FILES) // WORKER_FILES)
+    return sys.maxsize
+
+
 @contextmanager
-def _no_interrupt() -> Iterator[None]:
-    """Processes that are started inside get neither SIGINT nor SIGTERM: all may be sent them."""
+def _no_signals() -> Iterator[None]:
+    """Processes that are started inside get no signal to end: all may be sent one."""
     if sys.platform == "win32":
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         yield
     finally:
@@ -378,3 +412,20 @@ def _no_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Processes that are started inside do not import modules from the working folder.
+
+    There may be videos in it, and a ``socket.py`` that has nothing to do with them.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
