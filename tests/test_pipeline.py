@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +66,35 @@ def test_segments_cover_the_video(captioner: Captioner, tiny: Path, clips: Clips
         logs = [math.log(word.probability) for word in segment.words]
         assert segment.score == pytest.approx(sum(logs) / len(logs))
         assert segment.text[0].isupper()
+
+
+FORK = """
+import os, signal, sys
+from vidcaption import Captioner
+from vidcaption.options import CaptionOptions
+options = CaptionOptions(window_s=0.4, frames=2, max_words=5)
+captioner = Captioner.from_pretrained(sys.argv[1], device="cpu", precision="fp32", threads=2)
+before = captioner.caption(sys.argv[2], options)
+if os.fork() == 0:
+    signal.alarm(60)
+    after = captioner.caption(sys.argv[2], options)
+    os._exit([s.text for s in after.segments] != [s.text for s in before.segments])
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_captions(tiny: Path, clips: Clips) -> None:
+    """As those of gunicorn --preload do, whose parent has loaded the model."""
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", FORK, str(tiny), str(clips["h264.mp4"])]
+    assert subprocess.run(command, env=environment).returncode == 0
+
+
+def test_a_gpu_does_not_survive_a_fork(captioner: Captioner) -> None:
+    machine = replace(captioner.machine, device=torch.device("cuda"), process=os.getppid())
+    with pytest.raises(DeviceError, match="on cuda before this process was forked"):
+        machine.check_process()
 
 
 def test_batches_change_nothing_but_speed(tiny: Path, clips: Clips) -> None:

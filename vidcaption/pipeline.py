@@ -70,6 +70,8 @@ class Captioner:
         ``engine``: ``openvino`` runs the CNN in OpenVINO, on the CPU, with ``threads`` as PyTorch;
         the first time it is exported to the user's cache. ``decoder``: ``cuda`` lets an
         NVIDIA GPU decode videos of codecs that it knows. ``offline``: never use the network.
+        A process that is forked later captions with one CPU thread, and not at all on a GPU or in
+        OpenVINO: it should load a model of its own.
         Raises ModelError, DeviceError, UsageError, OutputError.
         """
         options = MachineOptions(
@@ -106,8 +108,10 @@ class Captioner:
     ) -> "Captioning":
         """Caption a video step by step; for progress and for segments as they come.
 
-        ``reader``: that of ``begin``; without it this process reads the video.
+        ``reader``: that of ``begin``; without it this process reads the video. Raises DeviceError
+        where this process was forked from the one that loaded the model onto a GPU.
         """
+        self.machine.check_process()
         return Captioning(self, Path(path), options or CaptionOptions(), reader)
 
     def begin(self, path: Path, options: CaptionOptions, workers: Workers) -> RemoteReader:

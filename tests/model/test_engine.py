@@ -73,6 +73,12 @@ def test_numbers_of_16_bits(exported, encoder):
     assert 0 < (got - exact).norm() < 0.3 * exact.norm()
 
 
+def test_it_does_not_survive_a_fork(encoder, monkeypatch):
+    monkeypatch.setattr(encoder, "_process", os.getppid())
+    with pytest.raises(DeviceError, match="loaded before this process was forked"):
+        encoder(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+
+
 def test_regions_of_uneven_size(make_network, vocabulary, tmp_path):
     network = make_network(image_size=96, grid=2)  # of maps of 3
     engine.export(Model(network, vocabulary, "0" * 64), tmp_path / "x.xml")  # compares them

@@ -1,11 +1,12 @@
 """Which device and number format a network runs with."""
 
 import ctypes
+import os
 import platform
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -19,10 +20,14 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Machine:
-    """A device that is at hand, and the number format of its matrix products."""
+    """A device that is at hand, and the number format of its matrix products.
+
+    ``process``: the one that it was found by.
+    """
 
     device: torch.device
     dtype: torch.dtype
+    process: int = field(default_factory=os.getpid, compare=False)
 
     @classmethod
     def find(cls, options: DeviceOptions | None = None) -> "Machine":
@@ -50,6 +55,23 @@ class Machine:
     def precision(self) -> str:
         """The number format as ``--precision`` spells it."""
         return next(name for name, dtype in _DTYPES.items() if dtype == self.dtype)
+
+    def check_process(self) -> None:
+        """Let this process compute, if it was forked from the one that found the machine.
+
+        PyTorch would wait for the threads that it has there, which a fork leaves behind; so that
+        the CPU computes with a single one, as in the processes of PyTorch's DataLoader. Raises
+        DeviceError for a GPU, which cannot be used after a fork.
+        """
+        if self.process == os.getpid():
+            return
+        if self.device.type != "cpu":
+            raise DeviceError(
+                f"the model was loaded on {self.device} before this process was forked, and a GPU "
+                "cannot be used after a fork; load the model in this process, or start processes "
+                "by the method 'spawn'"
+            )
+        torch.set_num_threads(1)
 
     def mark(self) -> "Mark":
         """This point in the work that the machine was given."""

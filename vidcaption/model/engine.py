@@ -5,6 +5,7 @@ lies there is run: nothing that comes with a model is executed.
 """
 
 import hashlib
+import os
 import sys
 import warnings
 from importlib.util import find_spec
@@ -50,10 +51,19 @@ class OpenVinoEncoder:
             raise ModelError(
                 f"OpenVINO cannot read {path}; export it again with 'vidcaption models export NAME'"
             ) from error
+        self._process = os.getpid()
         self._request = compiled.create_infer_request()
 
     def __call__(self, images: Tensor) -> Tensor:
-        """``images``: (N, 3, S, S) uint8 RGB -> (N, R, C) float32."""
+        """``images``: (N, 3, S, S) uint8 RGB -> (N, R, C) float32.
+
+        Raises DeviceError in a process that was forked since.
+        """
+        if self._process != os.getpid():
+            raise DeviceError(
+                "OpenVINO was loaded before this process was forked, and cannot be used after a "
+                "fork; load the model in this process"
+            )
         features = self._request.infer([images.contiguous().numpy()])
         return torch.from_numpy(features[0])
 
