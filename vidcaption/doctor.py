@@ -25,9 +25,7 @@ Result = str | tuple[str, str]
 Check = Callable[[], Result]
 
 _REINSTALL = "install vidcaption again, and what it needs"
-_LIBRARIES = (
-    *("huggingface_hub", "jinja2", "numpy", "rich", "safetensors", "scenedetect", "srt", "yaml"),
-)
+_LIBRARIES = ("jinja2", "numpy", "rich", "safetensors", "scenedetect", "srt", "yaml")
 # what people's videos are made with, and FFmpeg's decoders of it
 _DECODERS = {
     "h264": ("h264",),
@@ -161,11 +159,11 @@ def _weights() -> str:
 
 
 def _model_cache() -> Result:
-    from huggingface_hub import constants
-
     from vidcaption.store import cache
+    from vidcaption.store.settings import settings
 
-    place = Path(constants.HF_HUB_CACHE).expanduser().absolute()
+    cache.check_home()
+    place = Path(settings().HF_HUB_CACHE).absolute()
     models = list(cache.models())
     size = sum(_size(each.folder) for each in models)
     found = f"{place}: {len(models)} models of vidcaption, {size / 1e6:.1f} MB"
@@ -189,7 +187,11 @@ def _backbone_cache() -> str:
 
 
 def _network() -> Result:
-    from huggingface_hub import constants, get_token
+    from vidcaption.store.settings import settings
+
+    constants = settings()
+
+    from huggingface_hub import get_token
 
     offline = constants.is_offline_mode()
     parts = [

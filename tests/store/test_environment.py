@@ -8,7 +8,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from clips import write_image
 from hub import TOKEN, Hub, Repo, Request
+from runs import Apart
 
 from vidcaption.model.manifest import FILES
 
@@ -55,6 +57,37 @@ def test_the_environment_of_the_hub(
     code, out, err = vidcaption(offline, "models", "path", NAME)
     assert code == 0 and Path(out.strip()).parent.parent.parent == tmp_path / "home/hub"
     assert hub.requests == []
+
+
+ODD = {
+    "HF_HUB_ETAG_TIMEOUT": "soon",
+    "HF_HUB_ENABLE_HF_TRANSFER": "1",
+    "HF_ENDPOINT": "http://[",
+    "HF_HUB_VERBOSITY": "loud",
+    "ALL_PROXY": "socks5://127.0.0.1:9",
+    "SSL_CERT_FILE": "/nowhere/ca.pem",
+}
+
+
+def test_the_embedded_model_has_nothing_to_do_with_the_hub(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png")
+    run = Apart("run", "a.png", "--srt", "-q", cwd=tmp_path, environment=os.environ | ODD)
+    assert (run.code, run.lines) == (0, [])
+    assert not {name.partition(".")[0] for name in run.loaded} & {"huggingface_hub", "httpx2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("HF_HUB_ETAG_TIMEOUT", "soon"), ("HF_ENDPOINT", "http://[")]
+)
+@pytest.mark.parametrize("command", ["models pull ann/x", "models push . ann/x"])
+def test_settings_that_cannot_be_read(
+    environment: dict[str, str], name: str, value: str, command: str
+) -> None:
+    code, out, err = vidcaption(environment | {name: value}, *command.split())
+    assert (code, out) == (3, "")
+    assert err == (
+        f"vidcaption: {name} is {value!r}, which cannot be read; correct it or unset it\n"
+    )
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")

@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,6 +134,53 @@ def test_a_proxy_that_refuses(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None
     message = said()
     assert message.startswith("the proxy refuses the way to https://hub.invalid (501")
     assert f"through the proxy {hub.url}; correct HTTPS_PROXY" in message
+
+
+@pytest.mark.skipif(find_spec("socksio") is not None, reason="SOCKS proxies work here")
+def test_a_socks_proxy_without_its_library(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    point_to("https://hub.invalid", monkeypatch)
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:9")
+    assert said() == (
+        "the library for SOCKS proxies, such as socks5://127.0.0.1:9, is not installed; run pip "
+        "install 'httpx2[socks]', or use another proxy"
+    )
+
+
+def test_a_proxy_of_an_unknown_kind(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    point_to("https://hub.invalid", monkeypatch)
+    monkeypatch.setenv("https_proxy", "socks4://127.0.0.1:9")
+    assert said().startswith("the proxy socks4://127.0.0.1:9 is of an unknown kind; it must begin")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("gone.pem", "no such file or directory"), ("empty.pem", "it holds none"), ("", "directory")],
+)
+def test_certificates_that_cannot_be_read(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    (tmp_path / "empty.pem").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / name))
+    message = said()
+    assert message.startswith(f"SSL_CERT_FILE is {tmp_path / name}, and no certificates can be")
+    assert f"{reason}); correct it or unset it" in message
+
+
+def test_a_token_that_is_none(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "schlüssel")
+    assert said().startswith("HF_TOKEN has characters that no token has")
+
+
+def test_an_address_that_is_none(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    point_to("hub.invalid", monkeypatch)
+    assert said().startswith("HF_ENDPOINT is 'hub.invalid'; it must begin with https://")
+
+
+def test_no_home_to_keep_models_in(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", "~/.cache/huggingface/hub")  # it stays so then
+    message = said(kind=OutputError)
+    assert message.startswith("models from the Hub are kept in the home folder, and this user has")
+    assert hub.requests == [] and not os.path.exists("~")
 
 
 def test_a_certificate_that_is_not_trusted(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,13 @@
 """What the shell offers where a name is to be typed. Uses no network, and loads no PyTorch."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import typer
 
 from vidcaption.cli.configured import configured, presets
+from vidcaption.errors import VidcaptionError
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -14,8 +17,10 @@ def complete_model(incomplete: str) -> list[str]:
     """
     from vidcaption.store import DEFAULT, cache
 
-    names = [DEFAULT]
-    for each in cache.models():
+    names, cached = [DEFAULT], list[cache.Cached]()
+    with suppress(VidcaptionError):  # there may be no home, or an odd setting of the Hub
+        cached = list(cache.models())
+    for each in cached:
         if each.complete:
             at = (
                 each.repo if name == cache.MAIN else f"{each.repo}@{name}"
@@ -37,7 +42,7 @@ def complete_command(context: typer.Context, incomplete: str) -> list[str]:
 
 def _folders(incomplete: str) -> list[str]:
     """Folders whose path begins so, hidden ones only if the dot is there."""
-    start = Path(incomplete).expanduser()
+    start = Path(os.path.expanduser(incomplete))
     parent, beginning = (start, "") if incomplete.endswith("/") else (start.parent, start.name)
     prefix = incomplete[: len(incomplete) - len(beginning)]
     try:

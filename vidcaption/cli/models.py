@@ -248,8 +248,12 @@ def push(
     """
     from vidcaption.errors import UsageError
     from vidcaption.output.text import printable
-    from vidcaption.store import push as store_push
     from vidcaption.store.reference import Reference
+    from vidcaption.store.settings import settings
+
+    settings()  # says what is wrong with them, before the next import fails
+
+    from vidcaption.store import push as store_push
 
     reference = Reference.parse(repo)
     if reference is None or reference.revision:

@@ -4,15 +4,15 @@ The network is touched only for a model on the Hub that is not complete in the c
 if that is allowed. What needs no network does not import the libraries for it.
 """
 
+import os
 from pathlib import Path
-
-from huggingface_hub import constants
 
 from vidcaption.errors import ModelError
 from vidcaption.model.manifest import check, verify
 from vidcaption.store import cache
 from vidcaption.store.progress import Watch
 from vidcaption.store.reference import Reference
+from vidcaption.store.settings import settings
 
 DEFAULT = "default"
 _PACKAGE = Path(__file__).parent.parent
@@ -40,9 +40,9 @@ def resolve(
         return place
     if cached := cache.find(place):
         return cached
-    if offline or constants.is_offline_mode():
+    if offline or settings().is_offline_mode():
         raise ModelError(
-            f"{place} is not complete in {constants.HF_HUB_CACHE}, and the network is not to be "
+            f"{place} is not complete in {settings().HF_HUB_CACHE}, and the network is not to be "
             f"used; fetch it once with 'vidcaption models pull {place}'"
         )
     from vidcaption.store.hub import fetch
@@ -82,7 +82,7 @@ def _place(name: str | Path | None) -> Path | Reference:
         if folder := embedded(DEFAULT):
             return folder
         raise ModelError("this installation has no embedded model; install vidcaption again")
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
     if folder.is_dir():
         return folder
     if reference := Reference.parse(str(name)):

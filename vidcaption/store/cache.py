@@ -10,13 +10,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import constants
-
 from vidcaption.errors import OutputError, UsageError
 from vidcaption.model.manifest import MANIFEST, REQUIRED, WORDS
 from vidcaption.store.reference import Reference
+from vidcaption.store.settings import settings
 
-MAIN = constants.DEFAULT_REVISION
+MAIN = "main"  # the branch that a name without a revision means
 
 
 @dataclass(frozen=True)
@@ -119,12 +118,21 @@ def remove(commits: Collection[str]) -> int:
     return plan.expected_freed_size
 
 
+def check_home() -> None:
+    """Raise OutputError if the cache has no place, as this user has no home folder."""
+    if settings().HF_HUB_CACHE.startswith("~"):
+        raise OutputError(
+            "models from the Hub are kept in the home folder, and this user has none; set HF_HOME "
+            "to a folder that can be written to"
+        )
+
+
 def _complete(folder: Path) -> bool:
     return all((folder / name).is_file() for name in REQUIRED)
 
 
 def _root() -> Path:
-    return Path(constants.HF_HUB_CACHE).expanduser().resolve()
+    return Path(settings().HF_HUB_CACHE).resolve()
 
 
 def _home(repo: str) -> Path:

@@ -3,6 +3,7 @@
 import difflib
 import errno
 import itertools
+import os
 import shutil
 import ssl
 from collections.abc import Callable, Iterable, Iterator
@@ -42,8 +43,11 @@ _AGAIN = "run the same command again: files that have come are not fetched twice
 # The library would tell the Hub which PyTorch and which agent it runs with, and ask for a list.
 constants.HF_HUB_DISABLE_TELEMETRY = True
 
-# With any of the last four the library fails where an answer is not of the Hub.
-_FAILURES = (httpx2.HTTPError, OSError, RuntimeError, ValueError, KeyError, TypeError)
+# With any of the last four the library fails where an answer is not of the Hub. ImportError: a
+# proxy may need another library.
+_FAILURES = (
+    httpx2.HTTPError, ImportError, OSError, RuntimeError, ValueError, KeyError, TypeError,
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -58,6 +62,7 @@ def fetch(reference: Reference, watch: Watch | None = None, *, again: bool = Fal
 
     ``again``: download also what is there. Raises ModelError, OutputError.
     """
+    cache.check_home()
     with explained(reference):
         info = within(
             PATIENCE_S,
@@ -154,7 +159,7 @@ def _commit(info: ModelInfo) -> str:
 
 
 def _check_space(reference: Reference, needed: int) -> None:
-    place = Path(constants.HF_HUB_CACHE).expanduser().absolute()
+    place = Path(constants.HF_HUB_CACHE).absolute()
     place = next(folder for folder in (place, *place.parents) if folder.is_dir())
     if (free := shutil.disk_usage(place).free) < needed:
         raise OutputError(
@@ -203,11 +208,28 @@ def _explanation(error: BaseException, reference: Reference) -> VidcaptionError:
                 f"{reference} is on the Hub, and HF_HUB_OFFLINE forbids the network; unset it"
             )
         case TimeoutError() | httpx2.TimeoutException():
-            return ModelError(f"{where} did not answer in time{_proxies()}; {_AGAIN}")
+            return ModelError(f"{where} did not answer in time{_through_proxy()}; {_AGAIN}")
+        case ImportError():
+            return ModelError(
+                f"the library for SOCKS proxies, such as {_proxy()}, is not installed; run pip "
+                "install 'httpx2[socks]', or use another proxy"
+            )
+        case ValueError() if "proxy URL" in str(error):
+            return ModelError(
+                f"the proxy {_proxy()} is of an unknown kind; it must begin with http://, https:// "
+                "or socks5://"
+            )
+        case UnicodeEncodeError():
+            return ModelError("HF_TOKEN has characters that no token has; correct it or unset it")
+        case httpx2.UnsupportedProtocol():
+            return ModelError(
+                f"HF_ENDPOINT is {where!r}; it must begin with https:// or http://: correct it or "
+                "unset it"
+            )
         case httpx2.ProxyError():
             return ModelError(
-                f"the proxy refuses the way to {where} ({error}){_proxies()}; correct HTTPS_PROXY, "
-                "or list the host in NO_PROXY"
+                f"the proxy refuses the way to {where} ({error}){_through_proxy()}; correct "
+                "HTTPS_PROXY, or list the host in NO_PROXY"
             )
         case httpx2.HTTPError() if certificate := _certificate_error(error):
             return ModelError(
@@ -216,11 +238,16 @@ def _explanation(error: BaseException, reference: Reference) -> VidcaptionError:
             )
         case httpx2.ConnectError():
             return ModelError(
-                f"{where} cannot be reached ({error}){_proxies()}; check the connection, or use a "
-                "model that is on this machine"
+                f"{where} cannot be reached ({error}){_through_proxy()}; check the connection, or "
+                "use a model that is on this machine"
             )
         case httpx2.HTTPError():
             return ModelError(f"the connection to {where} broke ({error}); {_AGAIN}")
+        case OSError() if reason := _unreadable_certificates():
+            return ModelError(
+                f"SSL_CERT_FILE is {os.environ['SSL_CERT_FILE']}, and no certificates can be read "
+                f"from it ({reason}); correct it or unset it"
+            )
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return OutputError(
                 f"the disk of {constants.HF_HUB_CACHE} is full; free some space, or set HF_HOME to "
@@ -263,9 +290,25 @@ def _certificate_error(error: BaseException | None) -> ssl.SSLCertVerificationEr
     return None
 
 
-def _proxies() -> str:
+def _unreadable_certificates() -> str | None:
+    """What is wrong with the file that connections are to be checked with, if anything is."""
+    try:
+        if file := os.environ.get("SSL_CERT_FILE"):
+            ssl.create_default_context(cafile=file)
+    except ssl.SSLError:
+        return "it holds none"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return None
+
+
+def _proxy() -> str:
     proxies = {url for scheme, url in getproxies().items() if scheme in ("http", "https", "all")}
-    return f", through the proxy {' or '.join(sorted(proxies))}" if proxies else ""
+    return " or ".join(sorted(proxies))
+
+
+def _through_proxy() -> str:
+    return f", through the proxy {_proxy()}" if _proxy() else ""
 
 
 def _hint(names: Callable[[], Iterable[str]], wanted: str) -> str:
