@@ -3,11 +3,13 @@
 import io
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from limits import file_size
 
-from vidcaption import InputError, UsageError
+from vidcaption import InputError, OutputError, UsageError
 from vidcaption.batch import discover, read_list, spooled, suffixes_of
 from vidcaption.batch.ledger import Ledger
 from vidcaption.options import CaptionOptions
@@ -239,3 +241,17 @@ def test_standard_input_is_a_file_for_a_while(monkeypatch: pytest.MonkeyPatch) -
     with spooled() as path:
         assert path.read_bytes() == data
     assert not path.exists() and not path.parent.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX limits")
+def test_standard_input_needs_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"video")))
+    full, nowhere = (
+        pytest.raises(OutputError, match=f"cannot be kept: {reason}.*; name a folder")
+        for reason in ("File too large in ", "there is no folder for temporary files")
+    )
+    with full, file_size(2), spooled():
+        pass
+    monkeypatch.setattr(tempfile, "tempdir", None)  # it was found before
+    with nowhere, file_size(0), spooled():
+        pass

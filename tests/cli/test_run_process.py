@@ -14,7 +14,10 @@ import forks
 import numpy as np
 import pytest
 from clips import write_image
+from limits import file_handles
 from runs import Apart
+
+from vidcaption.cli import main
 
 CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
 RUN = [sys.executable, "-m", "vidcaption", "run"]
@@ -129,3 +132,68 @@ def test_closed_standard_streams() -> None:
         shell = ["sh", "-c", f'"$@" {streams}', "sh", *RUN[:-1], *args.split()]
         result = subprocess.run(shell, capture_output=True, text=True)
         assert (result.returncode, result.stderr) == (code, f"vidcaption: {message}\n")
+
+
+@posix
+def test_a_folder_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["run", str(CLIP), "--srt", "--out-dir", str(tmp_path)]) == 3
+    message = "vidcaption: the working folder is gone; change to one that exists\n"
+    assert capsys.readouterr() == ("", message)
+    assert main(["--version"]) == 0
+
+
+@posix
+def test_too_few_open_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with file_handles(0):
+        code = main(["run", str(CLIP), "--srt", "--out-dir", str(tmp_path)])
+    out, err = capsys.readouterr()
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert err.startswith("vidcaption: this process may not open as many files as it needs; raise")
+
+
+# A user whom the system does not know, as in a container that is run with a number for its user.
+HOMELESS = """
+import pwd, sys
+
+def unknown(user):
+    raise KeyError(user)
+
+pwd.getpwuid = unknown
+from vidcaption.cli import main
+for command in sys.argv[1:]:
+    print(main(command.split()), flush=True)
+"""
+
+
+@posix
+def test_a_user_without_a_home(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png")
+    commands = {
+        "run a.png --srt -q": (0, ""),
+        "config show run": (0, ""),
+        "models list": (0, ""),
+        "run a.png --engine openvino": (
+            3,
+            "CNN is kept in the home folder, and this user has none",
+        ),
+        "models pull ann/x": (3, "models from the Hub are kept in the home folder, and this user"),
+        "run a.png --model ~nobody/x": (3, "there is no model '~nobody/x'; give a model folder"),
+    }
+    places = ("HOME", "HF_", "XDG_")
+    environment = {name: os.environ[name] for name in os.environ if not name.startswith(places)}
+    result = subprocess.run(
+        [sys.executable, "-c", HOMELESS, *commands],
+        cwd=tmp_path, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    codes = [int(line) for line in result.stdout.splitlines() if line.isdigit()]
+    assert codes == [code for code, _ in commands.values()]
+    told = [message for _, message in commands.values() if message]
+    for line, message in zip(result.stderr.splitlines(), told, strict=True):
+        assert message in line
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".vidcaption.jsonl", "a.png", "a.srt"]

@@ -107,6 +107,14 @@ def test_what_came_with_a_model_is_not_run(folder, cache):
         Captioner.from_pretrained(folder, engine="openvino")
 
 
+def test_without_a_home_there_is_no_place_for_it(folder, monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as it is for an unknown user
+    with pytest.raises(OutputError, match="this user has none; set XDG_CACHE_HOME to a folder"):
+        engine.cached(folder)
+
+
 def test_another_config_or_version_is_another_file(folder, make_network, vocabulary, monkeypatch):
     first = engine.cached(folder)
     model_folder.save(folder, make_network(mean=(0.5, 0.5, 0.5)), vocabulary, "# small\n")

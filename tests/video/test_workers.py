@@ -15,7 +15,7 @@ import pytest
 from clips import Clips, write_image
 from limits import file_handles
 
-from vidcaption.errors import InputError
+from vidcaption.errors import InputError, SetupError
 from vidcaption.options import CaptionOptions
 from vidcaption.types import Window
 from vidcaption.video import workers as module
@@ -281,13 +281,14 @@ def test_a_worker_that_cannot_start_is_not_the_fault_of_a_video(
 
 @posix
 def test_few_open_files_mean_fewer_workers() -> None:
-    """And where there are too few for one, its video fails, and nothing else does."""
+    """And where there are too few for one, nothing can run, or a video fails."""
     for most, number in ((1024, 100), (64, 8), (20, 1)):
         with file_handles(most):
             assert Workers(100, timeout_s=60).number == number
     with Workers(1, timeout_s=60) as workers:
         with file_handles(0):
-            workers.warm_up()
+            with pytest.raises(SetupError, match="started to read videos: too many open files"):
+                workers.warm_up()
             reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1))
         with pytest.raises(InputError, match="no process can be started for it: too many open"):
             reader.__enter__()

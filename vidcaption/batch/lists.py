@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from vidcaption.errors import OutputError, UsageError
@@ -52,17 +52,25 @@ def spooled() -> Iterator[Path]:
     input is a terminal, OutputError if the file cannot be written.
     """
     stream = _readable_stdin("pipe a video into it")
-    with TemporaryDirectory(prefix="vidcaption-", ignore_cleanup_errors=True) as folder:
+    try:
+        place = TemporaryDirectory(prefix="vidcaption-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _not_kept("there is no folder for temporary files") from error
+    with place as folder:
         path = Path(folder, "stdin")
         try:
             with path.open("wb") as file:
                 shutil.copyfileobj(stream, file, 1 << 20)
         except OSError as error:
-            raise OutputError(
-                f"the video on standard input cannot be kept in {gettempdir()}: {error.strerror}; "
-                "name a folder with space in the environment variable TMPDIR"
-            ) from error
+            raise _not_kept(f"{error.strerror} in {Path(folder).parent}") from error
         yield path
+
+
+def _not_kept(reason: str) -> OutputError:
+    return OutputError(
+        f"the video on standard input cannot be kept: {reason}; name a folder with space in the "
+        "environment variable TMPDIR"
+    )
 
 
 def _readable_stdin(hint: str) -> BinaryIO:

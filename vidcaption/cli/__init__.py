@@ -1,5 +1,6 @@
 """The command line: options in, one library call, an exit code out."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,12 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:  # a defect, of any class: one sentence is for whoever runs it
         if os.environ.get("VIDCAPTION_DEBUG"):
             raise
+        if os.strerror(errno.EMFILE) in str(error):  # whichever library says so
+            return _fail(
+                "this process may not open as many files as it needs; raise the limit, as with "
+                "ulimit -n 256",
+                3,
+            )
         return _fail(
             f"unexpected {type(error).__name__}: {error}. This is a defect: please report it, with "
             "what VIDCAPTION_DEBUG=1 in the environment makes this command say",

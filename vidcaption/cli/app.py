@@ -1,5 +1,6 @@
 """The ``vidcaption`` command and its subcommands."""
 
+import os
 from functools import cached_property
 from importlib import import_module
 from typing import Annotated, Any
@@ -7,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from vidcaption.errors import SetupError
 from vidcaption.version import __version__
 
 
@@ -130,3 +132,7 @@ def vidcaption(
     ] = False,
 ) -> None:
     """Captions local videos: timed sentences about what is seen."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise SetupError("the working folder is gone; change to one that exists") from error

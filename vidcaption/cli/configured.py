@@ -104,7 +104,7 @@ def use_files(ctx: typer.Context, given: Path | None) -> Path | None:
     if ctx.resilient_parsing:  # the shell asks for completions
         return given
     _check_variables(ctx)
-    for path in (files.user_file(), files.PROJECT_FILE):
+    for path in filter(None, (files.user_file(), files.PROJECT_FILE)):
         _take(ctx, _read(ctx, path) or {}, str(path))
     if given is not None:
         table = _read(ctx, given)
@@ -121,7 +121,7 @@ def use_preset(ctx: typer.Context, name: str | None) -> str | None:
     """
     if name is None or ctx.resilient_parsing:
         return name
-    path = Path(name).expanduser() if name.endswith(".toml") else presets().get(name)
+    path = Path(os.path.expanduser(name)) if name.endswith(".toml") else presets().get(name)
     if path is None:
         raise UsageError(
             f"--preset is {name!r}, which is unknown; {files.nearest(name, presets())}; "

@@ -21,11 +21,14 @@ PROJECT_FILE = Path("vidcaption.toml")  # in the working directory
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
-def user_file() -> Path:
-    """``config.toml`` in the user's folder of settings, there or not."""
+def user_file() -> Path | None:
+    """``config.toml`` in the user's folder of settings, there or not; None without a home."""
     from platformdirs import user_config_path
 
-    return user_config_path("vidcaption", appauthor=False) / "config.toml"
+    try:
+        return user_config_path("vidcaption", appauthor=False) / "config.toml"
+    except RuntimeError:
+        return None
 
 
 def read_table(

@@ -1,6 +1,7 @@
 """``vidcaption train``."""
 
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -188,5 +189,5 @@ def _absolute(key: str, value: Any) -> Any:
     """``value``, with its place written out if it is a file or folder that is there."""
     if isinstance(value, list | tuple):
         return [_absolute(key, one) for one in value]
-    is_place = key in _PLACES and Path(value).expanduser().exists()
-    return Path(value).expanduser().absolute() if is_place else value
+    is_place = key in _PLACES and Path(os.path.expanduser(value)).exists()
+    return Path(os.path.expanduser(value)).absolute() if is_place else value

@@ -89,13 +89,21 @@ def require() -> None:
 
 def cached(folder: Path) -> Path:
     """Where the exported CNN of a model folder is kept, there or not: another version of the
-    model or of vidcaption has another. Raises ModelError."""
+    model or of vidcaption has another. Raises ModelError, and OutputError where the user has no
+    home folder."""
     from platformdirs import user_cache_path
 
     rows = read_rows(folder)
     made_from = (rows[CONFIG]["sha256"], rows[WEIGHTS]["sha256"], __version__)
     key = hashlib.sha256("\n".join(made_from).encode()).hexdigest()
-    return user_cache_path("vidcaption", appauthor=False) / "openvino" / key / FILE
+    try:
+        place = user_cache_path("vidcaption", appauthor=False)
+    except RuntimeError as error:
+        raise OutputError(
+            "the exported CNN is kept in the home folder, and this user has none; set "
+            "XDG_CACHE_HOME to a folder that can be written to"
+        ) from error
+    return place / "openvino" / key / FILE
 
 
 def open_encoder(folder: Path, model: Model, dtype: torch.dtype) -> OpenVinoEncoder:

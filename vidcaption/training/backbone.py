@@ -1,5 +1,6 @@
 """Where a CNN's first weights come from: a file, or torchvision's, by way of PyTorch's cache."""
 
+import os
 import socket
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ def find_weights(backbone: str, choice: str) -> Path | None:
         return None
     if choice == "imagenet":
         return _torchvisions(torchvision.models.get_model_weights(backbone).DEFAULT.url)
-    path = Path(choice).expanduser()
+    path = Path(os.path.expanduser(choice))
     if not path.is_file():
         raise UsageError(
             f"--backbone-weights is {choice!r}, and there is no such file; name a state dict of "
@@ -35,7 +36,13 @@ def find_weights(backbone: str, choice: str) -> Path | None:
 
 def _torchvisions(url: str) -> Path:
     name = Path(urlsplit(url).path).name  # resnet50-11ad3fa6.pth
-    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    folder = torch.hub.get_dir()
+    if folder.startswith("~"):
+        raise ModelError(
+            "ImageNet weights are kept in the home folder, and this user has none; set TORCH_HOME "
+            "to a folder that can be written to, or give --backbone-weights"
+        )
+    path = Path(folder) / "checkpoints" / name
     if path.is_file():
         return path
     usual_s = socket.getdefaulttimeout()

@@ -19,7 +19,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from vidcaption.cpus import cpu_count
-from vidcaption.errors import InputError
+from vidcaption.errors import InputError, SetupError
 from vidcaption.options import CaptionOptions, VideoDecoder
 from vidcaption.types import VideoInfo, Window
 
@@ -102,10 +102,18 @@ class Workers:
             worker.kill()
 
     def warm_up(self) -> None:
-        """Start a worker if there is none: it takes a while, in which other things can be done."""
+        """Start a worker if there is none: it takes a while, in which other things can be done.
+
+        Raises SetupError where no process can be started.
+        """
         if not self._idle and not self._busy:
-            with suppress(OSError):  # the video that needs it will say so
+            try:
                 self._idle.append(Worker(self._memory_bytes))
+            except OSError as error:
+                raise SetupError(
+                    "no process can be started to read videos: "
+                    f"{(error.strerror or str(error)).lower()}; raise that limit, as with ulimit"
+                ) from error
 
     def take(self) -> "Worker":
         """A worker for one video. Raises OSError where no process can be started."""
