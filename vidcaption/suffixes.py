@@ -1,4 +1,4 @@
-"""Suffixes by which files in folders are told apart."""
+"""By what files and folders within a folder are told apart."""
 
 VIDEO_SUFFIXES = frozenset({
     ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m2v", ".m4v",
@@ -6,3 +6,14 @@ VIDEO_SUFFIXES = frozenset({
     ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 })  # fmt: skip
 IMAGE_SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+# Where network storage and Windows keep thumbnails, old versions and what was deleted.
+SYSTEM_FOLDERS = frozenset({
+    "#recycle", "#snapshot", "$recycle.bin", "@eadir", "@recently-snapshot", "@recycle",
+    "system volume information",
+})  # fmt: skip
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is skipped unless it is named itself."""
+    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS

@@ -15,6 +15,8 @@ from vidcaption.batch.ledger import Ledger
 from vidcaption.options import CaptionOptions
 from vidcaption.video.batches import WindowReader
 
+SYSTEM = ("@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "@Recycle")
+
 
 def tree(folder: Path, *names: str) -> None:
     for name in names:
@@ -51,6 +53,7 @@ def test_folders_give_their_videos_in_natural_order(here: Path) -> None:
 
 def test_recursive(here: Path) -> None:
     tree(here, "d/a.mp4", "d/e/b.mp4", "d/e/f/c.webm", "d/.git/h.mp4", "d/e/.x/i.mp4")
+    tree(here, *(f"d/{name}/x.mp4" for name in SYSTEM))
     found = discover(["d"], recursive=True)
     assert list(found) == [Path("d/a.mp4"), Path("d/e/b.mp4"), Path("d/e/f/c.webm")]
     assert set(found.values()) == {Path("d")}
@@ -137,12 +140,14 @@ def test_our_own_outputs_are_no_inputs(here: Path) -> None:
         ("*/e/*.mp4", ["d/e/c1.mp4"], "."),
         ("d/e*", ["d/e/c1.mp4"], "d"),
         ("d/.h*", ["d/.hidden.mp4"], "d"),
+        ("d/@eaDir/*", ["d/@eaDir/x.mp4"], "d/@eaDir"),
+        ("*/@eaDir/*.mp4", ["d/@eaDir/x.mp4"], "."),
         ("[[]x].mp4", ["[x].mp4"], "."),
     ],
 )
 def test_patterns(here: Path, pattern: str, expected: list[str], root: str) -> None:
     tree(here, "d/c10.mp4", "d/c2.mp4", "d/n.txt", "d/x.bin", "d/.hidden.mp4", "d/e/c1.mp4")
-    tree(here, "d/e/f/y.mp4", "d/.git/z.mp4", "[x].mp4")
+    tree(here, "d/e/f/y.mp4", "d/.git/z.mp4", "[x].mp4", *(f"d/{name}/x.mp4" for name in SYSTEM))
     (here / "d/e/loop").symlink_to(here / "d", target_is_directory=True)
     found = discover([pattern])
     assert [path.as_posix() for path in found] == expected
@@ -195,6 +200,11 @@ def test_listed_inputs_may_be_missing(here: Path) -> None:
         (b"a.mp4\0b\nc.mp4\0", ["a.mp4", "b\nc.mp4"]),
         (b" a.mp4\na.mp4", [" a.mp4", "a.mp4"]),
         (b"caf\xe9.mp4\na.mp4\n", ["caf\udce9.mp4", "a.mp4"]),
+        (b"# all\na.mp4\n#b.mp4\n./#c.mp4\n #d.mp4\n", ["a.mp4", "./#c.mp4", " #d.mp4"]),
+        (b"a.mp4\0#b.mp4\0", ["a.mp4", "#b.mp4"]),
+        ("\ufeffa.mp4\r\n三 二.mp4\r\n".encode("utf-16-le"), ["a.mp4", "三 二.mp4"]),
+        ("\ufeffa.mp4\n# b.mp4\n".encode("utf-16-be"), ["a.mp4"]),
+        (b"a.mp4\0x\0", ["a.mp4", "x"]),
     ],
 )
 def test_lists(
@@ -212,6 +222,13 @@ def test_lists(
     [
         (b"", "list holds no path; write one per line, or separate them by NUL"),
         (b"\n\r\n", "list holds no path"),
+        (b"# a.mp4\n", "list holds no path"),
+        (
+            "a.mp4\r\n./\r\n".encode("utf-16-le"),
+            "most paths in list are a single letter, as in UTF",
+        ),
+        ("C:/二/a.mp4\n".encode("utf-16-be"), "most paths in list are a single letter"),
+        (b"\xff\xfea\0b", "list is not whole as UTF-16; save it as UTF-8"),
         (b"\0\0\0\x20ftypisom" * 99, "none of the 99 paths in list exists, the first being"),
         (b"gone\x1b[31m.mp4\n", r"first being 'gone\\x1b\[31m.mp4'; they are relative to"),
     ],

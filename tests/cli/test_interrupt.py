@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -32,23 +33,34 @@ finally:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize(
     ("times", "code", "rest"), [("once", 0, "cleaned up\n"), ("twice", 130, "")]
 )
-def test_one_is_an_exception_and_two_end_it(
-    number: signal.Signals, times: str, code: int, rest: str
-) -> None:
+def test_one_is_an_exception_and_two_end_it(name: str, times: str, code: int, rest: str) -> None:
     command = [sys.executable, "-c", SCRIPT, times]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
+        process.send_signal(getattr(signal, name))
         assert process.stdout.readline() == "once\n"
         if times == "twice":
             process.send_signal(signal.SIGINT)
         assert process.stdout.read() == rest
     assert process.returncode == code
+
+
+def test_a_hangup_that_is_ignored_stays_so() -> None:
+    """As under nohup, which is what keeps a run going when its terminal is closed."""
+    command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", sys.executable, "-c", SCRIPT, "once"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == "once\ncleaned up\n"
 
 
 def test_the_cursor_is_shown_when_it_leaves_at_once() -> None:

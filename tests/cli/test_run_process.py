@@ -88,6 +88,24 @@ def test_an_interrupted_run_leaves_only_finished_files(
 
 
 @posix
+@pytest.mark.parametrize("number", [15, 1], ids=["SIGTERM", "SIGHUP"])
+def test_a_video_on_standard_input_leaves_no_copy(tmp_path: Path, number: int) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    command = [*RUN, "-", "--srt"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdin is not None
+        while not list(tmp_path.glob("vidcaption-*/stdin")):
+            process.stdin.write(b"video")
+            process.stdin.flush()
+        process.send_signal(number)
+        process.stdin.close()  # it may have been about to wait for more
+        assert process.wait() == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:
     command = [*RUN, str(CLIP), "--beam", "1", "--frames", "1", "--no-merge"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -10,7 +10,7 @@ from pathlib import Path
 from vidcaption.batch import ledger
 from vidcaption.errors import OutputError, UsageError
 from vidcaption.output.naming import natural_key
-from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_hidden
 
 _PATTERN = re.compile(r"[*?[]")
 _SUFFIX = re.compile(r"\.?[^\s./\\]+(?:\.[^\s./\\]+)*")
@@ -30,8 +30,9 @@ def discover(
     of which some may be missing: those are kept, to fail one by one. ``suffixes``, such as
     ``.dat``, are those of videos in folders beside the known ones.
 
-    What a folder or a pattern gives comes in natural order, without hidden files, files that are no
-    video or image by their suffix, and files that vidcaption wrote. Links to folders are followed,
+    What a folder or a pattern gives comes in natural order, without what is hidden or in a folder
+    of the system, files that are no video or image by their suffix, and files that vidcaption
+    wrote. Links to folders are followed,
     but none twice. Files that are the same one in the end are found once, at the first place.
 
     Raises UsageError for an input that does not exist, a pattern that nothing matches, a folder
@@ -92,11 +93,11 @@ def _matching(pattern: str, recursive: bool, known: frozenset[str]) -> list[tupl
     if rest[-1] == "**":
         rest = (*rest, "*")
     named = Path(rest[-1]).suffix.casefold()  # `*.bin` asks for those, known or not
-    hidden = any(part.startswith(".") for part in rest)
+    hidden = any(map(is_hidden, rest))
     found: list[Path] = []
     try:
         for path in sorted(root.glob("/".join(rest)), key=natural_key):
-            if not hidden and any(p.startswith(".") for p in path.parts[len(root.parts) :]):
+            if not hidden and any(map(is_hidden, path.parts[len(root.parts) :])):
                 continue
             if os.path.isdir(path):
                 found += _files_in(path, recursive, known)
@@ -132,7 +133,7 @@ def _files_in(folder: Path, recursive: bool, known: frozenset[str]) -> list[Path
             # Pruned in place, so that os.walk does not go there; in order, links last, so that of
             # two ways to a folder always the same is taken.
             subfolders[:] = sorted(
-                (name for name in subfolders if recursive and not name.startswith(".")),
+                (name for name in subfolders if recursive and not is_hidden(name)),
                 key=lambda name: (os.path.islink(Path(place, name)), natural_key(Path(name))),
             )
             ours: set[str] = set()
@@ -142,7 +143,7 @@ def _files_in(folder: Path, recursive: bool, known: frozenset[str]) -> list[Path
             files += [
                 Path(place, name)
                 for name in names
-                if not name.startswith(".")
+                if not is_hidden(name)
                 and Path(name).suffix.casefold() in known
                 and name not in ours
             ]

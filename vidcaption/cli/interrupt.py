@@ -1,4 +1,4 @@
-"""Ctrl-C, and the signal by which job schedulers end a process."""
+"""Ctrl-C, and the signals that schedulers and terminals that are closed end a process by."""
 
 import os
 import signal
@@ -13,9 +13,11 @@ _SHOW_CURSOR = b"\x1b[?25h"  # which a live view hides
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGINT or SIGTERM inside raises KeyboardInterrupt; a second one ends the process at once.
+    """SIGINT, SIGTERM or SIGHUP inside raises KeyboardInterrupt; a second one ends the process at
+    once.
 
-    Also if that comes after the context: the process is about to end, which takes a while.
+    Also if that comes after the context: the process is about to end, which takes a while. SIGHUP
+    stays ignored where it is, as under nohup.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
@@ -32,7 +34,9 @@ def interruptible() -> Iterator[None]:
         caught = True
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     before = [signal.signal(number, stop) for number in numbers]
     try:
         yield
