@@ -11,6 +11,7 @@ import pytest
 from clips import write_clip, write_image
 from runs import Apart, Run
 
+from vidcaption.batch import read_manifest
 from vidcaption.cli import main
 from vidcaption.cli.delivery import Delivery
 
@@ -319,6 +320,24 @@ def test_one_place_that_cannot_be_written_costs_its_input_alone(here: Path, caps
     run = Run(capsys, "in/i2.png", "--srt", "--out-dir", "out")
     assert run.code == 3
     assert run.lines == ["vidcaption: out/i2.srt cannot be written: it is a folder"]
+
+
+def test_a_name_that_gets_too_long_is_found_before_the_work(here: Path, capsys: Capsys) -> None:
+    long = "n" * 251  # of 255: .png fits, .json does not
+    (here / "in/i2.png").rename(here / f"in/{long}.png")
+    for place in ([], ["--out-dir", "new/folder"]):
+        run = Run(capsys, "in/*.png", "--json", "--manifest", "m", *place)
+        assert run.code == 1 and "1 captioned, 1 failed" in run.lines[-1]
+        assert "cannot be written: its name is too long; choose a shorter one" in run.err
+        [failed] = [row for row in read_manifest(Path("m")) if row.status == "failed"]
+        assert (failed.path, failed.seconds) == (Path(f"in/{long}.png"), 0)
+        run = Run(capsys, f"in/{long}.png", "--json", *place, "--model", "no/model", "--offline")
+        assert run.code == 3 and "its name is too long" in run.err
+        (here / "m").unlink()
+    # what is kept until then has a longer name than the one file for all
+    run = Run(capsys, "in", "-o", f"{'n' * 249}.jsonl")
+    assert run.code == 3 and ".parts cannot be written: its name is too long" in run.err
+    assert sorted(os.listdir()) == ["in", "new"]
 
 
 def test_log_as_json(here: Path, capsys: Capsys) -> None:

@@ -214,6 +214,9 @@ def test_unwritable(tmp_path: Path) -> None:
         check_writable([tmp_path / "file/x.srt"])
     with pytest.raises(OutputError, match="folder cannot be written: it is a folder"):
         check_writable([tmp_path / "folder"])
+    for name in ("n" * 300, f"new/{'n' * 300}", f"{'n' * 300}/x.srt", "n/" * 3000):
+        with pytest.raises(OutputError, match="its name is too long; choose a shorter one"):
+            check_writable([tmp_path / name])
     if sys.platform == "linux":
         with pytest.raises(OutputError, match="cannot be written"):
             check_writable([Path("/proc/vidcaption/x.srt")])

@@ -11,6 +11,7 @@ from vidcaption.batch.team import Team
 from vidcaption.batch.work import Outcome, Turn, Watcher, Work
 from vidcaption.errors import OutputError
 from vidcaption.options import CaptionOptions
+from vidcaption.output.write import check_place
 from vidcaption.video.workers import Workers
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def _claim(job: Job, books: Books) -> Turn | Outcome | None:
         plan = books.plan(job)
         if not plan.needed:
             return _idle(job, plan)
+        for target in plan.todo.values():
+            check_place(target)  # not only when the captions are there
         with ExitStack() as lease:
             if not lease.enter_context(books.lease(plan.todo.values(), job.part)):
                 return None

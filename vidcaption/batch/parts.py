@@ -11,6 +11,7 @@ from typing import Any
 
 from vidcaption.batch.rows import add_row, open_rows, parsed
 from vidcaption.errors import OutputError
+from vidcaption.output.write import check_place
 
 
 class Parts:
@@ -20,6 +21,10 @@ class Parts:
         self._path = target.with_name(f".{target.name}.parts")
         self._rows: dict[str, tuple[str, int]] = {}  # fingerprint, and where the row starts
         self._read_to = 0
+
+    def check(self) -> None:
+        """Raise OutputError if there is no place to keep them in."""
+        check_place(self._path)
 
     def fingerprint(self, name: str) -> str | None:
         """What the part of this name was made from, or None if there is none."""

@@ -103,7 +103,9 @@ class Books:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def check(self, target: Path) -> None:
-        """Raise OutputError if a file of parts is in the way, as ``plan`` says of what is kept."""
+        """Raise OutputError if a file of parts is in the way, as ``plan`` says of what is kept, or
+        if its parts cannot be kept."""
+        self.parts(target).check()
         if not self._force and _has_content(target) and self._made_from(target) is None:
             raise OutputError(f"{in_the_way(target)}; --force replaces it")
 

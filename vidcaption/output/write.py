@@ -48,15 +48,36 @@ def write_atomic(path: Path, content: str | bytes | Iterable[bytes]) -> None:
         ) from error
 
 
+def check_place(target: Path) -> None:
+    """Raise OutputError if a file cannot stand at ``target``, whatever its folder allows.
+
+    A folder or a protected file may be in the way, or a name too long for the file system.
+    """
+    if os.path.isdir(target):
+        raise OutputError(f"{target} cannot be written: it is a folder")
+    if os.path.exists(target) and not os.access(target, os.W_OK):
+        raise OutputError(f"{target} cannot be written: it is write-protected")
+    folder, places = target.parent, [target]
+    while not os.path.exists(folder) and folder != folder.parent:
+        folder = folder.parent
+    # in a folder that is not there yet nothing can be looked up
+    places += [folder / name for name in target.relative_to(folder).parts]
+    for place in places:
+        try:
+            os.lstat(place)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise OutputError(
+                    f"{target} cannot be written: its name is too long; choose a shorter one"
+                ) from error
+
+
 def check_writable(targets: Iterable[Path]) -> None:
     """Raise OutputError if a file cannot be written at one of ``targets``. Leaves no trace."""
     folders: set[Path] = set()
     for target in targets:
+        check_place(target)
         try:
-            if target.is_dir():
-                raise OutputError(f"{target} cannot be written: it is a folder")
-            if target.exists() and not os.access(target, os.W_OK):
-                raise OutputError(f"{target} cannot be written: it is write-protected")
             if target.exists() and not target.is_file():
                 continue  # a device, such as /dev/null
             folder = Path(os.path.realpath(target)).parent
