@@ -1,6 +1,7 @@
 """Each format that people have, on a tiny sample, and what is said of a broken one."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,60 @@ def test_folder_with_captions_beside_the_videos(tmp_path):
     ]
 
 
+def test_a_cue_without_length_is_a_moment(tmp_path):
+    cues = CUES.replace("00:00:04,000", "00:00:03,000")
+    [_, moment] = read_dataset(make(tmp_path, {"b.srt": cues, **media("b.mp4")}))
+    assert (moment.captions, moment.start_s, moment.end_s) == (("a cat",), 3.0, 3.0)
+
+
+def test_names_with_folders(tmp_path):
+    """As Windows writes them, too; the same name in two folders is two files."""
+    names = ["images/1.jpg", "images\\2.jpg", "more/1.jpg", "images/deep/3"]
+    document = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(names)],
+        "annotations": [{"image_id": i, "caption": name} for i, name in enumerate(names)],
+    }
+    table = "image,caption\n" + "".join(f"{name},{name}\n" for name in names)
+    files = ["images/1.jpg", "images/2.jpg", "more/1.jpg", "images/deep/3.jpg", "@eaDir/2.jpg"]
+    make(tmp_path, {"x.json": document, "captions.txt": table, **media(*files)})
+    make(tmp_path, {"annotations/captions_val.json": document, **media("old/images/1.jpg")})
+    for name in ("x.json", "captions.txt", "annotations/captions_val.json"):
+        samples = read_dataset(tmp_path / name)
+        assert [
+            s.stills[0].resolve().relative_to(tmp_path.resolve()).as_posix() for s in samples
+        ] == files[:4]
+        assert [s.captions for s in samples] == [(name,) for name in names]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_as_windows_and_macos_write_them(tmp_path, form):
+    names = ["café/är.mp4", "café\\ö.mp4"]
+    written = [unicodedata.normalize("NFD" if form == "NFC" else "NFC", name) for name in names]
+    places = [unicodedata.normalize(form, name.replace("\\", "/")) for name in names]
+    rows = [{"id": n, "video": n, "captions": ["x"]} for n in written]
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    table = "path,caption\n" + "".join(f"{name},x\n" for name in written)
+    make(tmp_path, {"d.csv": table, "e.csv": table.replace("path", "image"), **media(*places)})
+    for name in ("d.jsonl", "d.csv", "e.csv"):
+        assert [s.video for s in read_dataset(tmp_path / name)] == [tmp_path / p for p in places]
+
+
+def test_a_split_list_in_another_spelling(tmp_path):
+    files = {"d.token": "café.jpg#0\tx\n", "test.txt": unicodedata.normalize("NFD", "café\n")}
+    make(tmp_path, files | media("café.jpg"))
+    assert seen(read_dataset(tmp_path / "d.token")) == [("café.jpg", ("x",), "test")]
+
+
+@pytest.mark.parametrize("line", ["[00:00.000 --> 00:04.000] A dog", "1:00:00,5 --> 1:00:02,0"])
+def test_times_are_no_words(tmp_path, line):
+    make(tmp_path, {"a.txt": f"a dog\n{line}\n", **media("a.mp4")})
+    with pytest.raises(UsageError, match=r"a caption of a\.mp4 has times in it, .* --> "):
+        read_dataset(tmp_path)
+    make(tmp_path, {"d.csv": f'path,caption\na.mp4,"{line}"\n'})
+    with pytest.raises(UsageError, match=r"d\.csv: a caption of a\.mp4 has times"):
+        read_dataset(tmp_path / "d.csv")
+
+
 def test_json_lines(tmp_path):
     make(tmp_path, {"data.jsonl": {"id": "a", "image": "a.png", "captions": ["a dog"]}})
     assert read_dataset(tmp_path / "data.jsonl") == [
@@ -225,7 +280,7 @@ BROKEN_FOLDERS = {
     "both": ({"a.txt": "a dog", "a.srt": CUES}, "both a.txt and a.srt"),
     "no subtitles": ({"a.srt": "\nhello\n"}, "a.srt, line 2: not a cue"),
     "no cue": ({"a.srt": ""}, "a.srt holds no captions"),
-    "backwards": ({"a.srt": CUES.replace("04,000", "03,000")}, "line 7: the cue ends before"),
+    "backwards": ({"a.srt": CUES.replace("04,000", "02,000")}, "line 7: the cue ends before"),
     "a malformed arrow": ({"a.srt": CUES.replace("--> 00:00:04", "-> 00:00:04")}, "line 6: not a"),
     "an arrow": ({"a.srt": CUES.replace("runs", "--> runs")}, "line 2: the cue's text holds -->"),
     "a malformed time": ({"a.srt": CUES.replace("00:00:04,000", "4")}, "line 6: not a cue"),

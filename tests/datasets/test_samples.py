@@ -91,6 +91,12 @@ def test_frames_come_from_the_part_of_a_video_that_the_captions_tell_of(video, p
     assert [float(frame.mean()) for frame in frames] == pytest.approx(levels, abs=3)
 
 
+def test_a_moment_is_one_frame(video):
+    sample = Sample("a", (), None, video=video, start_s=1.0, end_s=1.0)
+    [frame] = load_frames(sample, 4, size=16)
+    assert frame.mean() == pytest.approx(50, abs=3)
+
+
 def test_a_part_behind_the_end_is_an_input_error(video):
     with pytest.raises(InputError, match=r"ends at 4\.0 s, and its captions are of 5\.0 s"):
         load_frames(Sample("a", (), None, video=video, start_s=5, end_s=6), 2)

@@ -223,6 +223,25 @@ def names_in(folder: Path) -> set[str]:
     return ledger.names()
 
 
+def unchanged_in(folder: Path) -> set[Path]:
+    """The outputs in ``folder`` that are as they were written. Raises OutputError."""
+    ledger = Ledger(folder)
+    ledger.refresh()
+    files = (folder / name for name in ledger.names())
+    return {
+        file for file in files if file.is_file() and ledger.fingerprint(file.name, digest_of(file))
+    }
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's content. Raises OutputError."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read: {error.strerror}") from error
+
+
 def of_others(inputs: Iterable[Path]) -> Callable[[Path], bool]:
     """What tells if a file is the output of an input that is there and is none of ``inputs``."""
     ours = {os.path.realpath(path) for path in inputs}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vidcaption.batch.ledger import Ledger
+from vidcaption.batch.ledger import Ledger, digest_of
 from vidcaption.batch.parts import Parts
 from vidcaption.errors import OutputError
 from vidcaption.options import CaptionOptions
@@ -148,7 +148,7 @@ class Books:
 
     def holds(self, target: Path, pieces: Callable[[], Iterable[str]]) -> bool:
         """Whether these are what a file holds. Raises OutputError."""
-        return _has_content(target) and _digest_of(target) == _digest(map(encoded, pieces()))
+        return _has_content(target) and digest_of(target) == _digest(map(encoded, pieces()))
 
     def put_together(self, target: Path, pieces: Callable[[], Iterable[str]]) -> None:
         """Write a file of parts under a lease, and remember it. Raises OutputError.
@@ -170,7 +170,7 @@ class Books:
         ledger.refresh()
         if not ledger.knows(target.name) or not os.path.isfile(target):
             return None
-        return ledger.fingerprint(target.name, _digest_of(target))
+        return ledger.fingerprint(target.name, digest_of(target))
 
 
 def in_the_way(target: Path) -> str:
@@ -190,15 +190,6 @@ def _state(path: Path) -> list[int] | None:
     except OSError:
         return None
     return [status.st_size, status.st_mtime_ns]
-
-
-def _digest_of(path: Path) -> str:
-    """Raises OutputError."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise OutputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _digest(data: Iterable[bytes]) -> str:

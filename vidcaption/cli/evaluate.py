@@ -71,10 +71,10 @@ def evaluate(
 
     Needs the extra "eval". Without Java there is no METEOR, and the others are approximate.
     """
+    from vidcaption.cli.references import read_references
     from vidcaption.cli.scores import comparison_table, score_table
     from vidcaption.cli.voice import put, put_json
     from vidcaption.datasets.objects import coco_names, read_names
-    from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import of_split
     from vidcaption.output.write import check_writable, write_atomic
 
@@ -88,7 +88,7 @@ def evaluate(
         # persons are in most captions: they would hide how the rest is named
         coco = objects == "coco"
         names = coco_names().without("person") if coco else read_names(Path(objects))
-    samples, split = of_split(read_dataset(dataset), split, dataset)
+    samples, split = of_split(read_references(dataset), split, dataset)
     voice = VoiceOptions()
     folder = resolve_with_bar(model, offline, voice)
     other_folder = resolve_with_bar(against, offline, voice) if against else None

@@ -54,8 +54,8 @@ def features(
     that was interrupted goes on. Prints the folder of this CNN's features.
     """
     from vidcaption.cli.bar import make_progress
+    from vidcaption.cli.references import read_references
     from vidcaption.cli.voice import put
-    from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import with_splits
 
     if backbone_weights == "none" and model is None:
@@ -63,7 +63,7 @@ def features(
             "--backbone-weights none is random, and its features serve no training; name a file of "
             "weights, or imagenet"
         )
-    known = [s for path in datasets for s in with_splits(read_dataset(path), seed=0)]
+    known = [s for path in datasets for s in with_splits(read_references(path), seed=0)]
     samples = [s for split in ("train", "dev") for s in known if s.split == split and s.captions]
     if not samples:
         raise UsageError("no captioned sample has split 'train' or 'dev', which training uses")

@@ -110,12 +110,12 @@ def train(
     one model. With --config FOLDER/training.toml and another --out the same training is run again.
     """
     from vidcaption.cli.bar import make_progress
-    from vidcaption.datasets.read import read_dataset
+    from vidcaption.cli.references import read_references
     from vidcaption.datasets.samples import with_splits
     from vidcaption.datasets.scores import read_classes, read_scores
     from vidcaption.datasets.sentences import read_sentences
 
-    samples = [s for path in datasets for s in with_splits(read_dataset(path), training.seed)]
+    samples = [s for path in datasets for s in with_splits(read_references(path), training.seed)]
     texts = [sentence for path in text or () for sentence in read_sentences(path)]
     folders = {path.parent for path in datasets}
     scores = [read_scores(path, folders) for path in concept_scores or ()]

@@ -1,17 +1,21 @@
 """What the readers of other people's formats share.
 
-Such a file names an image or video by a bare name, often once per caption, and leaves it to the
-reader to find the file and, in lists beside it, the split.
+Such a file names an image or video by a bare name, or by one that some other system wrote, often
+once per caption, and leaves it to the reader to find the file and, in lists beside it, the split.
 """
 
+import os
 import re
+import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cache, lru_cache
+from pathlib import Path, PurePosixPath
 
 from vidcaption.datasets.samples import Sample
 from vidcaption.errors import UsageError
-from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_hidden
 
 # What the parts of a dataset are called, and what they are called here.
 SPLITS = {"val": "dev", "valid": "dev", "validate": "dev", "validation": "dev"}
@@ -19,6 +23,8 @@ _SPLIT_IN_NAME = re.compile(
     "(?<![A-Za-z])((?i:train|dev|validation|validate|valid|val|test))"
     "(?i:list|images|videos|ids|set)?(?![a-z])"
 )
+
+_TIMES = re.compile(r"\d[.,]\d+ *--> *\d")
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,38 @@ def list_folder(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError as error:
         raise UsageError(f"cannot read the folder {folder}: {error.strerror}") from error
+
+
+def holds_times(caption: str) -> bool:
+    """Whether a text has times in it, as subtitles and the lines that ``run`` prints have."""
+    return _TIMES.search(caption) is not None
+
+
+def locate(folder: Path, name: str) -> Path:
+    """The file or folder that ``name`` means in ``folder``, there or not.
+
+    Names come from other systems: with backslashes from Windows, and from macOS with accents that
+    are characters of their own.
+    """
+    if (place := folder / name).exists():
+        return place
+    place = folder
+    for part in PurePosixPath(name.replace("\\", "/")).parts:
+        if not (place / part).exists() and place.is_dir():
+            part = _names_in(place, place.stat().st_mtime_ns).get(_plain(part), part)
+        place /= part
+    return place
+
+
+@lru_cache(maxsize=16)
+def _names_in(folder: Path, changed_ns: int) -> dict[str, str]:
+    """The names in a folder as it is since ``changed_ns``, by how they are compared."""
+    return {_plain(name): name for name in os.listdir(folder)}
+
+
+def _plain(name: str) -> str:
+    """Equal for the names of one file that different systems write."""
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
 
 def gather(path: Path, rows: Iterable[tuple[str, str, str]]) -> list[Item]:
@@ -131,30 +169,51 @@ def find_files(path: Path, items: Sequence[Item], *, above: bool = False) -> lis
     """Samples of the items: their files are looked for beside ``path`` and in the folders there.
 
     ``above`` adds the folders beside the one that ``path`` is in. An item is named with the suffix
-    or without. Raises UsageError for items whose file is missing, or stands in two places.
+    or without, and perhaps with the folder of its file, as seen from any of these. Raises
+    UsageError for items whose file is missing, or stands in two places.
     """
-    here = path.parent
-    beside = list_folder(here) + (list_folder(here.resolve().parent) if above else [])
-    folders = [here, *(each for each in beside if each.is_dir())]
-    files: dict[str, set[Path]] = {}
-    for folder in {each.resolve(): each for each in folders}.values():
-        for file in list_folder(folder):
-            if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
-                for name in (file.name, file.stem):
-                    files.setdefault(name, set()).add(file)
-    for item in items:
-        if len(found := files.get(item.name, ())) > 1:
+    here, parent = path.parent, path.parent.resolve().parent
+    beside = list_folder(here) + (list_folder(parent) if above else [])
+    folders = [here, *(each for each in beside if each.is_dir() and not is_hidden(each.name))]
+    folders = list({each.resolve(): each for each in folders}.values())
+    roots = [here, parent, *folders] if above else folders
+    media = cache(_media)
+
+    @cache
+    def inside(inner: str) -> list[Path]:
+        return [place for root in roots if (place := locate(root, inner)).is_dir()]
+
+    def places(name: str) -> set[Path]:
+        found = set().union(*(media(folder).get(name, ()) for folder in folders))
+        inner, _, last = name.rpartition("/")
+        if found or not inner:
+            return found
+        return next(filter(None, (media(folder).get(last) for folder in inside(inner))), set())
+
+    found = [places(_plain(item.name)) for item in items]
+    for item, files in zip(items, found, strict=True):
+        if len(files) > 1:
             raise UsageError(
                 f"{path}, {item.where}: {item.name} is more than one file, "
-                f"{' and '.join(sorted(map(str, found)))}; keep one"
+                f"{' and '.join(sorted(map(str, files)))}; keep one"
             )
-    if missing := [item for item in items if item.name not in files]:
+    if missing := [item for item, files in zip(items, found, strict=True) if not files]:
         others = f" ({len(missing)} are missing in all)" if len(missing) > 1 else ""
         raise UsageError(
             f"{path}, {missing[0].where}: {missing[0].name} is not in {here} or a folder beside "
             f"the file{others}; bring the files there, or take their captions out"
         )
-    return [sample(item, *files[item.name]) for item in items]
+    return [sample(item, *files) for item, files in zip(items, found, strict=True)]
+
+
+def _media(folder: Path) -> dict[str, set[Path]]:
+    """The images and videos in a folder, each by its name with and without the suffix."""
+    files: defaultdict[str, set[Path]] = defaultdict(set)
+    for file in list_folder(folder):
+        if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+            for name in (file.name, file.stem):
+                files[_plain(name)].add(file)
+    return files
 
 
 def sample(item: Item, file: Path) -> Sample:
@@ -166,5 +225,6 @@ def sample(item: Item, file: Path) -> Sample:
 
 def _bare(name: str) -> str:
     """A name without the suffix of an image or video, if it has one: lists often lack it."""
+    name = _plain(name)
     stem, dot, suffix = name.rpartition(".")
     return stem if dot + suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES else name

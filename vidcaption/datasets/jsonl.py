@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from vidcaption.datasets.items import read_lines
+from vidcaption.datasets.items import locate, read_lines
 from vidcaption.datasets.samples import Sample
 from vidcaption.errors import UsageError
 
@@ -56,7 +56,7 @@ def _parse(row: Any, folder: Path) -> Sample:
         raise ValueError(
             f"{kinds[0]} must be {'a list of paths' if kinds[0] == 'frames' else 'a path'}"
         )
-    files = tuple(folder / p for p in paths)
+    files = tuple(locate(folder, p) for p in paths)
     if kinds[0] == "video":
         start_s, end_s = _part(row)
         return Sample(
@@ -72,6 +72,6 @@ def _part(row: dict[str, Any]) -> tuple[float, float | None]:
         number = isinstance(time_s, int | float) and not isinstance(time_s, bool)
         if time_s is not None and not (number and math.isfinite(time_s)):
             raise ValueError(f"start and end must be seconds; got {time_s!r}")
-    if start_s is None or start_s < 0 or (end_s is not None and end_s <= start_s):
-        raise ValueError(f"start must be at least 0 and below end; got {start_s} and {end_s}")
+    if start_s is None or start_s < 0 or (end_s is not None and end_s < start_s):
+        raise ValueError(f"start must be at least 0, and end not below it; got {start_s}, {end_s}")
     return start_s, end_s

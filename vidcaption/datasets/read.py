@@ -1,10 +1,11 @@
 """Any dataset, told by the name of its file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vidcaption.datasets.annotations import read_annotations
+from vidcaption.datasets.items import holds_times
 from vidcaption.datasets.jsonl import read_jsonl
 from vidcaption.datasets.samples import Sample
 from vidcaption.datasets.sidecars import read_folder
@@ -24,18 +25,28 @@ READERS: dict[str, Callable[[Path], list[Sample]]] = {
 }
 
 
-def read_dataset(path: Path) -> list[Sample]:
+def read_dataset(path: Path, without: Set[Path] = frozenset()) -> list[Sample]:
     """The samples of a dataset: a folder of captioned videos, or a file in a format of READERS.
 
-    Raises UsageError that names file and line.
+    ``without``: files with captions in the folder that are not to be read. Raises UsageError that
+    names file and line.
     """
     if not path.exists():
         raise UsageError(f"no such dataset: {path}")
-    if path.is_dir():
-        return read_folder(path)
+    samples = read_folder(path, without) if path.is_dir() else _reader(path)(path)
+    for sample in samples:
+        if timed := next(filter(holds_times, sample.captions), None):
+            raise UsageError(
+                f"{path}: a caption of {sample.id} has times in it, {timed[:60]!r}, which are no "
+                "words; take them out, or keep the captions in a .srt file"
+            )
+    return samples
+
+
+def _reader(path: Path) -> Callable[[Path], list[Sample]]:
     for pattern, read in READERS.items():
         if fnmatchcase(path.name.lower(), pattern):
-            return read(path)
+            return read
     raise UsageError(
         f"{path} is in no known format; a dataset is a folder of videos with .txt or .srt files, "
         f"or a file named {', '.join(READERS)}"

@@ -22,7 +22,8 @@ class Sample:
     """One captioned item: either stills in time order, or a video file or a part of one.
 
     ``start_s`` and ``end_s``: the part of the video that the captions tell of, in seconds of its
-    timestamps; without ``end_s`` it goes on to the video's end.
+    timestamps, a single frame where they are equal; without ``end_s`` it goes on to the video's
+    end.
     """
 
     id: str

@@ -3,13 +3,14 @@
 import gzip
 from pathlib import Path
 
+from vidcaption.datasets.items import holds_times
 from vidcaption.errors import UsageError
 
 
 def read_sentences(path: Path) -> list[str]:
     """The lines of a text file that are not blank; a ``.gz`` is read as it is.
 
-    Raises UsageError for what cannot be read, is not UTF-8, or has no sentence.
+    Raises UsageError for what cannot be read, is not UTF-8, has times or has no sentence.
     """
     try:
         encoded = path.read_bytes()
@@ -23,6 +24,10 @@ def read_sentences(path: Path) -> list[str]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     sentences = [line.strip() for line in text.splitlines() if line.strip()]
+    if timed := next(filter(holds_times, sentences), None):
+        raise UsageError(
+            f"{path} has times in it, {timed[:60]!r}, which are no words; take them out"
+        )
     if not sentences:
         raise UsageError(f"{path} holds no sentence; it should have one on each line")
     return sentences

@@ -1,6 +1,7 @@
 """A folder of videos and images with captions in a file of the same name beside each."""
 
 import re
+from collections.abc import Set
 from pathlib import Path
 
 import srt
@@ -10,33 +11,37 @@ from vidcaption.datasets.samples import Sample
 from vidcaption.errors import UsageError
 from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
+SIDECARS = (".txt", ".srt")
 _MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 
 
-def read_folder(folder: Path) -> list[Sample]:
+def read_folder(folder: Path, without: Set[Path] = frozenset()) -> list[Sample]:
     """The videos and images in ``folder``, not in those within it, that have captions.
 
     ``clip.txt`` has a caption of the whole ``clip.mp4`` on each line; each cue of ``clip.srt`` is
-    the caption of its own part. Raises UsageError that names file and line.
+    the caption of its own part, or of a moment if it takes no time. ``without``: such files that
+    are not to be read. Raises UsageError that names file and line.
     """
     samples: list[Sample] = []
     for file in list_folder(folder):
         video = file.suffix.lower() in VIDEO_SUFFIXES
         if file.name.startswith(".") or not (video or file.suffix.lower() in IMAGE_SUFFIXES):
             continue
-        lines, cues = file.with_suffix(".txt"), file.with_suffix(".srt")
-        if video and cues.is_file():
-            if lines.is_file():
+        lines, cues = (file.with_suffix(suffix) for suffix in SIDECARS)
+        has_lines, has_cues = (each.is_file() and each not in without for each in (lines, cues))
+        if video and has_cues:
+            if has_lines:
                 raise UsageError(f"{file} has both {lines.name} and {cues.name}; keep one")
             samples += _read_cues(file, cues)
-        elif lines.is_file():
+        elif has_lines:
             captions = [" ".join(line.split()) for line in read_lines(lines) if line.strip()]
             if not captions:
                 raise UsageError(f"{lines} holds no captions; write one on each line")
             samples.append(sample(Item(file.name, "", tuple(captions)), file))
     if not samples:
         raise UsageError(
-            f"no video or image in {folder} has a .txt or .srt file beside it; "
+            f"no video or image in {folder} has a .txt or .srt file beside it"
+            f"{' that vidcaption did not write' if without else ''}; "
             "a dataset in another format is named by its caption file, not by its folder"
         )
     return samples
@@ -58,7 +63,7 @@ def _read_cues(video: Path, path: Path) -> list[Sample]:
         if "-->" in cue.content:  # which would also put the places of later cues wrong
             raise UsageError(f"{where}: the cue's text holds -->, which parts start from end")
         start_s, end_s = cue.start.total_seconds(), cue.end.total_seconds()
-        if end_s <= start_s:
+        if end_s < start_s:
             raise UsageError(f"{where}: the cue ends before it starts")
         if caption := " ".join(_MARKUP.sub("", cue.content).split()):
             name = f"{video.name}#{number + 1}"

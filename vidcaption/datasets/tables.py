@@ -15,6 +15,7 @@ from vidcaption.datasets.items import (
     canonical_split,
     find_files,
     gather,
+    locate,
     read_text,
     sample,
     with_lists,
@@ -82,14 +83,15 @@ def _by_path(path: Path, rows: list[tuple[str, Row]]) -> list[Sample]:
                 f"{path}, {where}: {row['path']} has split {split or 'none'} here and "
                 f"{splits[row['path']] or 'none'} above"
             )
-        if not (path.parent / row["path"]).is_file():
+        if not locate(path.parent, row["path"]).is_file():
             raise UsageError(
                 f"{path}, {where}: {row['path'] or 'an empty path'} is no file in {path.parent}; "
                 "paths are relative to the table"
             )
     items = gather(path, ((where, row["path"], row["caption"]) for where, row in rows))
     return [
-        sample(replace(item, split=splits[item.name]), path.parent / item.name) for item in items
+        sample(replace(item, split=splits[item.name]), locate(path.parent, item.name))
+        for item in items
     ]
 
 

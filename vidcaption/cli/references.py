@@ -1,0 +1,28 @@
+"""Datasets as the commands read them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vidcaption.datasets.samples import Sample
+
+
+def read_references(path: Path) -> "list[Sample]":
+    """The samples of a dataset, without captions that ``run`` wrote: they would score themselves.
+
+    Says how many of those are skipped. Raises UsageError, OutputError.
+    """
+    from vidcaption.batch.ledger import unchanged_in
+    from vidcaption.cli.voice import say
+    from vidcaption.datasets.read import read_dataset
+    from vidcaption.datasets.sidecars import SIDECARS
+
+    written = unchanged_in(path) if path.is_dir() else set()
+    own = {file for file in written if file.suffix in SIDECARS}
+    if own:
+        files = "1 file" if len(own) == 1 else f"{len(own)} files"
+        say(
+            f"{path}: skipped {files} that 'vidcaption run' wrote; its captions are no references "
+            "unless a person has edited them"
+        )
+    return read_dataset(path, own)
