@@ -58,7 +58,10 @@ def test_reads_images_frames_and_videos_relative_to_the_file(tmp_path):
         (VIDEO | {"end": True}, "start and end must be seconds; got True"),
         (VIDEO | {"end": float("nan")}, "start and end must be seconds; got nan"),
         (VIDEO | {"start": -1}, "start must be at least 0, and end not below it"),
-        (VIDEO | {"start": 2, "end": 1}, "start must be at least 0, and end not below it; got 2, 1"),
+        (
+            VIDEO | {"start": 2, "end": 1},
+            "start must be at least 0, and end not below it; got 2, 1",
+        ),
     ],
 )
 def test_a_bad_row_is_named(tmp_path, row, reason):

@@ -1,3 +1,4 @@
+import os
 import shutil
 from contextlib import nullcontext
 from dataclasses import replace
@@ -141,6 +142,43 @@ def test_standard_scores():
     assert first["BLEU-4"] == pytest.approx(100)
     assert first["METEOR"] == first["ROUGE-L"] == pytest.approx(100)
     assert float(figures["METEOR"]) == pytest.approx(41.574126)
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="no java command")
+def test_tokens_are_those_of_the_standard_and_nothing_is_written(capfd, monkeypatch):
+    """As by somebody who may not write into the installation."""
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    captions = {
+        "a": "He said: \"it's 5\u20136 o'clock\" (really) ...",
+        "b": "",
+        "c": "Ein Café \u2028!",
+    }
+    references = {
+        "a": ["A man-made, blue lake.", "$3.50 for\ntwo"],
+        "b": ["don't"],
+        "c": ["x  y -- z"],
+    }
+    texts = {key: [*references[key], captions[key]] for key in captions}
+    expected = PTBTokenizer().tokenize({k: [{"caption": c} for c in v] for k, v in texts.items()})
+    capfd.readouterr()
+
+    def refuse(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    said, wanted = metrics._ptb_tokens(captions, references)
+    assert {key: [*wanted[key], *said[key]] for key in captions} == expected
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell script as java")
+def test_java_that_does_not_run_is_named(tmp_path, monkeypatch):
+    (tmp_path / "java").write_text("#!/bin/sh\necho no memory >&2\nexit 1\n")
+    (tmp_path / "java").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SetupError, match=r"java cannot run the tokenizer \(exit code 1\); see"):
+        metrics.coco_figures(PERFECT, REFERENCES, java=True)
 
 
 def test_missing_tools_are_named(monkeypatch):

@@ -1,10 +1,13 @@
 """BLEU, METEOR, ROUGE-L and CIDEr of the COCO caption evaluation, through pycocoevalcap."""
 
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -77,11 +80,30 @@ def _own_tokens(candidates: Mapping[str, str], references: References) -> tuple[
 
 
 def _ptb_tokens(candidates: Mapping[str, str], references: References) -> tuple[_Tokens, _Tokens]:
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+    """As pycocoevalcap's PTBTokenizer gives them, which writes a file into the installation.
+
+    Raises SetupError where Java cannot run it.
+    """
+    from pycocoevalcap.tokenizer import ptbtokenizer as ptb
 
     # Once for both, as starting Java takes most of the time; a sample's caption is its last.
-    texts = {k: [{"caption": c} for c in (*references[k], candidates[k])] for k in candidates}
-    tokens = PTBTokenizer().tokenize(texts)
+    texts = {key: (*references[key], candidates[key]) for key in candidates}
+    lines = "\n".join(text.replace("\n", " ") for each in texts.values() for text in each)
+    jar = Path(ptb.__file__).with_name(ptb.STANFORD_CORENLP_3_4_1_JAR)
+    command = ["java", "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer"]
+    run = subprocess.run(
+        [*command, "-preserveLines", "-lowerCase"], input=lines.encode(), capture_output=True
+    )
+    if run.returncode:
+        raise SetupError(
+            f"java cannot run the tokenizer (exit code {run.returncode}); see what 'java -version' "
+            "says, or take java off the PATH for approximate scores"
+        )
+    rows = (
+        " ".join(word for word in row.rstrip().split(" ") if word not in ptb.PUNCTUATIONS)
+        for row in run.stdout.decode().split("\n")
+    )
+    tokens = {key: list(islice(rows, len(each))) for key, each in texts.items()}
     return {k: t[-1:] for k, t in tokens.items()}, {k: t[:-1] for k, t in tokens.items()}
 
 
