@@ -32,8 +32,8 @@ def discover(
 
     What a folder or a pattern gives comes in natural order, without what is hidden or in a folder
     of the system, files that are no video or image by their suffix, and files that vidcaption
-    wrote. Links to folders are followed,
-    but none twice. Files that are the same one in the end are found once, at the first place.
+    wrote. Links to folders are followed, but none twice. Files that are the same one in the end are
+    found once, at the first place.
 
     Raises UsageError for an input that does not exist, a pattern that nothing matches, a folder
     that cannot be listed, and one without videos or images.
