@@ -1,19 +1,21 @@
 """Datasets as the commands read them."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vidcaption.datasets.samples import Sample
 
+logger = logging.getLogger(__name__)
+
 
 def read_references(path: Path) -> "list[Sample]":
     """The samples of a dataset, without captions that ``run`` wrote: they would score themselves.
 
-    Says how many of those are skipped. Raises UsageError, OutputError.
+    Logs how many of those are skipped. Raises UsageError, OutputError.
     """
     from vidcaption.batch.ledger import unchanged_in
-    from vidcaption.cli.voice import say
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.sidecars import SIDECARS
 
@@ -21,7 +23,7 @@ def read_references(path: Path) -> "list[Sample]":
     own = {file for file in written if file.suffix in SIDECARS}
     if own:
         files = "1 file" if len(own) == 1 else f"{len(own)} files"
-        say(
+        logger.warning(
             f"{path}: skipped {files} that 'vidcaption run' wrote; its captions are no references "
             "unless a person has edited them"
         )
