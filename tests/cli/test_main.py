@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -98,6 +99,19 @@ def test_unexpected_errors_are_one_sentence(
     err = capsys.readouterr().err
     assert err.startswith("vidcaption: unexpected RuntimeError: it broke \\u001b[31m. This is a")
     assert err.count("\n") == 1 and "please report" in err
+
+
+def test_too_few_open_files_are_no_defect(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error in (
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+        RuntimeError("unable to open file <x>: Too many open files (24)"),  # as PyTorch says it
+    ):
+        monkeypatch.setattr("vidcaption.cli.selection.discover", raise_(error))
+        assert main(["run", "x"]) == 3
+        err = capsys.readouterr().err
+        assert err.startswith("vidcaption: this process may not open as many files as it needs;")
 
 
 def test_debug_lets_unexpected_errors_through(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,6 @@ import forks
 import numpy as np
 import pytest
 from clips import write_image
-from limits import file_handles
 from runs import Apart
 
 from vidcaption.cli import main
@@ -166,12 +165,16 @@ def test_a_folder_that_is_gone(
 
 
 @posix
-def test_too_few_open_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with file_handles(0):
-        code = main(["run", str(CLIP), "--srt", "--out-dir", str(tmp_path)])
-    out, err = capsys.readouterr()
-    assert (code, out, err.count("\n")) == (3, "", 1)
-    assert err.startswith("vidcaption: this process may not open as many files as it needs; raise")
+def test_too_few_open_files(tmp_path: Path) -> None:
+    import resource
+
+    result = subprocess.run(
+        [*RUN, str(CLIP), "--srt", "--out-dir", str(tmp_path)],
+        capture_output=True, text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4)),
+    )  # fmt: skip
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (3, "", 1)
+    assert "started to read videos: too many open files; raise that limit" in result.stderr
 
 
 # A user whom the system does not know, as in a container that is run with a number for its user.
