@@ -76,6 +76,11 @@ class Commands(Group):
                 configured=True,
             ),
             Later(
+                "mux",
+                "Put captions into copies of videos: as a track that players can show, or drawn.",
+                configured=True,
+            ),
+            Later(
                 "features",
                 "Compute what a CNN sees in a dataset, once, for any number of trainings.",
                 configured=True,
