@@ -337,6 +337,22 @@ class MuxOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReportOptions(Options):
+    """Which pages are written, and where: next to each input unless told otherwise."""
+
+    out_dir: Path | None = option(None, "Write under this folder, in the same tree as the inputs.")
+    recursive: bool = option(
+        False, "Look into the folders within a folder, too, and follow links.", short="-r"
+    )
+    embed: bool = option(
+        False, "Put the video into its page, which then needs no other file; at most 256 MB."
+    )
+    force: bool = option(
+        False, "Caption and write everything again, and replace whatever is in the way."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class VoiceOptions(Options):
     """What is said on standard error. Standard output carries results only."""
 

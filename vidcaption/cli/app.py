@@ -81,6 +81,11 @@ class Commands(Group):
                 configured=True,
             ),
             Later(
+                "report",
+                "Write a web page for each video: a player with captions, thumbnails and a search.",
+                configured=True,
+            ),
+            Later(
                 "features",
                 "Compute what a CNN sees in a dataset, once, for any number of trainings.",
                 configured=True,
