@@ -119,3 +119,12 @@ def test_wrong_commands(
     filled = [each.format(clip=clip, folder=clip.parent) for each in arguments]
     err = report(*filled, capsys=capsys, code=code)
     assert message in err and err.count("\n") == 1
+
+
+def test_a_page_that_cannot_be_written_costs_itself_alone(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(clip, tmp_path / "other.mp4")
+    (tmp_path / "clip.html").mkdir()
+    err = report(clip, tmp_path / "other.mp4", "--force", capsys=capsys, code=1)
+    assert "clip.html" in err and (tmp_path / "other.html").is_file()

@@ -11,7 +11,7 @@ import typer
 from vidcaption.cli.arguments import Model, Offline
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.log import closing_words
-from vidcaption.errors import InputError, UsageError
+from vidcaption.errors import InputError, OutputError, UsageError
 from vidcaption.options import CaptionOptions, DeviceOptions, MuxOptions, VoiceOptions
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def mux(
                     continue
                 try:
                     _write(video, find_cues(video), target, output, bar)
-                except InputError as error:
+                except (InputError, OutputError) as error:
                     failed = True
                     logger.error(str(error))
                 else:

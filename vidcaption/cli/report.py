@@ -16,7 +16,7 @@ import typer
 from vidcaption.cli.arguments import Model, Offline
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.log import closing_words
-from vidcaption.errors import InputError
+from vidcaption.errors import InputError, OutputError
 from vidcaption.options import CaptionOptions, DeviceOptions, ReportOptions, VoiceOptions
 from vidcaption.version import __version__
 
@@ -85,11 +85,11 @@ def report(
                     captions = None if output.force else _captions_in(source, video, sha256)
                     captions = captions or caption(load(), video, options, bar)
                     html = _draw(captions, page, key, output.embed, looker(), bar)
-                except InputError as error:
+                    write_atomic(page, html)
+                except (InputError, OutputError) as error:
                     failed = True
                     logger.error(str(error))
                 else:
-                    write_atomic(page, html)
                     logger.info(f"{video} -> {page}")
         root = Path(inputs[0]) if len(inputs) == 1 and os.path.isdir(inputs[0]) else None
         if place := output.out_dir or root:

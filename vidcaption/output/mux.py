@@ -168,7 +168,7 @@ def packets_of(
         for packet in source.demux(*streams):
             if packet.dts is not None:
                 yield packet
-    except FFmpegError:
+    except (FFmpegError, IndexError):  # the latter from PyAV, of a stream that turns up late
         logger.warning(f"{video} cannot be read to its end; it may be cut off")
 
 

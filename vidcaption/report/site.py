@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from vidcaption.report.page import render, script
 from vidcaption.report.video import address, counted
 
 INDEX = "index.html"
+_HEAD = 20  # lines of a page, among which is its card
 _CARD = re.compile(r'<script type="application/json" id="vidcaption">(.*?)</script>')
 
 Card = dict[str, Any]
@@ -21,7 +23,8 @@ def read_card(page: Path) -> Card | None:
     None if there is no such page, or another one.
     """
     try:
-        found = _CARD.search(page.read_text(encoding="utf-8"))
+        with page.open(encoding="utf-8") as file:
+            found = _CARD.search("".join(islice(file, _HEAD)))
         card = json.loads(found[1]) if found else None
     except (OSError, ValueError, RecursionError):
         return None

@@ -22,7 +22,7 @@ from vidcaption.report.page import render, script
 from vidcaption.report.pictures import AREA, data_uri, heat, jpeg_uri, ratio, strip
 from vidcaption.types import Segment, Word
 from vidcaption.video.reader import VideoReader
-from vidcaption.video.windows import SHORTEST, centres
+from vidcaption.video.windows import LONGEST, centres
 
 MOST_EMBEDDED = 256_000_000  # bytes: browsers refuse longer addresses
 _PIXELS = 50_000_000  # of all pictures of a page: some 12 MB
@@ -177,7 +177,7 @@ def _times_s(segment: Segment, captions: Captions) -> tuple[float, ...]:
     options = captions.options
     if captions.video.duration_s is None:
         return (0.0,)  # a still
-    longest_s = options.window_s * (1 + SHORTEST)  # of a window, that a short rest has joined
+    longest_s = options.window_s * LONGEST  # of one window, which a short rest has joined
     whole = segment.end_s - segment.start_s <= longest_s
     end_s = segment.end_s if whole else segment.start_s + options.window_s
     return centres(segment.start_s, end_s, options.frames)

@@ -8,7 +8,7 @@ const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase
 const theme = one("#theme");
 const dark = () => getComputedStyle(theme).colorScheme === "dark" ||
   (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
-const label = () => { theme.textContent = dark() ? "Light" : "Dark"; };
+const label = () => { theme.textContent = dark() ? "Light mode" : "Dark mode"; };
 try { document.documentElement.dataset.theme = localStorage.getItem("vidcaption-theme") ?? ""; }
 catch { /* pages from disk may have no storage */ }
 theme.addEventListener("click", () => {
@@ -61,8 +61,7 @@ const search = () => {
       highlight(each.part, words);
     }
   }
-  for (const button of all(".reel button"))
-    button.classList.toggle("dimmed", all(".cue")[button.dataset.cue].hidden);
+  for (const { element, frame } of cues) frame?.classList.toggle("dimmed", element.hidden);
   count.textContent = words.length ? `${left} of ${units.length}` : "";
 };
 query.addEventListener("input", search);
@@ -70,9 +69,10 @@ one(".tools").hidden = false;
 
 // captions jump to their time and follow playback
 const video = one("video"), follow = one("#follow");
-const cues = all(".cue").map((element) => ({
+const frames = new Map(all(".reel button").map((button) => [Number(button.dataset.cue), button]));
+const cues = all(".cue").map((element, number) => ({
   element, start: Number(element.dataset.start), end: Number(element.dataset.end),
-  frame: one(`.reel [data-cue="${all(".cue").indexOf(element)}"]`),
+  frame: frames.get(number),
 }));
 let active = null;
 const still = matchMedia("(prefers-reduced-motion: reduce)");
