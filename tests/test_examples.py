@@ -189,18 +189,3 @@ def test_systemd(tmp_path: Path, command: Path, monkeypatch: pytest.MonkeyPatch)
     verify = ["systemd-analyze", "--user", "verify", *units]
     result = subprocess.run(verify, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
-
-
-@needs("bash", "ffmpeg")
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_mux(tmp_path: Path, command: Path, clip: Path, suffix: str) -> None:
-    """With captions that are there and were edited."""
-    shutil.copy(clip, tmp_path / "a.mp4")
-    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nMine\n")
-    run("mux.sh", "a.mp4", f"b{suffix}", "-q", cwd=tmp_path)
-    with av.open(str(tmp_path / f"b{suffix}")) as container:
-        assert [stream.type for stream in container.streams] == ["video", "subtitle"]
-        assert container.streams.subtitles[0].language == "eng"
-        assert sum(1 for _ in container.decode(video=0)) == 10
-    assert b"Mine" in (tmp_path / f"b{suffix}").read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"a.mp4", "a.srt", f"b{suffix}"}

@@ -306,6 +306,56 @@ class OutputOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MuxOptions(Options):
+    """What is written, and from which captions."""
+
+    output: Path | None = option(
+        None,
+        "The video to write, .mp4, .m4v, .mov, .mkv or .webm; NAME.captioned.mp4, or another of "
+        "these, beside NAME unless given.",
+        short="-o",
+    )
+    subtitles: Path | None = option(
+        None, "The SubRip or WebVTT file to take; NAME.srt or NAME.vtt beside NAME unless given."
+    )
+    language: str = option("eng", "Language of the captions by ISO 639, for players to show.")
+    burn: bool = option(
+        False, "Draw the captions into the picture, which is encoded again; the sound is copied."
+    )
+    font: Path | None = option(
+        None, "Font file for --burn; the built-in one has Latin letters only."
+    )
+    force: bool = option(False, "Replace a video that is there.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.font is not None and not self.burn:
+            raise UsageError(
+                "--font is for --burn, which is not given; add it, or leave --font out"
+            )
+        if not (self.language.isascii() and self.language.isalpha() and len(self.language) == 3):
+            raise UsageError(
+                f"--language is {self.language!r}; give three letters of ISO 639, such as eng"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(Options):
+    """Which pages are written, and where: next to each input unless told otherwise."""
+
+    out_dir: Path | None = option(None, "Write under this folder, in the same tree as the inputs.")
+    recursive: bool = option(
+        False, "Look into the folders within a folder, too, and follow links.", short="-r"
+    )
+    embed: bool = option(
+        False, "Put the video into its page, which then needs no other file; at most 256 MB."
+    )
+    force: bool = option(
+        False, "Caption and write everything again, and replace whatever is in the way."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class VoiceOptions(Options):
     """What is said on standard error. Standard output carries results only."""
 

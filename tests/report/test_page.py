@@ -1,10 +1,9 @@
-import base64
 import re
 
 import cv2
 import numpy as np
 import pytest
-from pages import read_page
+from pages import HOSTILE, decoded, read_page
 
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.captioning import Said
@@ -13,8 +12,6 @@ from vidcaption.report.page import card, render
 from vidcaption.report.pictures import heat, ratio, strip, warmed
 from vidcaption.report.plots import plot_captions
 from vidcaption.report.sheet import plot_sheet
-
-HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31m\u202e&amp; $x^{ 犬"
 
 
 def picture(height, width, seed=0):
@@ -39,11 +36,6 @@ def training_page(*cases, **text):
     given = {"title": "A page", "counts": "", "model_card": "", "epochs": []} | text
     cards = [card(case) for case in cases]
     return render("training.html", loss="data:", captions="data:", cases=cards, **given)
-
-
-def decoded(uri, flags=cv2.IMREAD_UNCHANGED):
-    data = base64.b64decode(uri.partition(";base64,")[2])
-    return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
 
 
 def test_a_case_has_all_there_is_to_see():

@@ -78,6 +78,16 @@ class Commands(Group):
                 configured=True,
             ),
             Later(
+                "mux",
+                "Put captions into copies of videos: as a track that players can show, or drawn.",
+                configured=True,
+            ),
+            Later(
+                "report",
+                "Write a web page for each video: a player with captions, thumbnails and a search.",
+                configured=True,
+            ),
+            Later(
                 "features",
                 "Compute what a CNN sees in a dataset, once, for any number of trainings.",
                 configured=True,

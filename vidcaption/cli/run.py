@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidcaption.cli.arguments import Offline
-from vidcaption.cli.completion import complete_model
+from vidcaption.cli.arguments import Model, Offline
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.log import VERBOSE, closing_words, event
 from vidcaption.cli.weights import resolve_with_bar
@@ -46,14 +45,7 @@ def run(
             help="Videos, images, folders of them, patterns; - is a video on standard input.",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=complete_model,
-            help="A model folder, or owner/name or owner/name@revision on the Hub; the embedded "
-            "model unless given.",
-        ),
-    ] = None,
+    model: Model = None,
     offline: Offline = False,
 ) -> int:
     """Caption videos: files next to them in each format asked for, or else lines on stdout.

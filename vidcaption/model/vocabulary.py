@@ -54,7 +54,10 @@ class Vocabulary:
 
     def encode(self, text: str) -> list[int]:
         """Ids of the words of ``text``, without ``<bos>`` and ``<eos>``."""
-        return [self._ids.get(word, UNK) for word in tokenize(text)]
+        return [self.id_of(word) for word in tokenize(text)]
+
+    def id_of(self, word: str) -> int:
+        return self._ids.get(word, UNK)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         return [self.words[i] for i in ids]

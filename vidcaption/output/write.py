@@ -7,7 +7,7 @@ import secrets
 import stat
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vidcaption.errors import OutputError
@@ -72,6 +72,30 @@ def check_place(target: Path) -> None:
                 ) from error
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The name of a file to write beside ``path``, which replaces it if the context ends well.
+
+    The new file gets the mode of the old one. Raises OSError; the old file is then as it was, and
+    nothing is left of the new one.
+    """
+    # Refused here, as replacing the file would get around its own write protection.
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    # Not derived from the name, which may already be as long as the file system allows.
+    temporary = path.with_name(_TEMPORARY.format(secrets.token_hex(8)))
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        if path.exists():
+            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
 def check_writable(targets: Iterable[Path]) -> None:
     """Raise OutputError if a file cannot be written at one of ``targets``. Leaves no trace."""
     folders: set[Path] = set()
@@ -113,22 +137,8 @@ def sweep(folder: Path) -> None:
 
 
 def _replace(path: Path, parts: Iterable[bytes]) -> None:
-    # Refused here, as replacing the file would get around its own write protection.
-    if path.exists() and not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    # Not derived from the name, which may already be as long as the file system allows.
-    temporary = path.with_name(_TEMPORARY.format(secrets.token_hex(8)))
-    try:
-        with temporary.open("xb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        file.writelines(parts)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """A page of HTML in one file: no script, nothing fetched, and all text from outside escaped."""
 
+import base64
+import hashlib
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,6 +15,14 @@ from vidcaption.report.pictures import heat, jpeg_uri, overlay_uri, ratio, strip
 def render(template: str, **values: Any) -> str:
     """The page of one of ``templates``: every value becomes a line of text that is safe to show."""
     return _ENVIRONMENT.get_template(template).render(values)
+
+
+def script(template: str) -> dict[str, Markup]:
+    """The text of a template of JavaScript, and the policy by which a page runs it alone."""
+    assert _ENVIRONMENT.loader is not None
+    code = f"\n{_ENVIRONMENT.loader.get_source(_ENVIRONMENT, template)[0]}"
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    return {"script": Markup(code), "policy": Markup(f"; script-src 'sha256-{digest}'")}
 
 
 def card(case: Case) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from vidcaption.datasets.samples import Clip
 from vidcaption.report.cases import Attention
 
-_AREA = 120_000  # pixels of all frames of a case together
+AREA = 120_000  # pixels of all frames of a case together
 _TALLEST = 224  # pixels
 _FLATTEST, _STEEPEST = 3.0, 0.4  # width by height
 _QUALITIES = (80, 60, 40, 20)  # of JPEG
@@ -28,13 +28,14 @@ def shrink(frame: Clip, height: int, width: int) -> Clip:
     return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def strip(frames: Sequence[Clip]) -> Clip:
+def strip(frames: Sequence[Clip], area: float = AREA) -> Clip:
     """All frames from left to right, each as wide as the first: (H, T * W, 3) RGB.
 
-    The more frames, the smaller each, so that a case of many takes no more room than one of few.
+    ``area``: in pixels, at most. The more frames, the smaller each, so that a case of many takes no
+    more room than one of few.
     """
     shape = ratio(frames[0])
-    height = min(_TALLEST, int((_AREA / shape / len(frames)) ** 0.5))
+    height = min(_TALLEST, int((area / shape / len(frames)) ** 0.5))
     width = max(1, round(height * shape))
     return np.concatenate([shrink(frame, height, width) for frame in frames], 1)
 

@@ -1,0 +1,116 @@
+"""``vidcaption mux``: from captions that are there, or new ones, to another video."""
+
+import shutil
+from pathlib import Path
+
+import av
+import pytest
+from clips import Clips, every, write_clip
+
+from vidcaption.cli import main
+
+QUICK = ["--beam", "1", "--frames", "1", "--max-words", "4"]
+SRT = "1\n00:00:00,000 --> 00:00:01,000\n{}\n"
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "clip.mp4", every(0.1, 10))
+
+
+def said(path: Path) -> bytes:
+    """All data of the subtitle track."""
+    with av.open(str(path)) as container:
+        [track] = container.streams.subtitles
+        return b"".join(map(bytes, container.demux(track)))
+
+
+def test_captions_are_made_where_there_are_none(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mux", str(clip), *QUICK]) == 0
+    target = clip.with_name("clip.captioned.mp4")
+    assert capsys.readouterr() == ("", f"vidcaption: {clip} -> {target}\n")
+    assert len(said(target)) > 5
+    assert {path.name for path in clip.parent.iterdir()} == {"clip.mp4", target.name}
+
+
+def test_edited_captions_are_taken(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip.with_suffix(".srt").write_text(SRT.format("Mine"))
+    (clip.parent / "other.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nOther\n")
+    targets = [clip.parent / name for name in ("a.mkv", "b.mkv")]
+    assert main(["mux", str(clip), "-o", str(targets[0])]) == 0
+    assert f"captions from {clip.with_suffix('.srt')}" in capsys.readouterr().err
+    other = ["--subtitles", str(clip.parent / "other.vtt")]
+    assert main(["mux", str(clip), "-o", str(targets[1]), *other]) == 0
+    assert list(map(said, targets)) == [b"Mine", b"Other"]
+
+
+def test_captions_of_the_video_of_the_same_name_are_not_taken(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copy(clip, clip.with_suffix(".mkv"))
+    assert main(["run", str(clip), "--srt", *QUICK]) == 0
+    clip.with_suffix(".mkv.srt").write_text(SRT.format("Mine"))
+    assert main(["mux", str(other)]) == 0
+    assert said(clip.with_name("clip.captioned.mkv")) == b"Mine"
+
+
+def test_a_folder_again(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was made of a video is not taken for one, and stays, unless it is to be replaced."""
+    (clip.parent / "broken.mp4").write_text("no video")
+    clip.with_suffix(".srt").write_text(SRT.format("Mine"))
+    assert main(["mux", str(clip.parent), *QUICK]) == 1
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "broken" in line]
+    assert "broken.mp4 is not a video" in line
+    target = clip.with_name("clip.captioned.mp4")
+    clip.with_suffix(".srt").write_text(SRT.format("New"))
+    assert main(["mux", str(clip), str(target.parent), *QUICK]) == 1
+    assert f"{target} is there already; --force replaces it" in capsys.readouterr().err
+    assert b"Mine" in said(target)
+    assert main(["mux", str(clip), "--force"]) == 0
+    assert b"New" in said(target)
+    assert not list(clip.parent.glob("*captioned.captioned*"))
+
+
+def test_other_containers_become_matroska(clips: Clips, tmp_path: Path) -> None:
+    video = shutil.copy(clips["mjpeg.avi"], tmp_path / "old.avi")
+    (tmp_path / "old.srt").write_text(SRT.format("Mine"))
+    assert main(["mux", str(video), "-q"]) == 0
+    assert said(tmp_path / "old.captioned.mkv") == b"Mine"
+
+
+def test_burning(clip: Path) -> None:
+    clip.with_suffix(".srt").write_text(SRT.format("Mine"))
+    assert main(["mux", str(clip), "--burn", "-q"]) == 0
+    with av.open(str(clip.with_name("clip.captioned.mp4"))) as container:
+        assert [stream.type for stream in container.streams] == ["video"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.mp4"], "no such file or folder: missing.mp4"),
+        (["{clip}", "-o", "{clip}"], "which is the input; choose another name"),
+        (["{clip}", "-o", "x.avi"], "x.avi must end in one of .mp4, .m4v, .mov, .mkv, .webm"),
+        (["{clip}", "{folder}", "-o", "x.mp4"], "--output is for one video, and there are 2"),
+        (["{clip}", "--subtitles", "x.srt"], "--subtitles is x.srt, and there is no such file"),
+        (["{clip}", "--font", "x.ttf"], "--font is for --burn, which is not given"),
+        (["{clip}", "--language", "english"], "--language is 'english'; give three letters"),
+    ],
+)
+def test_wrong_commands(
+    clip: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    (clip.parent / "second.mp4").touch()
+    filled = [each.format(clip=clip, folder=clip.parent) for each in arguments]
+    assert main(["mux", *filled]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and message in err and err.count("\n") == 1
+
+
+def test_subtitles_that_cannot_be_read(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip.with_suffix(".srt").write_text("no subtitles")
+    assert main(["mux", str(clip)]) == 1
+    assert "clip.srt holds no subtitles" in capsys.readouterr().err
+    assert not clip.with_name("clip.captioned.mp4").exists()

@@ -1,0 +1,81 @@
+"""Subtitle files that people edited, and those that run wrote."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vidcaption.errors import InputError
+from vidcaption.options import CaptionOptions
+from vidcaption.output.captions import Captions
+from vidcaption.output.layout import Cue, cues
+from vidcaption.output.subtitles import read_cues
+from vidcaption.types import ModelInfo, Segment, VideoInfo
+
+VIDEO = VideoInfo("x.mp4", "h264", 64, 48, 0, 900.0, 10.0, 9000)
+WORDS = st.text("abcdefghijklmnopqrstuvwxyzäß犬&'.", min_size=1, max_size=9)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(
+    spans=st.lists(st.tuples(st.integers(0, 9000), st.integers(1, 9000)), min_size=1, max_size=6),
+    texts=st.lists(st.lists(WORDS, min_size=1, max_size=12).map(" ".join), min_size=6, max_size=6),
+    suffix=st.sampled_from([".srt", ".vtt"]),
+)
+def test_what_run_wrote_is_read(
+    tmp_path: Path, spans: list[tuple[int, int]], texts: list[str], suffix: str
+) -> None:
+    spans.sort()
+    segments = [
+        Segment(start / 10, (start + length) / 10, text, -1.0)
+        for (start, length), text in zip(spans, texts, strict=False)
+    ]
+    path = tmp_path / f"clip{suffix}"
+    model = ModelInfo("default", "0" * 64)
+    Captions(VIDEO, model, CaptionOptions(), tuple(segments)).save(path)
+    assert read_cues(path) == list(cues(segments, VIDEO.duration_s))
+
+
+def test_styles_are_left_out_and_overlaps_cut(tmp_path: Path) -> None:
+    path = tmp_path / "clip.srt"
+    path.write_text(
+        "\ufeff1\r\n00:00:05,000 --> 00:00:07,000\r\nLast\r\n\r\n"
+        "2\n00:00:01,000 --> 00:00:03,000\n<i>First</i> {\\an8}& <b>so</b>\n  on \n\n"
+        "3\n00:00:02,000 --> 00:00:04,000\nSecond\n\n",
+        encoding="utf-8",
+    )
+    assert read_cues(path) == [
+        Cue(1000, 2000, ("First & so", "on")),
+        Cue(2000, 4000, ("Second",)),
+        Cue(5000, 7000, ("Last",)),
+    ]
+
+
+def test_webvtt_has_entities_and_settings(tmp_path: Path) -> None:
+    path = tmp_path / "clip.vtt"
+    path.write_text("WEBVTT\n\nid\n00:01.000 --> 00:02.000 align:start\n1 &lt; <c.red>2</c>\n")
+    assert read_cues(path) == [Cue(1000, 2000, ("1 < 2",))]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.srt", b"no subtitles\nat all\n", "a.srt holds no subtitles; correct it, or move it"),
+        ("a.vtt", b"no subtitles\nat all\n", "a.vtt holds no subtitles"),
+        ("a.srt", b"", "a.srt holds no subtitles"),
+        ("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\n \n", "a.srt holds no subtitles"),
+        ("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\n\xfcber\n", "a.srt is not UTF-8; save it"),
+        ("a.txt", b"x", "a.txt is none of the subtitles that are read: .srt, .vtt"),
+    ],
+)
+def test_bad_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_cues(tmp_path / name)
+    assert str(error.value).startswith(f"{tmp_path}/{message}")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.srt cannot be read: No such file"):
+        read_cues(tmp_path / "a.srt")

@@ -1,0 +1,73 @@
+"""Reads the JSON that ``run --json`` writes."""
+
+import json
+import math
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from vidcaption.errors import InputError, UsageError
+from vidcaption.options import CaptionOptions
+from vidcaption.output.captions import Captions
+from vidcaption.output.formats import SCHEMA_VERSION
+from vidcaption.types import ModelInfo, Segment, VideoInfo, Word
+
+T = TypeVar("T")
+
+
+def read_captions(path: Path) -> Captions:
+    """The captions in a JSON file, of which texts may have been edited. Raises InputError."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema"] != SCHEMA_VERSION:
+            raise ValueError(f"its schema is {document['schema']!r}")
+        segments = tuple(map(_segment, document["segments"]))
+        return Captions(
+            video=_record(VideoInfo, document["video"]),
+            model=_record(ModelInfo, document["model"]),
+            options=CaptionOptions(**document["options"]),
+            segments=segments,
+            corrupt=_number(document["corrupt"], int),
+        )
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError, UsageError) as error:
+        raise InputError(
+            f"{path} is not JSON as this version of run --json writes it; write it again, or move "
+            "it away"
+        ) from error
+
+
+def _segment(row: Any) -> Segment:
+    start_s, end_s = _number(row["start"]), _number(row["end"])
+    if not 0 <= start_s <= end_s:
+        raise ValueError("a segment ends before it starts")
+    words = [Word(_text(word["text"]), _number(word["probability"])) for word in row["words"]]
+    return Segment(start_s, end_s, _text(row["text"]), _number(row["score"]), tuple(words))
+
+
+def _record(kind: type[T], row: Any) -> T:
+    """A dataclass of texts, numbers and nothing, from an object with just its fields."""
+    if not isinstance(row, dict):
+        raise ValueError(f"no {kind.__name__}")
+    for f in fields(kind):  # type: ignore[arg-type]
+        allowed = get_args(f.type) or (f.type,)
+        value = row[f.name]
+        if isinstance(value, float | int) and float in allowed:
+            _number(value)
+        elif type(value) not in allowed:
+            raise ValueError(f"{f.name} is {value!r}")
+    return kind(**row)
+
+
+def _number(value: Any, kind: type[Any] = float) -> Any:
+    number = kind(value)
+    if isinstance(value, str | bool) or not math.isfinite(number):
+        raise ValueError(f"{value!r} is no number")
+    return number
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    return value

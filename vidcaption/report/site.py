@@ -1,0 +1,45 @@
+"""The page over all pages of a folder, and what a page tells of itself."""
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from vidcaption.report.page import render, script
+from vidcaption.report.video import address, counted
+
+INDEX = "index.html"
+_HEAD = 20  # lines of a page, among which is its card
+_CARD = re.compile(r'<script type="application/json" id="vidcaption">(.*?)</script>')
+
+Card = dict[str, Any]
+
+
+def read_card(page: Path) -> Card | None:
+    """What ``video_page`` kept in the page at this path: its key, and all that the index shows.
+
+    None if there is no such page, or another one.
+    """
+    try:
+        with page.open(encoding="utf-8") as file:
+            found = _CARD.search("".join(islice(file, _HEAD)))
+        card = json.loads(found[1]) if found else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return card if isinstance(card, dict) and "key" in card else None
+
+
+def index_page(title: str, pages: Sequence[tuple[Path, Card]], index: Path) -> str:
+    """HTML of the page at ``index``, with a card for each of ``pages``."""
+    cards = [card | {"href": address(page, index)} for page, card in pages]
+    count = sum(len(card["captions"]) for card in cards)
+    return render(
+        "index.html",
+        title=title,
+        facts=f"{counted(len(cards), 'video')}, {counted(count, 'caption')}",
+        cards=cards,
+        card={"key": INDEX},
+        **script("player.js"),
+    )
