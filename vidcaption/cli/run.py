@@ -104,14 +104,17 @@ def run(
         devices = machine.device.split(",")
         number = max(batch.worker_count or suitable(), len(devices))
         workers = stack.enter_context(Workers(min(len(jobs), number), batch.file_timeout_s))
-        load = functools.cache(functools.partial(_load, folder, machine, devices))
+        load = functools.cache(functools.partial(load_captioners, folder, machine, devices))
         if any(plan.needed for plan in plans):
             workers.warm_up()  # it is ready to read when the model is loaded
             load()  # what is wrong with the model or a device is said before all else
         return _work(load, jobs, books, options, delivery, batch, manifest, workers, voice)
 
 
-def _load(folder: Path, machine: MachineOptions, devices: "Sequence[str]") -> "list[Captioner]":
+def load_captioners(
+    folder: Path, machine: MachineOptions, devices: "Sequence[str]"
+) -> "list[Captioner]":
+    """The model on each of the devices. Raises ModelError, DeviceError."""
     # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
     # garbage is made meanwhile, and looking for it would take a tenth of the time.
     gc.disable()
