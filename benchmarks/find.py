@@ -2,12 +2,12 @@
 
     python benchmarks/find.py --windows 1000000 > result.json
 
-The windows are made of sentences that the embedded model wrote for the Flickr8k test set, if a file
-of them is given (``--captions``, as ``evaluate --captions`` writes it), or else of its vocabulary's
-words drawn by Zipf's law; words of each are replaced at random, so that hardly any two are the
-same. ``queries`` are times of searches in an index that is open, in milliseconds, the median and
-the longest over ``--runs``: first, and for that alone, each is run once. ``start`` is the wall time
-of a process that searches, ``vidcaption find --no-update``, less that of its search.
+The windows hold words of the embedded model's vocabulary, drawn by Zipf's law, or captions that a
+model wrote (``--captions FILE``, as ``evaluate --captions`` writes it), each with two words replaced;
+either way hardly any two are the same. ``queries_ms`` are searches in an index that is open:
+``first`` is the wall time of the first one, then come the medians over ``--runs`` of the wall time
+and of the processor's. ``command_s`` are whole processes, ``vidcaption find --no-update``. Wall
+times hold on a machine with nothing else to do; ``load`` tells.
 """
 
 import argparse
@@ -15,13 +15,14 @@ import json
 import os
 import platform
 import random
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -65,33 +66,42 @@ def entries(number: int, captions: list[list[str]]) -> Iterator[Entry]:
 def fill(index: Index, folder: Path, number: int, captions: list[list[str]]) -> float:
     """Put in so many windows, and return the seconds that it took."""
     recipe = index.recipe_id(Recipe(None, "0" * 64, CaptionOptions()))
-    began, made = time.perf_counter(), list(entries(number, captions))
-    for start in range(0, number, PER_VIDEO):
+    took_s = 0.0
+    for start, made in enumerate(batched(entries(number, captions))):
         path = folder / f"camera {start % 7}" / f"{start:08}.mp4"
         path.parent.mkdir(exist_ok=True)
         path.touch()  # what is found must be there
-        state = State(start, start, f"{start:064}")
-        index.put(path, state, recipe, made[start : start + PER_VIDEO], duration_s=1000.0)
-    return time.perf_counter() - began
+        began = time.perf_counter()
+        index.put(path, State(start, start, f"{start:064}"), recipe, made, duration_s=1000.0)
+        took_s += time.perf_counter() - began
+    return took_s
 
 
-def searched(index: Index, query: str, options: FindOptions) -> float:
-    """Milliseconds."""
-    began = time.perf_counter()
+def batched(made: Iterator[Entry]) -> Iterator[list[Entry]]:
+    """The windows of one video after the other."""
+    while video := list(islice(made, PER_VIDEO)):
+        yield video
+
+
+def searched(index: Index, query: str, options: FindOptions) -> tuple[float, float]:
+    """Milliseconds on the clock and of the processor."""
+    began, worked = time.perf_counter(), time.process_time()
     search(index, Query.parse(query), options)
-    return 1000 * (time.perf_counter() - began)
+    return 1000 * (time.perf_counter() - began), 1000 * (time.process_time() - worked)
 
 
-def started(path: Path) -> float:
-    """Seconds of a process that searches for a rare word."""
-    command = [sys.executable, "-m", "vidcaption", "find", "zebra", "--no-update", "-q"]
-    began = time.perf_counter()
+def started(path: Path) -> tuple[float, float]:
+    """Seconds of a process that searches for rare words, on the clock and of the processor."""
+    command = [sys.executable, "-m", "vidcaption", "find", QUERIES[-1], "--no-update", "-q"]
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([*command, "--index", str(path)], capture_output=True, check=True)
-    return time.perf_counter() - began
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def summed(times: list[float], digits: int) -> dict[str, float]:
-    return {"median": round(statistics.median(times), digits), "max": round(max(times), digits)}
+def medians(pairs: list[tuple[float, float]], digits: int) -> dict[str, float]:
+    wall, cpu = (round(statistics.median(each), digits) for each in zip(*pairs, strict=True))
+    return {"wall": wall, "cpu": cpu}
 
 
 def main() -> None:
@@ -110,25 +120,23 @@ def main() -> None:
         with Index(path, create=True) as index:
             fill_s = fill(index, Path(name), asked.windows, captions)
         queries: dict[str, Any] = {}
+        filtered = FindOptions(path="camera 3", confidence=0.9)
         with Index(path) as index:
             for query in QUERIES:
-                first, *times = (
+                (first, _), *pairs = (
                     searched(index, query, FindOptions()) for _ in range(asked.runs + 1)
                 )
-                queries[query] = {"first": round(first, 1), **summed(times, 1)}
-            filtered = FindOptions(path="camera 3", confidence=0.9)
-            times = [searched(index, "man", filtered) for _ in range(asked.runs)]
-        rare_s = queries["zebra umbrella piano"]["median"] / 1000
-        wall = [started(path) for _ in range(asked.runs)]
+                queries[query] = {"first": round(first, 1), **medians(pairs, 1)}
+            pairs = [searched(index, "man", filtered) for _ in range(asked.runs)]
+        queries["man, filtered by path and confidence"] = medians(pairs, 1)
+        commands = [started(path) for _ in range(asked.runs)]
         report = {
             "windows": asked.windows,
             "videos": -(-asked.windows // PER_VIDEO),
             "bytes_per_window": round(path.stat().st_size / asked.windows, 1),
             "fill_s": round(fill_s, 1),
             "queries_ms": queries,
-            "filtered_ms": summed(times, 1),
-            "command_s": summed(wall, 3),
-            "rare_query_s": round(rare_s, 3),
+            "command_s": medians(commands, 3),
             "load": os.getloadavg(),
             "machine": {
                 "processor": platform.processor() or platform.machine(),

@@ -19,7 +19,7 @@ from typing import Any, Self
 from vidcaption.errors import OutputError, SetupError, UsageError
 from vidcaption.find.query import Query, expression
 from vidcaption.options import CaptionOptions
-from vidcaption.output.text import milliseconds
+from vidcaption.output.text import milliseconds, printable
 from vidcaption.types import Segment
 
 VERSION = 1  # of the schema
@@ -28,11 +28,12 @@ POOL = 20_000  # windows that are ranked at most; SQLite ranks some 250,000 a se
 WAIT_S = 60.0  # for another process that writes
 
 _VIDEO = "id, path, size, mtime_ns, digest, duration_s, recipe, error"
+_ENTRY = "start_ms, end_ms, text, concepts, score, confidence"
 _APPLICATION = 0x76696463  # "vidc", in the file's header
 _SCHEMA = f"""
 CREATE TABLE folders (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE recipes (
-    id INTEGER PRIMARY KEY, model TEXT, sha256 TEXT, options TEXT,
+    id INTEGER PRIMARY KEY, model BLOB, sha256 TEXT, options TEXT,
     UNIQUE (sha256, options)
 );
 CREATE TABLE videos (
@@ -167,7 +168,7 @@ class Index:
         with self._writing():
             self._db.execute(
                 "INSERT OR IGNORE INTO recipes (model, sha256, options) VALUES (?, ?, ?)",
-                (recipe.model, recipe.sha256, options),
+                (recipe.model and os.fsencode(recipe.model), recipe.sha256, options),
             )
             row = self._db.execute(
                 "SELECT id FROM recipes WHERE sha256 = ? AND options = ?", (recipe.sha256, options)
@@ -187,7 +188,7 @@ class Index:
             return None
         model, options = rows[0]
         try:
-            return model, CaptionOptions(**json.loads(options))
+            return model and os.fsdecode(model), CaptionOptions(**json.loads(options))
         except TypeError as error:
             raise UsageError(
                 f"{self.path} was made with options that this version does not have; name those of "
@@ -240,8 +241,8 @@ class Index:
             self._drop(path)
             copied = self._add(path, state, video.duration_s, video.recipe, video.error)
             self._db.execute(
-                "INSERT INTO windows SELECT id + (?), start_ms, end_ms, text, concepts, score,"
-                " confidence FROM windows WHERE id BETWEEN ? AND ?",
+                f"INSERT INTO windows SELECT id + ?, {_ENTRY} FROM windows"
+                " WHERE id BETWEEN ? AND ?",
                 ((copied - video.id) << PLACE_BITS, *_numbers(video.id)),
             )
             self._add_words(copied)
@@ -285,18 +286,17 @@ class Index:
         )
 
     def _hits(self, ranked: str, values: dict[str, Any]) -> Iterator[Hit]:
+        # all at once, as a statement that is not run to its end keeps others from writing
         with self._told():
-            # to the end of the statement at once, for a reader that stops would keep a lock
-            rows = self._db.execute(
-                "SELECT id, rank, start_ms, end_ms, text, score, confidence, concepts"
-                f" FROM ({ranked}) JOIN windows USING (id)"
+            order = self._db.execute(
+                f"SELECT id, rank FROM ({ranked}) JOIN windows USING (id)"
                 " ORDER BY round(rank, 3), score DESC, id",
                 values,
             ).fetchall()
-        for number, rank, start_ms, end_ms, text, score, confidence, concepts in rows:
-            words = tuple(concepts.split("\n")) if concepts else ()
-            entry = Entry(start_ms / 1000, end_ms / 1000, text, score, confidence, words)
-            yield Hit(number >> PLACE_BITS, entry, -rank)
+        for number, rank in order:
+            # none, if another process has put the video in again since
+            for row in self._all(f"SELECT {_ENTRY} FROM windows WHERE id = ?", (number,)):
+                yield Hit(number >> PLACE_BITS, _entry(row), -rank)
 
     def _is_rare(self, term: str) -> bool:
         """Whether all windows with it can be ranked."""
@@ -319,7 +319,7 @@ class Index:
                 state.digest,
                 duration_s,
                 recipe,
-                error,
+                error and printable(error),
             ),
         ).lastrowid
         assert video is not None
@@ -442,13 +442,19 @@ def _video(row: Sequence[Any]) -> Video:
     return Video(id, Path(os.fsdecode(path)), State(size, mtime_ns, digest), *rest)
 
 
+def _entry(row: Sequence[Any]) -> Entry:
+    start_ms, end_ms, text, concepts, score, confidence = row
+    words = tuple(concepts.split("\n")) if concepts else ()
+    return Entry(start_ms / 1000, end_ms / 1000, text, score, confidence, words)
+
+
 def _row(number: int, entry: Entry) -> tuple[Any, ...]:
     return (
         number,
         milliseconds(entry.start_s),
         milliseconds(entry.end_s),
-        entry.text,
-        "\n".join(entry.concepts),
+        printable(entry.text),
+        "\n".join(map(printable, entry.concepts)),
         entry.score,
         entry.confidence,
     )

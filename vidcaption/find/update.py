@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SAMPLES, _SAMPLE_BYTES = 8, 65_536  # of a file, by which it is known again
+_SAMPLES, _SAMPLE_BYTES = 9, 65_536  # of a file, by which it is known again
 
 
 @dataclass(frozen=True)
