@@ -49,6 +49,10 @@ def test_past_the_end_it_is_the_last_one(clips: Clips) -> None:
     assert number_of(thumbnail(moment(clips["h264.mp4"], 0.0, 60.0))) == 19
 
 
+def test_what_cannot_be_searched_shows_its_first_picture(clips: Clips) -> None:
+    assert number_of(thumbnail(moment(clips["raw.h264"]))) == 0
+
+
 def test_pictures_stand_upright(tmp_path: Path) -> None:
     path = turn(write_clip(tmp_path / "a.mp4", every(0.1, 5)), 180)
     assert number_of(thumbnail(moment(path, 0.1, 0.1))[:, ::-1]) == 1

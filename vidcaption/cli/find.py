@@ -80,6 +80,7 @@ def find(
     Exit codes: 0 it was searched, with or without a result, 1 something could not be indexed or
     cut, 2 the command is wrong, 3 nothing can run or be written, 130 interrupted.
     """
+    from vidcaption.batch import discover
     from vidcaption.cli.indexing import default_index
     from vidcaption.cli.interrupt import INTERRUPTED, interruptible
     from vidcaption.find.index import Index
@@ -96,8 +97,9 @@ def find(
                 f"there is no index at {path} yet; name the folders to be indexed, or run "
                 "vidcaption index FOLDER first"
             )
+        files = list(discover(folders, recursive=True)) if update and folders else None
         with Index(path, create=update) as opened:
-            code = _update(opened, folders or [], voice) if update else 0
+            code = _update(opened, folders or [], files, voice) if update else 0
             if code == INTERRUPTED:
                 return code
             found = search(opened, asked, options, folders or [])
@@ -122,16 +124,17 @@ def find(
         return code
 
 
-def _update(index: "Index", folders: Sequence[Path], voice: LogOptions) -> int:
-    """Caption what is new, in the folders or in all that are known. Returns the exit code."""
-    from vidcaption.batch import discover
+def _update(
+    index: "Index", folders: Sequence[Path], files: Sequence[Path] | None, voice: LogOptions
+) -> int:
+    """Caption what is new of files, in all known folders if None. Returns the exit code."""
     from vidcaption.cli.indexing import bring_up_to_date
     from vidcaption.find.update import find_files
 
-    model, options = index.latest_recipe() or (None, CaptionOptions())
-    files = list(discover(folders, recursive=True)) if folders else find_files(index.folders())
     for folder in filter(os.path.isdir, folders):
         index.add_folder(Path(os.path.realpath(folder)))
+    model, options = index.latest_recipe() or (None, CaptionOptions())
+    files = find_files(index.folders()) if files is None else files
     return bring_up_to_date(index, files, model, options, MachineOptions(), voice)
 
 

@@ -10,7 +10,7 @@ import typer
 from vidcaption.cli.arguments import Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
-from vidcaption.cli.log import closing_words
+from vidcaption.cli.log import closing_words, event
 from vidcaption.errors import UsageError
 from vidcaption.options import CaptionOptions, IndexOptions, LogOptions, MachineOptions
 
@@ -58,7 +58,7 @@ def index(
     or be written, 130 interrupted; the same command goes on then.
     """
     from vidcaption.batch import discover
-    from vidcaption.cli.indexing import bring_up_to_date, default_index
+    from vidcaption.cli.indexing import bring_up_to_date, counted, default_index
     from vidcaption.cli.interrupt import interruptible
     from vidcaption.find.index import Index
     from vidcaption.find.update import find_files, missing
@@ -74,12 +74,11 @@ def index(
                 opened.add_folder(folder)
             if not inputs:
                 files = find_files(opened.folders())
-            model = os.path.abspath(model) if model and os.path.isdir(model) else model
             code = bring_up_to_date(
                 opened, files, model, options, machine, voice, redo=indexing.redo, offline=offline
             )
             if indexing.prune:
                 gone = missing(opened.videos(), below)
                 opened.remove(gone)
-                logger.info(f"{len(gone)} files are forgotten, which are not there now")
+                logger.info(f"{counted(gone)} forgotten, as not there now", extra=event("pruned"))
             return code

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,15 @@ class _IntoIndex:
     several: bool = False
 
 
+def recipe_of(model: str | None, folder: Path, options: CaptionOptions) -> "Recipe":
+    """What captions are made by; ``folder``: of the model that was asked for as ``model``."""
+    from vidcaption.find.index import Recipe
+    from vidcaption.model.manifest import WEIGHTS, read_rows
+
+    name = os.path.abspath(model) if model and os.path.isdir(model) else model
+    return Recipe(name, read_rows(folder)[WEIGHTS]["sha256"], options)
+
+
 def bring_up_to_date(
     index: "Index",
     files: Sequence[Path],
@@ -45,18 +55,16 @@ def bring_up_to_date(
     offline: bool = False,
 ) -> int:
     """Caption what is new among the files. Returns the exit code."""
-    from vidcaption.find.index import Recipe
     from vidcaption.find.update import survey
-    from vidcaption.model.manifest import WEIGHTS, read_rows
 
     folder = resolve_with_bar(model, offline, voice)
-    recipe = Recipe(model, read_rows(folder)[WEIGHTS]["sha256"], options)
+    recipe = recipe_of(model, folder, options)
     found = survey(index, files, index.recipe_id(recipe), redo=redo)
     _tell("outdated", found.outdated, "captioned by another model or with other options")
     _tell("broken", found.broken, "passed over, as they could not be captioned before")
     if found.known:
         facts = event("known", paths=list(map(str, found.known)))
-        message = f"{_files(found.known)} known by their content, and not captioned again"
+        message = f"{counted(found.known)} known by their content, and not captioned again"
         logger.log(VERBOSE, message, extra=facts)
     if not found.todo:
         return 0
@@ -77,7 +85,7 @@ def _caption(
     from vidcaption.find.update import update
     from vidcaption.video.workers import Workers, suitable
 
-    logger.info(f"{_files(files)} to be indexed", extra=event("indexing", count=len(files)))
+    logger.info(f"{counted(files)} to be indexed", extra=event("indexing", count=len(files)))
     devices = machine.device.split(",")
     load = functools.cache(functools.partial(load_captioners, folder, machine, devices))
     number = min(len(files), max(suitable(), len(devices)))
@@ -98,8 +106,9 @@ def _tell(name: str, files: Sequence[Path], what: str) -> None:
     if files:
         facts = event(name, paths=list(map(str, files)))
         hint = "vidcaption index --redo captions them again"
-        logger.info(f"{_files(files)} {what}; {hint}", extra=facts)
+        logger.info(f"{counted(files)} {what}; {hint}", extra=facts)
 
 
-def _files(files: Sequence[Path]) -> str:
+def counted(files: Sequence[object]) -> str:
+    """``1 file is`` or ``2 files are``."""
     return "1 file is" if len(files) == 1 else f"{len(files)} files are"

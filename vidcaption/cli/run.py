@@ -15,6 +15,7 @@ from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.log import VERBOSE, closing_words, event
 from vidcaption.cli.weights import resolve_with_bar
+from vidcaption.errors import OutputError
 from vidcaption.options import (
     BatchOptions,
     CaptionOptions,
@@ -26,6 +27,7 @@ from vidcaption.options import (
 if TYPE_CHECKING:
     from vidcaption.batch import Books, Job, Manifest, Outcome
     from vidcaption.cli.delivery import Delivery
+    from vidcaption.cli.reporter import Reporter
     from vidcaption.pipeline import Captioner
     from vidcaption.video.workers import Workers
 
@@ -55,6 +57,10 @@ def run(
         ),
     ] = None,
     offline: Offline = False,
+    index: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also add captions to this index, for vidcaption find."),
+    ] = None,
 ) -> int:
     """Caption videos: files next to them in each format asked for, or else lines on stdout.
 
@@ -100,6 +106,7 @@ def run(
         if all(plan.needed for plan in plans):
             check_some_writable(target for plan in plans for target in plan.todo.values())
         manifest = Manifest(batch.manifest, books.model_sha256) if batch.manifest else None
+        keep = _adder(stack, index, model, folder, options) if index else None
 
         devices = machine.device.split(",")
         number = max(batch.worker_count or suitable(), len(devices))
@@ -108,7 +115,7 @@ def run(
         if any(plan.needed for plan in plans):
             workers.warm_up()  # it is ready to read when the model is loaded
             load()  # what is wrong with the model or a device is said before all else
-        return _work(load, jobs, books, options, delivery, batch, manifest, workers, voice)
+        return _work(load, jobs, books, options, delivery, batch, manifest, workers, voice, keep)
 
 
 def load_captioners(
@@ -162,6 +169,7 @@ def _work(
     manifest: "Manifest | None",
     workers: "Workers",
     voice: LogOptions,
+    keep: "Callable[[Outcome], None] | None",
 ) -> int:
     """Do all jobs and tell of them. Returns the exit code."""
     from vidcaption.batch import caption_all
@@ -171,6 +179,8 @@ def _work(
     reporter = Reporter(voice, delivery, manifest, count=len(jobs))
     outcomes: Iterator[Outcome]
     outcomes = caption_all(load, jobs, options, books, reporter, workers, retries=batch.retries)
+    if keep is not None:
+        outcomes = _kept(keep, outcomes, reporter)
     if batch.fail_fast:
         outcomes = _until_failure(outcomes)
     try:
@@ -181,6 +191,31 @@ def _work(
         return INTERRUPTED
     reporter.sum_up()
     return 1 if reporter.trouble else 0
+
+
+def _adder(
+    stack: ExitStack, path: Path, model: str | None, folder: Path, options: CaptionOptions
+) -> "Callable[[Outcome], None]":
+    """What adds captions to an index, which is open as long as ``stack``."""
+    from vidcaption.cli.indexing import recipe_of
+    from vidcaption.find.index import Index
+    from vidcaption.find.update import add
+
+    index = stack.enter_context(Index(path, create=True))
+    number = index.recipe_id(recipe_of(model, folder, options))
+    return lambda outcome: add(index, outcome, number)
+
+
+def _kept(
+    keep: "Callable[[Outcome], None]", outcomes: "Iterable[Outcome]", reporter: "Reporter"
+) -> "Iterator[Outcome]":
+    for outcome in outcomes:
+        try:
+            keep(outcome)
+        except OutputError as error:  # the captions are what the night is for
+            reporter.trouble = True
+            logger.error(str(error), extra=event("index", path=outcome.job.path))
+        yield outcome
 
 
 def _until_failure(outcomes: "Iterable[Outcome]") -> "Iterator[Outcome]":

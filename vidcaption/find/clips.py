@@ -16,7 +16,7 @@ from vidcaption.find.search import Moment
 from vidcaption.suffixes import IMAGE_SUFFIXES
 from vidcaption.video.container import open_video
 
-_KEPT = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".ts", ".avi"}  # others become Matroska
+_KEPT = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".ts", ".avi", ".gif"}  # others become Matroska
 _APART_S = 2.0  # by which the sound may come behind its pictures in a file
 
 
@@ -62,7 +62,8 @@ def _copy(moment: Moment, target: Path) -> None:
         origin_s = (source.start_time or 0) / av.time_base
         start_s, end_s = origin_s + moment.start_s, origin_s + moment.end_s
         assert video.time_base is not None, "FFmpeg gives a stream that it decodes a time base"
-        source.seek(int(start_s / video.time_base), stream=video)
+        if source.duration is not None:  # else it cannot be searched, and is read from its start
+            source.seek(int(start_s / video.time_base), stream=video)
         begin_s: float | None = None
         for packet in source.demux(list(streams)):
             time_s = _time(packet)
@@ -70,18 +71,25 @@ def _copy(moment: Moment, target: Path) -> None:
                 continue
             if time_s >= end_s + _APART_S:
                 break
-            if packet.stream is video and begin_s is None:
-                begin_s = time_s
-            if begin_s is None or not begin_s <= time_s < end_s:
+            if packet.stream is video:
+                if begin_s is None and packet.pts is not None:
+                    begin_s = float(packet.pts * packet.time_base)
+            elif begin_s is None or time_s < begin_s:
+                continue
+            if begin_s is None or time_s >= end_s:
                 continue
             shift = round(begin_s / packet.time_base)
             packet.dts = None if packet.dts is None else packet.dts - shift
             packet.pts = None if packet.pts is None else packet.pts - shift
             packet.stream = streams[packet.stream]
             copy.mux(packet)
+    if begin_s is None:
+        raise InputError(
+            f"{moment.path} cannot be cut: its packets have no times; convert it to MP4 first"
+        )
 
 
-def _time(packet: Packet[Any]) -> float | None:
+def _time(packet: "Packet[Any]") -> float | None:
     """When a packet is decoded, in seconds; None for one without a time, as at the end."""
     time = packet.pts if packet.dts is None else packet.dts
     return None if time is None else float(time * packet.time_base)

@@ -43,7 +43,7 @@ def thumbnail(moment: Moment) -> NDArray[np.uint8]:
     try:
         with open_video(path) as (container, stream):
             middle_s += (container.start_time or 0) / av.time_base
-            if stream.time_base is not None:
+            if stream.time_base is not None and container.duration is not None:
                 container.seek(int(middle_s / stream.time_base), stream=stream)
             for frame in container.decode(stream):
                 picture = frame

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,21 +104,15 @@ def update(
     ):
         state = claims.states.pop(outcome.job.path, None)
         if state is not None and _lasts(outcome):
-            keep(index, outcome, number, state)
+            _keep(index, outcome, number, state)
         yield outcome
 
 
-def keep(index: Index, outcome: Outcome, recipe: int, state: State) -> None:
-    """Keep what became of a file."""
-    captions = outcome.captions
-    index.put(
-        Path(os.path.realpath(outcome.job.path)),
-        state,
-        recipe,
-        map(Entry.of, captions.segments) if captions else (),
-        duration_s=captions.video.duration_s if captions else None,
-        error=outcome.reason or None,
-    )
+def add(index: Index, outcome: Outcome, recipe: int) -> None:
+    """Keep what was captioned for another purpose, if it is of a file. Raises OutputError."""
+    if outcome.captions is not None and outcome.job.source is None:
+        with suppress(OSError):  # it is gone
+            _keep(index, outcome, recipe, state_of(outcome.job.path))
 
 
 def state_of(path: Path) -> State:
@@ -170,6 +164,19 @@ class _Claims(Books):
         assert part is not None, "each job names the file that it is for"
         with self._locks.lease(part) as held:
             yield held
+
+
+def _keep(index: Index, outcome: Outcome, recipe: int, state: State) -> None:
+    """Keep what became of a file."""
+    captions = outcome.captions
+    index.put(
+        Path(os.path.realpath(outcome.job.path)),
+        state,
+        recipe,
+        map(Entry.of, captions.segments) if captions else (),
+        duration_s=captions.video.duration_s if captions else None,
+        error=outcome.reason or None,
+    )
 
 
 def _lasts(outcome: Outcome) -> bool:
