@@ -97,7 +97,7 @@ def test_a_list_of_inputs(write: Write, capsys: pytest.CaptureFixture[str]) -> N
         ("[run]\nxyz = 3", "[run] has 'xyz', which is unknown; there are batch-size, beam, "),
         (
             "[rnu]\nbeam = 3",
-            "given.toml has 'rnu' at its top; there may be only [run], [features], ",
+            "given.toml has 'rnu' at its top; there may be only [run], [find], [index], ",
         ),
         ("beam = 3", "given.toml has 'beam' at its top; there may be only [run]"),
         ("run = 3", "given.toml has 'run' at its top"),
@@ -212,7 +212,7 @@ def test_show_as_a_table(write: Write, capsys: pytest.CaptureFixture[str]) -> No
     assert ["run", "beam", "3", "default"] in rows
     assert ["evaluate", "beam", "5", "vidcaption.toml"] in rows
     assert ["run", "out-dir", "-", "default"] in rows
-    assert {row[0] for row in rows[1:]} == {"run", "features", "train", "evaluate"}
+    assert {row[0] for row in rows[1:]} == {"run", "find", "index", "features", "train", "evaluate"}
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_the_first_search_indexes(here: Path, capsys: pytest.CaptureFixture[str]
     (here / "videos/text.mp4").write_text("no video\n" * 100)
     again = Out(capsys, "find", "motorcycle")
     assert again.code == 1 and again.out == found.out
-    assert any("text.mp4 is a text file or a playlist" in line for line in again.lines)
+    assert any("text.mp4 is not a video" in line for line in again.lines)
     again = Out(capsys, "find", "motorcycle")
     assert again.code == 0 and again.lines == [
         "vidcaption: 1 file is passed over, as they could not be captioned before; vidcaption "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidcaption.cli.log import VERBOSE, event
-from vidcaption.cli.weights import resolve_with_bar
+from vidcaption.cli.weights import load_captioners, resolve_with_bar
 from vidcaption.options import BatchOptions, CaptionOptions, LogOptions, MachineOptions
 
 if TYPE_CHECKING:
@@ -81,7 +81,6 @@ def _caption(
 ) -> int:
     from vidcaption.cli.interrupt import INTERRUPTED
     from vidcaption.cli.reporter import Reporter
-    from vidcaption.cli.run import load_captioners
     from vidcaption.find.update import update
     from vidcaption.video.workers import Workers, suitable
 

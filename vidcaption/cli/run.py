@@ -1,7 +1,6 @@
 """``vidcaption run``."""
 
 import functools
-import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from vidcaption.cli.arguments import Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.log import VERBOSE, closing_words, event
-from vidcaption.cli.weights import resolve_with_bar
+from vidcaption.cli.weights import load_captioners, resolve_with_bar
 from vidcaption.errors import OutputError
 from vidcaption.options import (
     BatchOptions,
@@ -116,47 +115,6 @@ def run(
             workers.warm_up()  # it is ready to read when the model is loaded
             load()  # what is wrong with the model or a device is said before all else
         return _work(load, jobs, books, options, delivery, batch, manifest, workers, voice, keep)
-
-
-def load_captioners(
-    folder: Path, machine: MachineOptions, devices: "Sequence[str]"
-) -> "list[Captioner]":
-    """The model on each of the devices. Raises ModelError, DeviceError."""
-    # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
-    # garbage is made meanwhile, and looking for it would take a tenth of the time.
-    gc.disable()
-    from vidcaption.pipeline import Captioner
-
-    gc.enable()
-    if machine.engine == "openvino":
-        from vidcaption.model.engine import cached, require
-
-        require()
-        if not cached(folder).exists():
-            logger.info(
-                "exporting the CNN to OpenVINO, once for this model and version",
-                extra=event("export"),
-            )
-    captioners = [
-        Captioner.from_pretrained(
-            folder,
-            device=device,
-            precision=machine.precision,
-            batch_size=machine.batch_size,
-            threads=machine.threads,
-            engine=machine.engine,
-            decoder=machine.decoder,
-        )
-        for device in devices
-    ]
-    name, sha256 = captioners[0].model.name, captioners[0].model.sha256
-    facts = event("model", name=name, sha256=sha256)
-    logger.log(VERBOSE, f"model {name}, sha256 {sha256}", extra=facts)
-    for captioner in captioners:
-        device, precision = str(captioner.machine.device), str(captioner.machine.precision)
-        facts = event("device", device=device, precision=precision)
-        logger.log(VERBOSE, f"on {device}, {precision}", extra=facts)
-    return captioners
 
 
 def _work(
