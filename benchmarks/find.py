@@ -3,8 +3,8 @@
     python benchmarks/find.py --windows 1000000 > result.json
 
 The windows hold words of the embedded model's vocabulary, drawn by Zipf's law, or captions that a
-model wrote (``--captions FILE``, as ``evaluate --captions`` writes it), each with two words replaced;
-either way hardly any two are the same. ``queries_ms`` are searches in an index that is open:
+model wrote (``--captions FILE``, as ``evaluate --captions`` writes it), with two words replaced in
+each; either way hardly any two are the same. ``queries_ms`` are searches in an index that is open:
 ``first`` is the wall time of the first one, then come the medians over ``--runs`` of the wall time
 and of the processor's. ``command_s`` are whole processes, ``vidcaption find --no-update``. Wall
 times hold on a machine with nothing else to do; ``load`` tells.

@@ -426,7 +426,8 @@ class FindOptions(Options):
     longer_s: float | None = option(None, "Only in videos of at least so many seconds.", at_least=0)
     shorter_s: float | None = option(None, "Only in videos of at most so many seconds.", above=0)
     after: str | None = option(
-        None, "Only in files changed on this day, 2026-05-31, or later.", 
+        None,
+        "Only in files changed on this day, 2026-05-31, or later.",
     )
     before: str | None = option(None, "Only in files changed before this day.")
     confidence: float | None = option(

@@ -153,10 +153,9 @@ def test_recipes(index: Index) -> None:
     other = Recipe("runs/mine", "1" * 64, CaptionOptions(window_s=2, beam=5))
     first, second = index.recipe_id(RECIPE), index.recipe_id(other)
     assert first != second and index.recipe_id(RECIPE) == first
-    index.put(Path("/a.mp4"), State(1, 1, "x"), second)
-    assert index.latest_recipe() == ("runs/mine", other.options)
-    index.put(Path("/b.mp4"), State(1, 1, "x"), first)
     assert index.latest_recipe() == (None, RECIPE.options)
+    assert index.recipe_id(other) == second
+    assert index.latest_recipe() == ("runs/mine", other.options)
 
 
 def test_options_of_another_version_are_told_of(index: Index) -> None:

@@ -137,6 +137,15 @@ def test_a_file_that_was_moved_touched_or_copied_is_known(updater: Updater, tmp_
     assert updater.log.opened_paths == [path]
 
 
+def test_a_file_that_was_moved_to_two_places(updater: Updater, tmp_path: Path) -> None:
+    path = write_image(tmp_path / "still.png")
+    updater(path)
+    one, two = path.rename(tmp_path / "one.png"), tmp_path / "two.png"
+    shutil.copy(one, two)
+    assert updater.survey(one, two) == Survey(known=[one, two])
+    assert updater.index.videos().keys() == {one, two} and updater.index.count() == 2
+
+
 def test_another_recipe_is_told_of_and_redone_when_asked(updater: Updater, tmp_path: Path) -> None:
     old, new = write_image(tmp_path / "old.png"), write_image(tmp_path / "new.png", number=9)
     updater(old)

@@ -67,7 +67,7 @@ def find(
     """Find moments in all videos that were indexed, by what is seen in them.
 
     The best come first: captions with all of the words, in any form of them, then those with some.
-    New files are captioned first, as by the last vidcaption index, which may take long.
+    New files are captioned first, which may take long, with the model and the options of before.
 
     Examples:
 

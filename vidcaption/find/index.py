@@ -33,7 +33,7 @@ _APPLICATION = 0x76696463  # "vidc", in the file's header
 _SCHEMA = f"""
 CREATE TABLE folders (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE recipes (
-    id INTEGER PRIMARY KEY, model BLOB, sha256 TEXT, options TEXT,
+    id INTEGER PRIMARY KEY, model BLOB, sha256 TEXT, options TEXT, used INTEGER,
     UNIQUE (sha256, options)
 );
 CREATE TABLE videos (
@@ -163,27 +163,24 @@ class Index:
         return [Path(os.fsdecode(path)) for (path,) in rows]
 
     def recipe_id(self, recipe: Recipe) -> int:
-        """The number of a recipe, which is added if it is new."""
+        """The number of a recipe, which is the latest now and is added if it is new."""
         options = json.dumps(asdict(recipe.options), sort_keys=True)
         with self._writing():
-            self._db.execute(
-                "INSERT OR IGNORE INTO recipes (model, sha256, options) VALUES (?, ?, ?)",
+            rows = self._db.execute(
+                "INSERT INTO recipes (model, sha256, options, used)"
+                " VALUES (?, ?, ?, (SELECT coalesce(max(used), 0) + 1 FROM recipes))"
+                " ON CONFLICT DO UPDATE SET model = excluded.model, used = excluded.used"
+                " RETURNING id",
                 (recipe.model and os.fsencode(recipe.model), recipe.sha256, options),
-            )
-            row = self._db.execute(
-                "SELECT id FROM recipes WHERE sha256 = ? AND options = ?", (recipe.sha256, options)
-            ).fetchone()
-        return int(row[0])
+            ).fetchall()
+        return int(rows[0][0])
 
     def latest_recipe(self) -> tuple[str | None, CaptionOptions] | None:
-        """Model and options by which the last video was captioned; None where none was.
+        """Model and options of the recipe that was used last; None where none was.
 
         Raises UsageError where this version does not know the options.
         """
-        rows = self._all(
-            "SELECT model, options FROM recipes JOIN videos ON recipes.id = recipe"
-            " ORDER BY videos.id DESC LIMIT 1"
-        )
+        rows = self._all("SELECT model, options FROM recipes ORDER BY used DESC LIMIT 1")
         if not rows:
             return None
         model, options = rows[0]

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,20 +60,20 @@ def survey(index: Index, files: Iterable[Path], recipe: int, *, redo: bool = Fal
     """
     known = index.videos()
     by_digest = {video.state.digest: video for video in known.values()}
+    sizes = {video.state.size for video in known.values()}  # of others no digest can be equal
     found = Survey()
     for path in dict.fromkeys(Path(os.path.realpath(file)) for file in files):
         video = known.get(path)
         if video is None or not _unchanged(video):
-            try:
-                state = state_of(path)
-            except OSError:
-                found.todo.append(path)  # to fail in its turn
-                continue
-            video = by_digest.get(state.digest)
+            video = None
+            with suppress(OSError):  # it fails in its turn
+                if path.stat().st_size in sizes:
+                    state = state_of(path)
+                    video = by_digest.get(state.digest)
             if video is None:
                 found.todo.append(path)
                 continue
-            _take_over(index, video, path, state)
+            video = by_digest[state.digest] = _take_over(index, video, path, state)
             found.known.append(path)
         if video.recipe != recipe or video.error:
             kind = found.broken if video.error else found.outdated
@@ -193,9 +193,10 @@ def _unchanged(video: Video) -> bool:
     return (status.st_size, status.st_mtime_ns) == (video.state.size, video.state.mtime_ns)
 
 
-def _take_over(index: Index, video: Video, path: Path, state: State) -> None:
+def _take_over(index: Index, video: Video, path: Path, state: State) -> Video:
     """Keep for a file what is known of one with the same content, which may be gone."""
     if path == video.path or not video.path.exists():
         index.move(video, path, state)
-    else:
-        index.copy(video, path, state)
+        return replace(video, path=path, state=state)
+    index.copy(video, path, state)
+    return video
