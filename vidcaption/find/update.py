@@ -175,7 +175,7 @@ def _keep(index: Index, outcome: Outcome, recipe: int, state: State) -> None:
         recipe,
         map(Entry.of, captions.segments) if captions else (),
         duration_s=captions.video.duration_s if captions else None,
-        error=outcome.reason or None,
+        error=None if captions else outcome.reason,
     )
 
 
