@@ -426,8 +426,7 @@ class FindOptions(Options):
     longer_s: float | None = option(None, "Only in videos of at least so many seconds.", at_least=0)
     shorter_s: float | None = option(None, "Only in videos of at most so many seconds.", above=0)
     after: str | None = option(
-        None,
-        "Only in files changed on this day, 2026-05-31, or later.",
+        None, "Only in files changed on this day, such as 2026-05-31, or later."
     )
     before: str | None = option(None, "Only in files changed before this day.")
     confidence: float | None = option(
@@ -440,8 +439,8 @@ class FindOptions(Options):
         for name in ("after", "before"):
             day = getattr(self, name)
             try:
-                datetime.fromisoformat(day or "2026-05-31")
-            except ValueError as error:
+                datetime.fromisoformat(day or "2026-05-31").timestamp()
+            except (ValueError, OverflowError, OSError) as error:  # years that clocks do not have
                 raise UsageError(
                     f"--{name} is {day!r}; give a date, such as 2026-05-31 or 2026-05-31T18:00"
                 ) from error

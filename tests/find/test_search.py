@@ -101,7 +101,7 @@ def test_many_that_are_away_do_not_hide_one_that_is_there(index: Index, tmp_path
     assert [moment.path for moment in found.moments] == [path] and found.away == 8
 
 
-@pytest.mark.parametrize("day", ["yesterday", "2026-13-01", "31.05.2026"])
+@pytest.mark.parametrize("day", ["yesterday", "2026-13-01", "31.05.2026", "0001-01-01"])
 def test_odd_dates(day: str) -> None:
     with pytest.raises(UsageError, match=r"^--after is '.+'; give a date, such as 2026-05-31"):
         FindOptions(after=day)
