@@ -191,6 +191,22 @@ def search() -> str:
     return table(heads, *rows) + f"\n\n{facts}"
 
 
+def find() -> str:
+    report = read("find")
+    rows = [
+        (query.replace("|", ""), f"{times['wall']:.0f}", f"{times['cpu']:.0f}")
+        for query, times in report["queries_ms"].items()
+    ]
+    command = report["command_s"]
+    return (
+        table(["query", "on the clock, ms", "of the processor, ms"], *rows)
+        + f"\n\n{report['windows']:,} windows of {report['videos']:,} videos, "
+        f"{report['bytes_per_window']:.0f} bytes each; a whole command takes "
+        f"{command['cpu']:.2f} s of the processor, {command['wall']:.2f} s on the clock, at a load "
+        f"of {report['load'][0]:.0f} on {report['machine']['cores']} cores."
+    )
+
+
 def threads() -> str:
     """What ways of waiting cost, in seconds of captioning one video."""
     report = read("threads")
@@ -294,6 +310,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "variants": variants,
     "startup": startup,
     "search": search,
+    "find": find,
     "threads": threads,
     "scaling": scaling,
     "engine": engine,

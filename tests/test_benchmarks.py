@@ -158,6 +158,23 @@ def test_startup_prints_json() -> None:
         assert 0 < report[kind]["median_ms"] <= report[kind]["max_ms"]
 
 
+def test_find_prints_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = load("find")
+    said = tmp_path / "said.jsonl"
+    said.write_text('{"id": "a", "caption": "a dog runs on a wide beach"}\n')
+    args = ["--windows", "300", "--runs", "1", "--captions", str(said)]
+    monkeypatch.setattr(sys, "argv", ["find.py", *args])
+    find.main()
+    report = json.loads(capsys.readouterr().out)
+    assert (report["windows"], report["videos"]) == (300, 2)
+    assert 50 < report["bytes_per_window"] < 2000
+    assert {*find.QUERIES} < report["queries_ms"].keys()
+    assert any(times["wall"] > 0 for times in report["queries_ms"].values())
+    assert 0 < report["command_s"]["cpu"] <= report["command_s"]["wall"]
+
+
 def test_search_prints_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ into Typer options, and ``__post_init__`` checks values however they arrived.
 
 import math
 from dataclasses import Field, dataclass, field, fields
+from datetime import datetime
 from pathlib import Path, PurePath
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
@@ -449,6 +450,53 @@ class BatchOptions(Options):
         number = self.workers.isascii() and self.workers.isdecimal() and int(self.workers)
         if self.workers != "auto" and not 1 <= number <= 256:
             raise UsageError(f"--workers is {self.workers!r}; it must be auto, or from 1 to 256")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexOptions(Options):
+    """The index, and what becomes of files that are in it."""
+
+    index: Path | None = option(
+        None, "The index, an SQLite file; one in the user's data folder unless given."
+    )
+    redo: bool = option(
+        False,
+        "Caption what another model or other options captioned, too, and try again what failed.",
+    )
+    prune: bool = option(
+        False, "Forget files that are not there now, those on drives that are away included."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindOptions(Options):
+    """Which moments are found."""
+
+    limit: int = option(10, "Moments at most.", at_least=1, at_most=10_000)
+    path: str | None = option(
+        None, "Only in files whose path contains this; * and ? stand for any characters."
+    )
+    longer_s: float | None = option(None, "Only in videos of at least so many seconds.", at_least=0)
+    shorter_s: float | None = option(None, "Only in videos of at most so many seconds.", above=0)
+    after: str | None = option(
+        None, "Only in files changed on this day, such as 2026-05-31, or later."
+    )
+    before: str | None = option(None, "Only in files changed before this day.")
+    confidence: float | None = option(
+        None, "Only captions that are right with at least this probability, as the model says.",
+        at_least=0, at_most=1,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("after", "before"):
+            day = getattr(self, name)
+            try:
+                datetime.fromisoformat(day or "2026-05-31").timestamp()
+            except (ValueError, OverflowError, OSError) as error:  # years that clocks do not have
+                raise UsageError(
+                    f"--{name} is {day!r}; give a date, such as 2026-05-31 or 2026-05-31T18:00"
+                ) from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,6 +88,16 @@ class Commands(Group):
                 configured=True,
             ),
             Later(
+                "find",
+                "Find moments in all videos that were indexed, by what is seen in them.",
+                configured=True,
+            ),
+            Later(
+                "index",
+                "Caption what is new in folders, for vidcaption find.",
+                configured=True,
+            ),
+            Later(
                 "features",
                 "Compute what a CNN sees in a dataset, once, for any number of trainings.",
                 configured=True,

@@ -3,14 +3,14 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from vidcaption.batch import Job, Manifest, Outcome, Plan
 from vidcaption.batch.plan import in_the_way
-from vidcaption.cli.delivery import Delivery
 from vidcaption.cli.log import VERBOSE, event
 from vidcaption.cli.voice import make_bar, put
 from vidcaption.errors import OutputError, VidcaptionError
@@ -27,6 +27,19 @@ logger = logging.getLogger(__name__)
 MISSING_S = 1.0  # containers are often wrong by less
 
 
+class Destination(Protocol):
+    """Where captions go, see ``Delivery``."""
+
+    @property
+    def lines(self) -> bool: ...
+
+    @property
+    def several(self) -> bool: ...
+
+    @property
+    def targets(self) -> Mapping[Path, object]: ...
+
+
 class Reporter:
     """A ``batch.Watcher``: the live view, the readable lines, a sentence and a row on each input.
 
@@ -35,7 +48,7 @@ class Reporter:
     """
 
     def __init__(
-        self, voice: LogOptions, delivery: Delivery, manifest: Manifest | None, *, count: int
+        self, voice: LogOptions, delivery: Destination, manifest: Manifest | None, *, count: int
     ) -> None:
         self._delivery = delivery
         self._manifest = manifest

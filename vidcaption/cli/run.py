@@ -1,7 +1,6 @@
 """``vidcaption run``."""
 
 import functools
-import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -13,7 +12,8 @@ import typer
 from vidcaption.cli.arguments import Model, Offline
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.log import VERBOSE, closing_words, event
-from vidcaption.cli.weights import resolve_with_bar
+from vidcaption.cli.weights import load_captioners, resolve_with_bar
+from vidcaption.errors import OutputError
 from vidcaption.options import (
     BatchOptions,
     CaptionOptions,
@@ -25,6 +25,7 @@ from vidcaption.options import (
 if TYPE_CHECKING:
     from vidcaption.batch import Books, Job, Manifest, Outcome
     from vidcaption.cli.delivery import Delivery
+    from vidcaption.cli.reporter import Reporter
     from vidcaption.pipeline import Captioner
     from vidcaption.video.workers import Workers
 
@@ -47,6 +48,10 @@ def run(
     ] = None,
     model: Model = None,
     offline: Offline = False,
+    index: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also add captions to this index, for vidcaption find."),
+    ] = None,
 ) -> int:
     """Caption videos: files next to them in each format asked for, or else lines on stdout.
 
@@ -92,53 +97,16 @@ def run(
         if all(plan.needed for plan in plans):
             check_some_writable(target for plan in plans for target in plan.todo.values())
         manifest = Manifest(batch.manifest, books.model_sha256) if batch.manifest else None
+        keep = _adder(stack, index, model, folder, options) if index else None
 
         devices = machine.device.split(",")
         number = max(batch.worker_count or suitable(), len(devices))
         workers = stack.enter_context(Workers(min(len(jobs), number), batch.file_timeout_s))
-        load = functools.cache(functools.partial(_load, folder, machine, devices))
+        load = functools.cache(functools.partial(load_captioners, folder, machine, devices))
         if any(plan.needed for plan in plans):
             workers.warm_up()  # it is ready to read when the model is loaded
             load()  # what is wrong with the model or a device is said before all else
-        return _work(load, jobs, books, options, delivery, batch, manifest, workers, voice)
-
-
-def _load(folder: Path, machine: MachineOptions, devices: "Sequence[str]") -> "list[Captioner]":
-    # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
-    # garbage is made meanwhile, and looking for it would take a tenth of the time.
-    gc.disable()
-    from vidcaption.pipeline import Captioner
-
-    gc.enable()
-    if machine.engine == "openvino":
-        from vidcaption.model.engine import cached, require
-
-        require()
-        if not cached(folder).exists():
-            logger.info(
-                "exporting the CNN to OpenVINO, once for this model and version",
-                extra=event("export"),
-            )
-    captioners = [
-        Captioner.from_pretrained(
-            folder,
-            device=device,
-            precision=machine.precision,
-            batch_size=machine.batch_size,
-            threads=machine.threads,
-            engine=machine.engine,
-            decoder=machine.decoder,
-        )
-        for device in devices
-    ]
-    name, sha256 = captioners[0].model.name, captioners[0].model.sha256
-    facts = event("model", name=name, sha256=sha256)
-    logger.log(VERBOSE, f"model {name}, sha256 {sha256}", extra=facts)
-    for captioner in captioners:
-        device, precision = str(captioner.machine.device), str(captioner.machine.precision)
-        facts = event("device", device=device, precision=precision)
-        logger.log(VERBOSE, f"on {device}, {precision}", extra=facts)
-    return captioners
+        return _work(load, jobs, books, options, delivery, batch, manifest, workers, voice, keep)
 
 
 def _work(
@@ -151,6 +119,7 @@ def _work(
     manifest: "Manifest | None",
     workers: "Workers",
     voice: LogOptions,
+    keep: "Callable[[Outcome], None] | None",
 ) -> int:
     """Do all jobs and tell of them. Returns the exit code."""
     from vidcaption.batch import caption_all
@@ -160,6 +129,8 @@ def _work(
     reporter = Reporter(voice, delivery, manifest, count=len(jobs))
     outcomes: Iterator[Outcome]
     outcomes = caption_all(load, jobs, options, books, reporter, workers, retries=batch.retries)
+    if keep is not None:
+        outcomes = _kept(keep, outcomes, reporter)
     if batch.fail_fast:
         outcomes = _until_failure(outcomes)
     try:
@@ -170,6 +141,31 @@ def _work(
         return INTERRUPTED
     reporter.sum_up()
     return 1 if reporter.trouble else 0
+
+
+def _adder(
+    stack: ExitStack, path: Path, model: str | None, folder: Path, options: CaptionOptions
+) -> "Callable[[Outcome], None]":
+    """What adds captions to an index, which is open as long as ``stack``."""
+    from vidcaption.cli.indexing import recipe_of
+    from vidcaption.find.index import Index
+    from vidcaption.find.update import add
+
+    index = stack.enter_context(Index(path, create=True))
+    number = index.recipe_id(recipe_of(model, folder, options))
+    return lambda outcome: add(index, outcome, number)
+
+
+def _kept(
+    keep: "Callable[[Outcome], None]", outcomes: "Iterable[Outcome]", reporter: "Reporter"
+) -> "Iterator[Outcome]":
+    for outcome in outcomes:
+        try:
+            keep(outcome)
+        except OutputError as error:  # the captions are what the night is for
+            reporter.trouble = True
+            logger.error(str(error), extra=event("index", path=outcome.job.path))
+        yield outcome
 
 
 def _until_failure(outcomes: "Iterable[Outcome]") -> "Iterator[Outcome]":

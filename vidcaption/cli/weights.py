@@ -1,9 +1,19 @@
-"""How commands find the model they are told to use."""
+"""How commands find and load the model they are told to use."""
 
+import gc
+import logging
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vidcaption.options import VoiceOptions
+from vidcaption.cli.log import VERBOSE, event
+from vidcaption.options import MachineOptions, VoiceOptions
+
+if TYPE_CHECKING:
+    from vidcaption.pipeline import Captioner
+
+logger = logging.getLogger(__name__)
 
 
 def resolve_with_bar(name: str | None, offline: bool, voice: VoiceOptions) -> Path:
@@ -17,3 +27,44 @@ def resolve_with_bar(name: str | None, offline: bool, voice: VoiceOptions) -> Pa
     bar = make_bar(voice)
     with bar or nullcontext():
         return resolve(name, offline=offline, watch=bar.begin if bar else None)
+
+
+def load_captioners(
+    folder: Path, machine: MachineOptions, devices: Sequence[str]
+) -> "list[Captioner]":
+    """The model on each of the devices. Raises ModelError, DeviceError."""
+    # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
+    # garbage is made meanwhile, and looking for it would take a tenth of the time.
+    gc.disable()
+    from vidcaption.pipeline import Captioner
+
+    gc.enable()
+    if machine.engine == "openvino":
+        from vidcaption.model.engine import cached, require
+
+        require()
+        if not cached(folder).exists():
+            logger.info(
+                "exporting the CNN to OpenVINO, once for this model and version",
+                extra=event("export"),
+            )
+    captioners = [
+        Captioner.from_pretrained(
+            folder,
+            device=device,
+            precision=machine.precision,
+            batch_size=machine.batch_size,
+            threads=machine.threads,
+            engine=machine.engine,
+            decoder=machine.decoder,
+        )
+        for device in devices
+    ]
+    name, sha256 = captioners[0].model.name, captioners[0].model.sha256
+    facts = event("model", name=name, sha256=sha256)
+    logger.log(VERBOSE, f"model {name}, sha256 {sha256}", extra=facts)
+    for captioner in captioners:
+        device, precision = str(captioner.machine.device), str(captioner.machine.precision)
+        facts = event("device", device=device, precision=precision)
+        logger.log(VERBOSE, f"on {device}, {precision}", extra=facts)
+    return captioners

@@ -1,0 +1,457 @@
+"""The index: which videos were captioned, when and by what, and their windows, in SQLite.
+
+One file, which any number of processes may read and write: a transaction per video, and no journal
+beside it in between. A window's number is that of its video times 2 ** 20 plus its place in it, so
+that a search in some videos alone looks up no windows of others, and so that what is known of a
+window beyond its words can be kept elsewhere under the same number.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from vidcaption.errors import OutputError, SetupError, UsageError
+from vidcaption.find.query import Query, expression
+from vidcaption.options import CaptionOptions
+from vidcaption.output.text import milliseconds, printable
+from vidcaption.types import Segment
+
+VERSION = 1  # of the schema
+PLACE_BITS = 20  # of a window's number: a video has at most a million windows
+POOL = 20_000  # windows that are ranked at most; SQLite ranks some 250,000 a second
+WAIT_S = 60.0  # for another process that writes
+
+_VIDEO = "id, path, size, mtime_ns, digest, duration_s, recipe, error"
+_ENTRY = "start_ms, end_ms, text, concepts, score, confidence"
+_APPLICATION = 0x76696463  # "vidc", in the file's header
+_SCHEMA = f"""
+CREATE TABLE folders (path BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE recipes (
+    id INTEGER PRIMARY KEY, model BLOB, sha256 TEXT, options TEXT, used INTEGER,
+    UNIQUE (sha256, options)
+);
+CREATE TABLE videos (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB UNIQUE, size INTEGER, mtime_ns INTEGER,
+    digest TEXT, duration_s REAL, recipe INTEGER REFERENCES recipes, error TEXT
+);
+CREATE INDEX videos_by_digest ON videos (digest);
+CREATE TABLE windows (
+    id INTEGER PRIMARY KEY, start_ms INTEGER, end_ms INTEGER, text TEXT, concepts TEXT,
+    score REAL, confidence REAL
+);
+CREATE VIRTUAL TABLE words USING fts5 (
+    text, concepts, content=windows, content_rowid=id,
+    tokenize='porter unicode61 remove_diacritics 2'
+);
+PRAGMA application_id = {_APPLICATION};
+PRAGMA user_version = {VERSION};
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What made captions. ``model``: its name as it was asked for, None for the embedded one."""
+
+    model: str | None
+    sha256: str
+    options: CaptionOptions
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A file as it was read: what tells whether it changed, and ``digest`` what it is."""
+
+    size: int
+    mtime_ns: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A file in the index. ``recipe``: its number. ``error``: why it has no captions, or None."""
+
+    id: int
+    path: Path
+    state: State
+    duration_s: float | None
+    recipe: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is kept of a window. ``concepts``: words for what is in it, beside its caption."""
+
+    start_s: float
+    end_s: float
+    text: str
+    score: float
+    confidence: float | None = None
+    concepts: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, segment: Segment) -> "Entry":
+        concepts = tuple(concept.text for concept in getattr(segment, "concepts", ()))
+        confidence = getattr(segment, "confidence", None)
+        score = segment.score
+        return cls(segment.start_s, segment.end_s, segment.text, score, confidence, concepts)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A window that was found in the video of number ``video``. ``rank``: BM25, higher is better.
+
+    Its words and phrases are those of the query or have the same stem.
+    """
+
+    video: int
+    entry: Entry
+    rank: float
+
+
+class Index:
+    """An open index. Raises OutputError where SQLite cannot read or write it, or waits too long.
+
+    ``create``: make the file where there is none.
+    Raises UsageError for a file that is no index, or one of a newer version.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.path = path
+        with self._told():
+            if create:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            # what a killed process left undone can be undone only where it may be written
+            mode = "rwc" if create else "rw" if os.access(path, os.W_OK) else "ro"
+            self._db = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                timeout=WAIT_S,
+                isolation_level=None,
+            )
+        try:
+            self._prepare(create)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._db.close()
+
+    def add_folder(self, folder: Path) -> None:
+        """Remember a folder to be kept up to date."""
+        with self._writing():
+            self._db.execute("INSERT OR IGNORE INTO folders VALUES (?)", (os.fsencode(folder),))
+
+    def folders(self) -> list[Path]:
+        """Those that were remembered."""
+        rows = self._all("SELECT path FROM folders ORDER BY path")
+        return [Path(os.fsdecode(path)) for (path,) in rows]
+
+    def recipe_id(self, recipe: Recipe) -> int:
+        """The number of a recipe, which is the latest now and is added if it is new."""
+        options = json.dumps(asdict(recipe.options), sort_keys=True)
+        with self._writing():
+            rows = self._db.execute(
+                "INSERT INTO recipes (model, sha256, options, used)"
+                " VALUES (?, ?, ?, (SELECT coalesce(max(used), 0) + 1 FROM recipes))"
+                " ON CONFLICT DO UPDATE SET model = excluded.model, used = excluded.used"
+                " RETURNING id",
+                (recipe.model and os.fsencode(recipe.model), recipe.sha256, options),
+            ).fetchall()
+        return int(rows[0][0])
+
+    def latest_recipe(self) -> tuple[str | None, CaptionOptions] | None:
+        """Model and options of the recipe that was used last; None where none was.
+
+        Raises UsageError where this version does not know the options.
+        """
+        rows = self._all("SELECT model, options FROM recipes ORDER BY used DESC LIMIT 1")
+        if not rows:
+            return None
+        model, options = rows[0]
+        try:
+            return model and os.fsdecode(model), CaptionOptions(**json.loads(options))
+        except TypeError as error:
+            raise UsageError(
+                f"{self.path} was made with options that this version does not have; name those of "
+                "now with vidcaption index"
+            ) from error
+
+    def videos(self) -> dict[Path, Video]:
+        """All files, by path."""
+        videos = map(_video, self._all(f"SELECT {_VIDEO} FROM videos"))
+        return {video.path: video for video in videos}
+
+    def video(self, path: Path) -> Video | None:
+        """What is known of a file."""
+        found = self._all(f"SELECT {_VIDEO} FROM videos WHERE path = ?", (os.fsencode(path),))
+        return _video(found[0]) if found else None
+
+    def put(
+        self,
+        path: Path,
+        state: State,
+        recipe: int,
+        entries: Iterable[Entry] = (),
+        *,
+        duration_s: float | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Keep a file's windows, or why it has none, in place of what was kept of it before."""
+        with self._writing():
+            self._drop(path)
+            video = self._add(path, state, duration_s, recipe, error)
+            self._db.executemany(
+                "INSERT INTO windows VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (_row(video << PLACE_BITS | place, entry) for place, entry in enumerate(entries)),
+            )
+            self._add_words(video)
+
+    def move(self, video: Video, path: Path, state: State) -> None:
+        """The file is elsewhere now, or has another time of change."""
+        with self._writing():
+            if path != video.path:
+                self._drop(path)
+            self._db.execute(
+                "UPDATE videos SET path = ?, size = ?, mtime_ns = ?, digest = ? WHERE id = ?",
+                (os.fsencode(path), state.size, state.mtime_ns, state.digest, video.id),
+            )
+
+    def copy(self, video: Video, path: Path, state: State) -> None:
+        """Keep for a file what is kept of another one with the same content."""
+        with self._writing():
+            self._drop(path)
+            copied = self._add(path, state, video.duration_s, video.recipe, video.error)
+            self._db.execute(
+                f"INSERT INTO windows SELECT id + ?, {_ENTRY} FROM windows"
+                " WHERE id BETWEEN ? AND ?",
+                ((copied - video.id) << PLACE_BITS, *_numbers(video.id)),
+            )
+            self._add_words(copied)
+
+    def remove(self, videos: Iterable[Video]) -> None:
+        """Forget files and their windows."""
+        with self._writing():
+            for video in videos:
+                self._drop(video.path)
+
+    def count(self) -> int:
+        """Windows there are."""
+        return int(self._all("SELECT count(*) FROM windows")[0][0])
+
+    def match_all(
+        self, query: Query, videos: Sequence[int] | None, confidence: float | None
+    ) -> Iterator[Hit]:
+        """Windows with all terms of a query, best first.
+
+        ``videos``: only of these; all if None. ``confidence``: at least so much. Where more than
+        ``POOL`` windows match, those of the videos that were added last are ranked. Equal ranks
+        come by the model's score.
+        """
+        candidates, values = _candidates(videos, confidence)
+        yield from self._hits(
+            f"SELECT rowid AS id, bm25(words) AS rank {candidates}",
+            {**values, "needed": query.all_of()},
+        )
+
+    def match_any(
+        self, query: Query, videos: Sequence[int] | None, confidence: float | None
+    ) -> Iterator[Hit]:
+        """The same with any of the terms; with one that is not in too many, where there is one."""
+        candidates, values = _candidates(videos, confidence)
+        rare = [term for term in query.terms if self._is_rare(term)] or query.terms
+        yield from self._hits(
+            "SELECT rowid AS id, bm25(words) AS rank FROM words"
+            # the plus keeps SQLite from running the search once for each candidate
+            f" WHERE words MATCH :any AND +rowid IN (SELECT rowid {candidates})",
+            {**values, "needed": query.any_of(rare), "any": query.any_of(query.terms)},
+        )
+
+    def _hits(self, ranked: str, values: dict[str, Any]) -> Iterator[Hit]:
+        # all at once, as a statement that is not run to its end keeps others from writing
+        with self._told():
+            order = self._db.execute(
+                f"SELECT id, rank FROM ({ranked}) JOIN windows USING (id)"
+                " ORDER BY round(rank, 3), score DESC, id",
+                values,
+            ).fetchall()
+        for number, rank in order:
+            # none, if another process has put the video in again since
+            for row in self._all(f"SELECT {_ENTRY} FROM windows WHERE id = ?", (number,)):
+                yield Hit(number >> PLACE_BITS, _entry(row), -rank)
+
+    def _is_rare(self, term: str) -> bool:
+        """Whether all windows with it can be ranked."""
+        rows = self._all(
+            "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)",
+            (expression(term), POOL + 1),
+        )
+        return 0 < int(rows[0][0]) <= POOL
+
+    def _add(
+        self, path: Path, state: State, duration_s: float | None, recipe: int, error: str | None
+    ) -> int:
+        video = self._db.execute(
+            "INSERT INTO videos (path, size, mtime_ns, digest, duration_s, recipe, error)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                os.fsencode(path),
+                state.size,
+                state.mtime_ns,
+                state.digest,
+                duration_s,
+                recipe,
+                error and printable(error),
+            ),
+        ).lastrowid
+        assert video is not None
+        return video
+
+    def _add_words(self, video: int) -> None:
+        self._db.execute(
+            "INSERT INTO words (rowid, text, concepts)"
+            " SELECT id, text, concepts FROM windows WHERE id BETWEEN ? AND ?",
+            _numbers(video),
+        )
+
+    def _drop(self, path: Path) -> None:
+        """Forget a file, if it is known, inside a transaction."""
+        row = self._db.execute(
+            "SELECT id FROM videos WHERE path = ?", (os.fsencode(path),)
+        ).fetchone()
+        if row is None:
+            return
+        self._db.execute(
+            "INSERT INTO words (words, rowid, text, concepts)"
+            " SELECT 'delete', id, text, concepts FROM windows WHERE id BETWEEN ? AND ?",
+            _numbers(row[0]),
+        )
+        self._db.execute("DELETE FROM windows WHERE id BETWEEN ? AND ?", _numbers(row[0]))
+        self._db.execute("DELETE FROM videos WHERE id = ?", row)
+
+    def _prepare(self, create: bool) -> None:
+        with self._told():
+            version = self._header("user_version")
+            if create and not version and not self._header("schema_version"):
+                with self._writing():
+                    if not self._header("schema_version"):  # no other process made it since
+                        for statement in filter(str.strip, _SCHEMA.split(";")):
+                            self._db.execute(statement)
+                version = VERSION
+        if self._header("application_id") != _APPLICATION:
+            raise UsageError(f"--index is {self.path}, which is no index; name another file")
+        if version != VERSION:
+            raise UsageError(
+                f"--index is {self.path}, which was made by a newer vidcaption; update this one, "
+                "or name another file"
+            )
+
+    def _header(self, name: str) -> int:
+        return int(self._all(f"PRAGMA {name}")[0][0])
+
+    def _all(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        with self._told():
+            return self._db.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A transaction: all of it is kept or, if it is left by an error, nothing."""
+        with self._told():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What SQLite or the system refuses, in a sentence."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: sqlite3.Error) -> Exception:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code == sqlite3.SQLITE_NOTADB:
+            return UsageError(f"--index is {self.path}, which is no index; name another file")
+        if code == sqlite3.SQLITE_CORRUPT:
+            return OutputError(f"{self.path} is damaged; delete it, and index the videos again")
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return OutputError(
+                f"{self.path} is being written by another process for over {WAIT_S:g} s; try again "
+                "when that is through"
+            )
+        if code == sqlite3.SQLITE_FULL:
+            return OutputError(f"{self.path} cannot be written: the disk is full; make some space")
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            return OutputError(
+                f"{self.path} cannot be opened or written; look at its permissions, or name "
+                "another file with --index"
+            )
+        if "fts5" in str(error):
+            return SetupError(
+                "the SQLite of this Python has no full-text search (FTS5); use another Python"
+            )
+        return OutputError(f"{self.path} cannot be read or written: {error}")
+
+
+def _candidates(
+    videos: Sequence[int] | None, confidence: float | None
+) -> tuple[str, dict[str, Any]]:
+    """From where, and with what values: at most ``POOL`` windows that match ``:needed``."""
+    source = "FROM words WHERE words MATCH :needed"
+    if videos is not None:
+        source += f" AND rowid >> {PLACE_BITS} IN (SELECT value FROM json_each(:videos))"
+    if confidence is not None:
+        source += " AND (SELECT confidence FROM windows WHERE id = words.rowid) >= :confidence"
+    values = {"videos": json.dumps(videos), "confidence": confidence, "pool": POOL}
+    return f"{source} ORDER BY rowid DESC LIMIT :pool", values
+
+
+def _numbers(video: int) -> tuple[int, int]:
+    """The first and the last number that a window of the video can have."""
+    return video << PLACE_BITS, (video + 1 << PLACE_BITS) - 1
+
+
+def _video(row: Sequence[Any]) -> Video:
+    id, path, size, mtime_ns, digest, *rest = row
+    return Video(id, Path(os.fsdecode(path)), State(size, mtime_ns, digest), *rest)
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    start_ms, end_ms, text, concepts, score, confidence = row
+    words = tuple(concepts.split("\n")) if concepts else ()
+    return Entry(start_ms / 1000, end_ms / 1000, text, score, confidence, words)
+
+
+def _row(number: int, entry: Entry) -> tuple[Any, ...]:
+    return (
+        number,
+        milliseconds(entry.start_s),
+        milliseconds(entry.end_s),
+        printable(entry.text),
+        "\n".join(map(printable, entry.concepts)),
+        entry.score,
+        entry.confidence,
+    )

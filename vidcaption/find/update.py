@@ -1,0 +1,202 @@
+"""Keeping an index up to date: which files are new, and captioning those."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidcaption.batch import Books, Job, Outcome, Plan, Watcher, caption_all, discover
+from vidcaption.batch.ledger import Ledger
+from vidcaption.batch.work import may_pass
+from vidcaption.errors import InputError, UsageError
+from vidcaption.find.index import Entry, Index, Recipe, State, Video
+from vidcaption.video.workers import Workers
+
+if TYPE_CHECKING:
+    from vidcaption.pipeline import Captioner
+
+logger = logging.getLogger(__name__)
+
+_SAMPLES, _SAMPLE_BYTES = 9, 65_536  # of a file, by which it is known again
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What became of the files since they were indexed, and what is to be done.
+
+    ``todo``: files to caption. ``outdated``: captioned by another model or with other options, and
+    left so. ``broken``: could not be captioned before, and have not changed. ``known``: found again
+    under another name, or copied, and captioned already.
+    """
+
+    todo: list[Path] = field(default_factory=list)
+    outdated: list[Path] = field(default_factory=list)
+    broken: list[Path] = field(default_factory=list)
+    known: list[Path] = field(default_factory=list)
+
+
+def find_files(folders: Iterable[Path]) -> list[Path]:
+    """Videos and images below folders, of which some may be away now or hold none."""
+    files: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            logger.info(f"{folder} is not there now; what is known of it stays")
+            continue
+        try:
+            files += discover([folder], recursive=True)
+        except UsageError as error:  # a drive's mount point is left empty when it is away
+            logger.info(f"{error}; what is known of it stays")
+    return files
+
+
+def survey(index: Index, files: Iterable[Path], recipe: int, *, redo: bool = False) -> Survey:
+    """Compare files with the index, and tell it of those that were moved or copied.
+
+    ``redo``: what was captioned by another recipe, or could not be, is to be captioned now.
+    """
+    known = index.videos()
+    by_digest = {video.state.digest: video for video in known.values()}
+    sizes = {video.state.size for video in known.values()}  # of others no digest can be equal
+    found = Survey()
+    for path in dict.fromkeys(Path(os.path.realpath(file)) for file in files):
+        video = known.get(path)
+        if video is None or not _unchanged(video):
+            video = None
+            with suppress(OSError):  # it fails in its turn
+                if path.stat().st_size in sizes:
+                    state = state_of(path)
+                    video = by_digest.get(state.digest)
+            if video is None:
+                found.todo.append(path)
+                continue
+            video = by_digest[state.digest] = _take_over(index, video, path, state)
+            found.known.append(path)
+        if video.recipe != recipe or video.error:
+            kind = found.broken if video.error else found.outdated
+            (found.todo if redo else kind).append(path)
+    return found
+
+
+def update(
+    index: Index,
+    files: Sequence[Path],
+    recipe: Recipe,
+    load: Callable[[], Sequence["Captioner"]],
+    watcher: Watcher,
+    workers: Workers,
+    *,
+    retries: int = 0,
+) -> Iterator[Outcome]:
+    """Caption files and keep their windows, each as soon as it is through.
+
+    Two processes that update one index share the work. A file that cannot be captioned is kept as
+    such, unless the reason may pass, and is not tried again until it changes. Raises OutputError.
+    """
+    number = index.recipe_id(recipe)
+    claims = _Claims(index, recipe, number)
+    jobs = [Job(path, path.parent, {}, part=str(path)) for path in files]
+    for outcome in caption_all(
+        load, jobs, recipe.options, claims, watcher, workers, retries=retries
+    ):
+        state = claims.states.pop(outcome.job.path, None)
+        if state is not None and _lasts(outcome):
+            _keep(index, outcome, number, state)
+        yield outcome
+
+
+def add(index: Index, outcome: Outcome, recipe: int) -> None:
+    """Keep what was captioned for another purpose, if it is of a file. Raises OutputError."""
+    if outcome.captions is not None and outcome.job.source is None:
+        with suppress(OSError):  # it is gone
+            _keep(index, outcome, recipe, state_of(outcome.job.path))
+
+
+def state_of(path: Path) -> State:
+    """How a file is now. Its digest is of its size and some pieces. Raises OSError."""
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        digest = hashlib.sha256(str(status.st_size).encode())
+        for piece in range(_SAMPLES):
+            file.seek(piece * max(0, status.st_size - _SAMPLE_BYTES) // (_SAMPLES - 1))
+            digest.update(file.read(_SAMPLE_BYTES))
+    return State(status.st_size, status.st_mtime_ns, digest.hexdigest())
+
+
+def missing(videos: Mapping[Path, Video], below: Sequence[Path]) -> list[Video]:
+    """Videos whose file is not there now, below these folders or, if there are none, anywhere."""
+    return [
+        video
+        for path, video in videos.items()
+        if not path.exists() and (not below or any(map(path.is_relative_to, below)))
+    ]
+
+
+class _Claims(Books):
+    """Which files are still to be captioned, and which of them another process is at.
+
+    The leases are kept beside the index, in a hidden file that is there while it is updated.
+    """
+
+    def __init__(self, index: Index, recipe: Recipe, number: int) -> None:
+        super().__init__(recipe.sha256, recipe.options)
+        self.states: dict[Path, State] = {}  # of each file before it was read
+        self._index, self._number = index, number
+        self._seen = index.videos()
+        self._locks = Ledger(Path(os.path.realpath(index.path.parent)))
+
+    def plan(self, job: Job) -> Plan:
+        try:
+            self.states[job.path] = state_of(job.path)
+        except OSError:
+            self.states.pop(job.path, None)
+        video = self._index.video(job.path)  # another process may have captioned it
+        done = (
+            video is not None and video != self._seen.get(job.path) and video.recipe == self._number
+        )
+        return Plan(not done, {}, (), (), "")
+
+    @contextmanager
+    def lease(self, targets: Iterable[Path], part: str | None = None) -> Iterator[bool]:
+        assert part is not None, "each job names the file that it is for"
+        with self._locks.lease(part) as held:
+            yield held
+
+
+def _keep(index: Index, outcome: Outcome, recipe: int, state: State) -> None:
+    """Keep what became of a file."""
+    captions = outcome.captions
+    index.put(
+        Path(os.path.realpath(outcome.job.path)),
+        state,
+        recipe,
+        map(Entry.of, captions.segments) if captions else (),
+        duration_s=captions.video.duration_s if captions else None,
+        error=None if captions else outcome.reason,
+    )
+
+
+def _lasts(outcome: Outcome) -> bool:
+    """Whether the next try would come to the same."""
+    failed_for_good = isinstance(outcome.error, InputError) and not may_pass(outcome.error)
+    return outcome.status == "captioned" or failed_for_good
+
+
+def _unchanged(video: Video) -> bool:
+    try:
+        status = video.path.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (video.state.size, video.state.mtime_ns)
+
+
+def _take_over(index: Index, video: Video, path: Path, state: State) -> Video:
+    """Keep for a file what is known of one with the same content, which may be gone."""
+    if path == video.path or not video.path.exists():
+        index.move(video, path, state)
+        return replace(video, path=path, state=state)
+    index.copy(video, path, state)
+    return video
