@@ -21,9 +21,10 @@ from vidcaption.types import Frame, Window
 from vidcaption.video.container import open_video
 from vidcaption.video.decode import Shown
 from vidcaption.video.packets import UnsureError
+from vidcaption.video.plan import MAX_OLDER_S
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.scenes import scene_windows
-from vidcaption.video.sparse import OLDER_S, Selection
+from vidcaption.video.sparse import Selection
 from vidcaption.video.windows import fixed_windows
 
 FRAMES = 70
@@ -277,7 +278,7 @@ def test_other_samplings_give_frames_nearby(
     for frame, time_s in zip(given, times_s, strict=True):
         if sampling == "fast":
             nearest_s = min(every_one, key=lambda pts_s: abs(pts_s - time_s))
-            assert 0 <= round(nearest_s - frame.pts_s, 6) <= OLDER_S
+            assert 0 <= round(nearest_s - frame.pts_s, 6) <= MAX_OLDER_S
             assert bisect_right(keys_s, nearest_s) == bisect_right(keys_s, frame.pts_s)
         elif name != "h264 interlaced in ts":  # which is read in full
             assert frame.pts_s == max(pts_s for pts_s in every_one if pts_s <= time_s)
