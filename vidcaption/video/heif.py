@@ -31,7 +31,7 @@ def read_heif(path: str) -> tuple[str, VideoFrame] | None:
         image = _read_avif(path) if avif else _read_heic(path)
         clear = image.has_transparency_data
         pixels = np.asarray(image.convert("RGBA" if clear else "RGB"))
-    except (OSError, ValueError, RuntimeError, SyntaxError) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, SyntaxError) as error:
         raise InputError(f"{path} cannot be decoded; it may be damaged or cut off") from error
     return "av1" if avif else "hevc", VideoFrame.from_ndarray(pixels, "rgba" if clear else "rgb24")
 
@@ -50,6 +50,8 @@ def _read_heic(path: str) -> "Image":
 
     heif = open_heif(path)
     check_size(path, *heif.size)
+    if _is_cut_off(path):
+        raise EOFError  # libheif would make what is missing green
     image: Image = heif.to_pillow()  # libheif has turned it
     return image
 
@@ -65,3 +67,21 @@ def _brands(path: str) -> list[bytes]:
         return []
     names = head[8 : int.from_bytes(head[:4], "big")]
     return [names[:4], *(names[at : at + 4] for at in range(8, len(names), 4))]
+
+
+def _is_cut_off(path: str) -> bool:
+    """Whether the box that holds the pixels goes on after the end of the file."""
+    end = os.path.getsize(path)
+    with open(path, "rb") as file:
+        at = 0
+        while len(head := file.read(16)) >= 8:
+            size = int.from_bytes(head[:4], "big")
+            if size == 1:
+                size = int.from_bytes(head[8:], "big")
+            if head[4:8] == b"mdat" and at + size > end:
+                return True
+            if size < 8:  # 0 is a box that takes the rest
+                return False
+            at += size
+            file.seek(at)
+    return False

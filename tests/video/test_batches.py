@@ -1,0 +1,45 @@
+"""Windows of a video that starts later than its file."""
+
+from pathlib import Path
+
+import pytest
+from clips import Clips, number_of, write_late
+
+from vidcaption.errors import InputError
+from vidcaption.options import CaptionOptions
+from vidcaption.types import Window
+from vidcaption.video.batches import WindowReader
+
+
+def read(path: Path, options: CaptionOptions) -> list[Window]:
+    with WindowReader(path, (64, 48), options, 100) as reader:
+        return reader.read()
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "ts", "mkv"])
+def test_windows_start_with_the_picture(clips: Clips, suffix: str) -> None:
+    windows = read(clips[f"late.{suffix}"], CaptionOptions(window_s=1, frames=1))
+    bounds = [(window.start_s, window.end_s) for window in windows]
+    assert bounds == [pytest.approx((i, i + 1), abs=0.03) for i in (1, 2)]
+    assert [number_of(window.frames[0].image) for window in windows] == [5, 15]
+    scenes = read(clips[f"late.{suffix}"], CaptionOptions(segment="scenes"))
+    assert (scenes[0].start_s, scenes[-1].end_s) == pytest.approx((1, 3), abs=0.03)
+
+
+def test_nothing_is_said_of_the_time_before(tmp_path: Path) -> None:
+    path = write_late(tmp_path / "late.mp4", 30.0)
+    for options in (CaptionOptions(), CaptionOptions(segment="scenes")):
+        [window] = read(path, options)
+        assert (window.start_s, window.end_s) == (30.0, 32.0)
+
+
+def test_start_and_end_count_from_the_start_of_the_file(clips: Clips) -> None:
+    options = CaptionOptions(start_s=2.0, end_s=2.5, window_s=4, frames=1)
+    [window] = read(clips["late.mp4"], options)
+    assert (window.start_s, window.end_s) == (2.0, 2.5)
+    assert number_of(window.frames[0].image) == 12
+
+
+def test_an_end_before_the_first_frame(clips: Clips) -> None:
+    with pytest.raises(InputError, match=r"shows its first frame at 1\.0 s, and --end is 0\.5; "):
+        read(clips["late.mp4"], CaptionOptions(end_s=0.5))
