@@ -26,7 +26,8 @@ Check = Callable[[], Result]
 
 _REINSTALL = "install vidcaption again, and what it needs"
 _LIBRARIES = (
-    *("huggingface_hub", "jinja2", "numpy", "rich", "safetensors", "scenedetect", "srt", "yaml"),
+    *("huggingface_hub", "jinja2", "numpy", "PIL", "pi_heif", "rich", "safetensors", "scenedetect"),
+    *("srt", "yaml"),
 )
 # what people's videos are made with, and FFmpeg's decoders of it
 _DECODERS = {

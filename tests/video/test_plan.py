@@ -287,6 +287,15 @@ def test_what_is_held_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read >= 22
 
 
+def test_before_and_after_a_stream_without_pictures() -> None:
+    made: Plan[Picture] = Plan([0.0], "exact")
+    assert (made.end_s, made.shows) == (0.0, False)
+    assert not list(made.decide([], clock()))
+    assert (made.end_s, made.shows, list(made.due)) == (0.0, False, [])
+    list(made.decide(groups(1, 2, IDR), clock()))
+    assert made.shows
+
+
 def test_it_stops_reading_when_all_times_are_answered() -> None:
     read: list[int] = []
 

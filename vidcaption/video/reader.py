@@ -46,7 +46,8 @@ def _look(path: str) -> tuple[VideoInfo, Shown]:
         codec, picture = heif
         return _describe(path, codec, picture), (0.0, float(1 / FALLBACK_FPS), picture)
     with open_video(path) as (container, stream):
-        frames = (shown for shown in decode(container, stream, None, careful=True) if shown)
+        end_s, count = said_end(container, stream), stream.frames
+        frames = (shown for shown in decode(container, stream, end_s, careful=True) if shown)
         first = next(frames, None)
         if first is None:
             raise undecodable(path)
@@ -54,7 +55,6 @@ def _look(path: str) -> tuple[VideoInfo, Shown]:
         if is_still(container, stream):
             return _describe(path, codec, first[2]), first
         fps = stream.average_rate or stream.guessed_rate
-        end_s, count = said_end(container, stream), stream.frames
     if not end_s:
         with open_video(path) as (container, stream):
             end_s, count = measure(container, stream)
