@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 RGB = NDArray[np.uint8]  # (H, W, 3)
 
-# Each pixel is the mean of those that become one. Without the second flag, two neighbours in a row
-# would get the colour of one of them.
-_SHRINKING = Interpolation.AREA | Interpolation.FULL_CHR_H_INT
+# Each pixel is the mean of those that become one, as in training of the first models by OpenCV.
+# Without the other flags, two neighbours in a row get the colour of one of them: the second is for
+# other sizes, the third for the frame's own.
+_SCALING = Interpolation.AREA | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 # Of side data of these types PyAV makes an error, even if only others are asked for; 31 is EXIF.
 _UNKNOWN_SIDE_DATA = range(28, 32)
 
@@ -76,7 +77,7 @@ class Converter:
             frame = self._on_white(frame)
         width, height = self._orientation.turn(self._size) if self._size else (None, None)
         scaled = self._reformatter.reformat(
-            frame, width, height, "rgb24", interpolation=_SHRINKING, threads=1
+            frame, width, height, "rgb24", interpolation=_SCALING, threads=1
         )
         pixels = np.asarray(scaled.to_ndarray(), np.uint8)
         return self._orientation.apply(pixels)  # now that most are gone
