@@ -274,13 +274,13 @@ def test_what_is_held_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_HELD_BYTES", 1000)
     read = 0
 
-    def endless() -> Iterator[Picture]:
+    def long() -> Iterator[Picture]:
         nonlocal read
-        for read in count():
+        for read in range(1000):
             yield Picture(pts=read, dts=read, duration=1, size=100, role=P if read else IDR)
 
     made: Plan[Picture] = Plan([1e9], "exact")
-    decisions = made.decide(endless(), clock())
+    decisions = made.decide(long(), clock())
     assert [next(decisions).pts for _ in range(11)] == list(range(11))
     assert read <= 11 + DEPTH + 2
     assert next(decisions).pts == 11
