@@ -281,10 +281,12 @@ def test_what_is_held_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
     made: Plan[Picture] = Plan([1e9], "exact")
     decisions = made.decide(long(), clock())
-    assert [next(decisions).pts for _ in range(11)] == list(range(11))
-    assert read <= 11 + DEPTH + 2
-    assert next(decisions).pts == 11
-    assert read >= 22
+    for first in (0, 11, 22):
+        assert next(decisions).pts == first
+        assert read == first + 11 + DEPTH  # eleven are held, and none of them before
+        assert [next(decisions).pts for _ in range(10)] == list(range(first + 1, first + 11))
+    dropped = plan(groups(3, 8, IDR), [0.0, 1.65], "exact")
+    assert [each.pts for each in dropped.decoded] == [0, 16]
 
 
 def test_before_and_after_a_stream_without_pictures() -> None:
