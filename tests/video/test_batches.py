@@ -33,6 +33,13 @@ def test_nothing_is_said_of_the_time_before(tmp_path: Path) -> None:
         assert (window.start_s, window.end_s) == (30.0, 32.0)
 
 
+@pytest.mark.parametrize("name", ["late.mp4", "late.ts", "late.mkv", "h264.avi", "mpeg4.avi"])
+def test_the_last_window_ends_with_the_video(clips: Clips, name: str) -> None:
+    with WindowReader(clips[name], (8, 8), CaptionOptions(window_s=1.3), 100) as reader:
+        end_s = reader.read()[-1].end_s
+        assert end_s == reader.end_s == pytest.approx(reader.info.duration_s, abs=0.0005)
+
+
 def test_start_and_end_count_from_the_start_of_the_file(clips: Clips) -> None:
     options = CaptionOptions(start_s=2.0, end_s=2.5, window_s=4, frames=1)
     [window] = read(clips["late.mp4"], options)
