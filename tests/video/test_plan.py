@@ -310,6 +310,19 @@ def test_it_stops_reading_when_all_times_are_answered() -> None:
     assert len(read) <= 5 + DEPTH + 3
 
 
+def test_pictures_that_are_never_shown() -> None:
+    pictures = groups(1, 100, IDR)
+    pictures[0].discard = pictures[-1].discard = True
+    source = iter(pictures)
+    made: Plan[Picture] = Plan([0.15, 99.0], "exact")
+    decisions = made.decide(source, clock())
+    assert [next(decisions).pts, next(decisions).pts] == [0, 1]
+    assert len(list(source)) >= 100 - DEPTH - 4  # they do not hold up what follows
+    made = Plan([0.15, 99.0], "exact")
+    assert list(made.decide(pictures, clock())) == pictures[:-1]
+    assert (made.end_s, [each.pts for each in made.due]) == (9.9, [1, 98])
+
+
 def test_two_pictures_at_one_time_are_odd() -> None:
     with pytest.raises(UnsureError):
         plan(stored([IDR, P, P], [0, 1, 1]), [0.0, 9.0], "exact")
