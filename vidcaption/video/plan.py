@@ -8,6 +8,7 @@ a full decode.
 Nothing here reads a file or decodes: pictures and times go in, decisions come out.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -98,6 +99,7 @@ class Plan(Generic[P]):
         self._time_s = None if self._times is None else next(self._times, None)
         self._done = False  # nothing more is asked for
         self._stored: deque[P] = deque()  # candidates in the order stored
+        self._from_pts = -math.inf  # of the picture at which decoding started over
         self._placed_pts: int | None = None
         self._last: P | None = None  # candidate, in the order shown
         self._spare: deque[P] = deque()  # the first may answer for all, if the group ends
@@ -116,6 +118,8 @@ class Plan(Generic[P]):
         for picture in self._decided(pictures, clock):
             if self._starts_over(picture, held):
                 held, held_bytes = [], 0
+            if picture.pts < self._from_pts:
+                continue  # it leads, and what it is predicted from was dropped
             unused = picture.role.droppable or self._sampling == "keyframes"
             if unused and not picture.needed:
                 continue
@@ -211,6 +215,6 @@ class Plan(Generic[P]):
         settings = not role.settings and any(each.role.settings for each in held)
         if settings or any(each.needed for each in leading):
             return False
-        self._stored = deque(each for each in self._stored if each.pts > picture.pts)
+        self._from_pts = picture.pts
         picture.flush = not role.resets
         return True
