@@ -18,17 +18,20 @@ def read(path: Path, options: CaptionOptions) -> list[Window]:
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "ts", "mkv"])
 def test_windows_start_with_the_picture(clips: Clips, suffix: str) -> None:
-    windows = read(clips[f"late.{suffix}"], CaptionOptions(window_s=1, frames=1))
+    options = CaptionOptions(window_s=1, frames=1, segment="fixed")
+    windows = read(clips[f"late.{suffix}"], options)
     bounds = [(window.start_s, window.end_s) for window in windows]
     assert bounds == [pytest.approx((i, i + 1), abs=0.03) for i in (1, 2)]
     assert [number_of(window.frames[0].image) for window in windows] == [5, 15]
-    scenes = read(clips[f"late.{suffix}"], CaptionOptions(segment="scenes"))
-    assert (scenes[0].start_s, scenes[-1].end_s) == pytest.approx((1, 3), abs=0.03)
+    for options in (CaptionOptions(segment="auto"), CaptionOptions(segment="scenes")):
+        parts = read(clips[f"late.{suffix}"], options)
+        assert (parts[0].start_s, parts[-1].end_s) == pytest.approx((1, 3), abs=0.03)
 
 
 def test_nothing_is_said_of_the_time_before(tmp_path: Path) -> None:
     path = write_late(tmp_path / "late.mp4", 30.0)
-    for options in (CaptionOptions(), CaptionOptions(segment="scenes")):
+    for segment in ("auto", "fixed", "scenes"):
+        options = CaptionOptions(segment=segment)
         [window] = read(path, options)
         assert (window.start_s, window.end_s) == (30.0, 32.0)
 
