@@ -61,7 +61,7 @@ def write_clip(
         tick = MILLISECOND if timed else Fraction(1, 10)
         stream.codec_context.time_base = tick
         for i, image in enumerate(pictures or (picture(i, size) for i in range(len(times_s)))):
-            frame = av.VideoFrame.from_ndarray(image, "rgb24")
+            frame = av.VideoFrame.from_ndarray(image, "rgb24" if image.shape[2] == 3 else "rgba")
             frame.pts, frame.time_base = round(times_s[i] / tick), tick
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -100,13 +100,63 @@ def write_sound(path: Path, cover: bool = False) -> Path:
     return path
 
 
-def turn(path: Path, clockwise: int) -> Path:
-    """Write into an MP4's track header that the picture is to be turned by so many degrees."""
-    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[clockwise]
+def write_late(path: Path, start_s: float, count: int = 20, codec: str = "libx264") -> Path:
+    """A video whose sound starts at 0 and lasts 4 s, and whose frames start later."""
+    with av.open(str(path), "w") as container:
+        stream = cast(av.VideoStream, container.add_stream(codec, rate=10))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.thread_count, stream.codec_context.time_base = 1, MILLISECOND
+        track = container.add_stream(
+            "libopus" if path.suffix == ".webm" else "aac", rate=48_000, layout="mono"
+        )
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 4 * 48_000), np.float32), "fltp", "mono")
+        sound.sample_rate, sound.pts = 48_000, 0
+        container.mux([*track.encode(sound), *track.encode(None)])
+        for i, time_s in enumerate(every(0.1, count, start_s)):
+            frame = av.VideoFrame.from_ndarray(picture(i), "rgb24")
+            frame.pts, frame.time_base = round(time_s / MILLISECOND), MILLISECOND
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def turn(path: Path, clockwise: int, mirrored: bool = False) -> Path:
+    """Write into an MP4's track header how the picture is to be shown.
+
+    It is mirrored left to right first, and then turned by so many degrees.
+    """
+    a, b, c, d = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[
+        clockwise
+    ]
+    if mirrored:
+        a, b = -a, -b
     matrix = struct.pack(">9i", *(v << 16 for v in (a, b, 0, c, d, 0, 0, 0)), 1 << 30)
     data = path.read_bytes()
     at = data.index(b"tkhd") + 44
     path.write_bytes(data[:at] + matrix + data[at + len(matrix) :])
+    return path
+
+
+def encrypt_webm(path: Path) -> Path:
+    """Say in a live WebM's only track that it is encrypted, as WebM's DRM does."""
+
+    def element(name: str, *parts: bytes) -> bytes:
+        body = b"".join(parts)
+        return bytes.fromhex(name) + (len(body) | 1 << 56).to_bytes(8, "big") + body
+
+    def body(at: int) -> tuple[int, int]:
+        length = 9 - data[at].bit_length()
+        size = int.from_bytes(data[at : at + length], "big") & ((1 << 7 * length) - 1)
+        return at + length, at + length + size
+
+    data = path.read_bytes()
+    tracks = data.rindex(b"\x16\x54\xae\x6b")
+    entry, end = body(tracks + 4)
+    start, stop = body(entry + 1)
+    key = element("47e1", b"\5"), element("47e2", bytes(range(16)))
+    coding = element("6240", element("5033", b"\1"), element("5035", *key))
+    track = element("ae", data[start:stop], element("6d80", coding))
+    path.write_bytes(data[:tracks] + element("1654ae6b", track) + data[end:])
     return path
 
 
@@ -146,6 +196,13 @@ IN_ORDER = {"bf": "0"}  # frames are stored in the order shown
 INDEX_FIRST = {"movflags": "faststart"}
 
 
+ENCRYPTED = {
+    "encryption_scheme": "cenc-aes-ctr",
+    "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb",
+    "encryption_kid": "a7e61c373e219033c21091fa607bf3b8",
+}
+
+
 RECIPES: dict[str, Callable[[Path], object]] = {
     "h264.mp4": _mp4(),
     "clip ü 動画 #1.mp4": _mp4(),
@@ -153,6 +210,13 @@ RECIPES: dict[str, Callable[[Path], object]] = {
     "turned_90.mp4": _mp4(lambda path: turn(path, 90)),
     "turned_180.mp4": _mp4(lambda path: turn(path, 180)),
     "turned_270.mp4": _mp4(lambda path: turn(path, 270)),
+    "encrypted.mp4": lambda path: write_clip(path, every(0.1, 20), mux=ENCRYPTED),
+    "encrypted_parts.mp4": lambda path: write_clip(
+        path, every(0.1, 20), mux=ENCRYPTED | {"movflags": "frag_keyframe+empty_moov"}
+    ),
+    "encrypted.webm": lambda path: encrypt_webm(
+        write_clip(path, every(0.1, 10), codec="libvpx-vp9", mux={"live": "1"})
+    ),
     "truncated.mp4": lambda path: cut(
         write_clip(path, every(0.1, 20), options=INTRA, mux=INDEX_FIRST), 0.75
     ),
@@ -180,6 +244,15 @@ RECIPES: dict[str, Callable[[Path], object]] = {
         write_clip(path, every(0.1, 10), codec="mjpeg", pix_fmt="yuvj420p"), [3, 7]
     ),
     "damaged.webm": lambda path: blank(write_clip(path, every(0.1, 30), codec="libvpx-vp9"), [12]),
+    "h264.avi": lambda path: write_clip(path, every(0.1, 20)),
+    "in_order.avi": lambda path: write_clip(path, every(0.1, 20), options=IN_ORDER),
+    "mpeg4.avi": lambda path: write_clip(path, every(0.1, 20), codec="mpeg4", options={"bf": "2"}),
+    "late.mp4": lambda path: write_late(path, 1.0),
+    "late.mov": lambda path: write_late(path, 1.0),
+    "late.ts": lambda path: write_late(path, 1.0),
+    "late.mkv": lambda path: write_late(path, 1.0),
+    "late.webm": lambda path: write_late(path, 1.0, codec="libvpx-vp9"),
+    "late.flv": lambda path: write_late(path, 1.0),
     "raw.h264": lambda path: write_clip(path, every(0.1, 10), format="h264"),
     "live.webm": lambda path: write_clip(
         path, every(0.1, 10), codec="libvpx-vp9", mux={"live": "1"}

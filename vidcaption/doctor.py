@@ -25,7 +25,9 @@ Result = str | tuple[str, str]
 Check = Callable[[], Result]
 
 _REINSTALL = "install vidcaption again, and what it needs"
-_LIBRARIES = ("jinja2", "numpy", "rich", "safetensors", "scenedetect", "srt", "yaml")
+_LIBRARIES = (
+    *("jinja2", "numpy", "PIL", "pi_heif", "rich", "safetensors", "scenedetect", "srt", "yaml"),
+)
 # what people's videos are made with, and FFmpeg's decoders of it
 _DECODERS = {
     "h264": ("h264",),

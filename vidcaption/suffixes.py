@@ -5,7 +5,9 @@ VIDEO_SUFFIXES = frozenset({
     ".mj2", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv",
     ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 })  # fmt: skip
-IMAGE_SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({
+    ".avif", ".bmp", ".heic", ".heif", ".hif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
+})  # fmt: skip
 
 # Where network storage and Windows keep thumbnails, old versions and what was deleted.
 SYSTEM_FOLDERS = frozenset({

@@ -1,4 +1,4 @@
-"""The values that flow from reader to writer. Times are PTS seconds from the stream's start."""
+"""The values that flow from reader to writer. Times are PTS seconds from the container's start."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,8 +15,9 @@ class VideoInfo:
     """What a container says of its video stream, without decoding it.
 
     ``width`` and ``height`` are pixels as displayed, after ``rotation`` (degrees clockwise: 0, 90,
-    180 or 270). ``duration_s``, ``fps`` (average) and ``frames`` (an estimate) are None where the
-    container does not say. A still image has ``duration_s`` None and ``frames`` 1.
+    180 or 270; a picture stored mirrored is mirrored first). ``duration_s``: where the video ends,
+    in seconds from the container's start. That, ``fps`` (average) and ``frames`` (an estimate) are
+    None where the container does not say. A still image has ``duration_s`` None and ``frames`` 1.
     """
 
     path: str
@@ -31,7 +32,7 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One decoded picture. ``image``: (H, W, 3) uint8 RGB; ``pts_s``: seconds from stream start."""
+    """One decoded picture. ``image``: (H, W, 3) uint8 RGB; ``pts_s``: seconds from the start."""
 
     pts_s: float
     image: "NDArray[np.uint8]"

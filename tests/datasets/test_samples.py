@@ -2,9 +2,14 @@ import av
 import cv2
 import numpy as np
 import pytest
+from clips import write_late
+from heif import write_grid
+from PIL import Image
 
 from vidcaption.datasets.samples import Sample, load_frames, of_split, with_splits
 from vidcaption.errors import InputError, UsageError
+from vidcaption.options import CaptionOptions
+from vidcaption.video.batches import WindowReader
 
 
 def test_splits_by_chance_only_where_none_is_given():
@@ -58,11 +63,11 @@ def test_colours_are_red_green_blue(tmp_path):
 
 
 def test_unreadable_stills_are_input_errors(tmp_path):
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="cannot be read: no such file or directory"):
         load_frames(Sample("a", (), None, (tmp_path / "none.png",)), 1)
-    for data in (b"", b"no picture"):
+    for data, says in ((b"", "is empty"), (b"no picture", "has no frame that FFmpeg")):
         (tmp_path / "bad.png").write_bytes(data)
-        with pytest.raises(InputError, match="not an image"):
+        with pytest.raises(InputError, match=f"bad.png {says}"):
             load_frames(Sample("a", (), None, (tmp_path / "bad.png",)), 1)
 
 
@@ -100,3 +105,33 @@ def test_a_moment_is_one_frame(video):
 def test_a_part_behind_the_end_is_an_input_error(video):
     with pytest.raises(InputError, match=r"ends at 4\.0 s, and its captions are of 5\.0 s"):
         load_frames(Sample("a", (), None, video=video, start_s=5, end_s=6), 2)
+
+
+@pytest.mark.parametrize("name", ["mirrored.jpg", "clear.png", "photo.heic", "clip.mkv"])
+def test_training_gets_the_pixels_that_running_gets(tmp_path, video, name):
+    path = tmp_path / name
+    coarse = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    image = Image.fromarray(cv2.resize(coarse, (320, 240))).convert("RGBA")
+    exif = Image.Exif()
+    exif[0x112] = 7
+    if name == "mirrored.jpg":
+        image.convert("RGB").save(path, exif=exif)
+    elif name == "clear.png":
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+        image.save(path)
+    elif name == "photo.heic":
+        write_grid(path, np.asarray(image.convert("RGB")), 4, 5)
+    stills = () if path == video else (path,)
+    with WindowReader(path, (96, 96), CaptionOptions(window_s=9, frames=2), 9) as reader:
+        [window] = reader.read()
+    frames = load_frames(Sample("a", (), None, stills, None if stills else path), 2, 96)
+    assert len(frames) == len(window.frames)
+    for ours, theirs in zip(frames, window.frames, strict=True):
+        assert (ours == theirs.image).all()
+        assert ours.std() > 5 or path == video
+
+
+def test_frames_of_a_video_that_starts_later_than_its_sound(tmp_path):
+    path = write_late(tmp_path / "late.mp4", 30.0)
+    frames = load_frames(Sample("a", (), None, video=path), 2)
+    assert not (frames[0] == frames[1]).all()  # both from the two seconds that there are

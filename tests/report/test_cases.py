@@ -1,15 +1,16 @@
-import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vidcaption.datasets import samples as reading
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.captioning import caption_samples, load_clip
 from vidcaption.model.search import search
 from vidcaption.options import SearchOptions
 from vidcaption.report.cases import attend, choose, look
+from vidcaption.video.reader import VideoReader
 
 
 @given(st.lists(st.floats(0, 1000), max_size=30), st.integers(1, 6))
@@ -49,10 +50,12 @@ def test_attention_lands_on_the_frame_and_the_cell_that_differ(model, cpu):
 
 def test_a_case_shows_the_caption_that_was_said(model, samples, cpu, monkeypatch):
     said = caption_samples(model.network, model.vocabulary, samples[2:3], 2, SearchOptions(), cpu)
-    read, decoded = cv2.imdecode, []
-    monkeypatch.setattr(cv2, "imdecode", lambda *args: decoded.append(1) or read(*args))
+    opened = []
+    monkeypatch.setattr(
+        reading, "VideoReader", lambda *args: opened.append(1) or VideoReader(*args)
+    )
     case = look(model, samples[2], said["2"], 12.5, 2, cpu)
-    assert len(decoded) == 2  # each picture once
+    assert len(opened) == 2  # each picture once
     assert case.words == said["2"].text.split()
     assert [frame.shape for frame in case.frames] == [(60, 80, 3)] * 2
     clip = load_clip(samples[2], 2, 64)

@@ -25,6 +25,14 @@ def test_a_still_becomes_a_clip_that_moves():
     assert all((clip[i] != clip[i + 1]).any() for i in range(3))
 
 
+def test_pixels_are_means_as_in_running():
+    """Of fine stripes, samples of single pixels would be stripes again."""
+    stripes = np.zeros((512, 512, 3), np.uint8)
+    stripes[:, ::2] = 255
+    clip = draw_clip([stripes], 4, 32, np.random.default_rng(2))
+    assert np.abs(clip.astype(int) - 127).max() < 30
+
+
 def test_frames_of_a_video_stay_in_order():
     pictures = [np.full((32, 32, 3), level, np.uint8) for level in (0, 50, 100, 150, 200)]
     for seed in range(20):

@@ -186,7 +186,7 @@ def test_batches_can_go_to_a_worker_that_was_not_forked(tmp_path, samples):
 def test_a_picture_that_vanished_is_named(tmp_path, samples, workers):
     gone = replace(samples[0], split="train", stills=(tmp_path / "gone.png",))
     options = replace(OPTIONS, epochs=0, workers=workers)
-    with pytest.raises(InputError, match=r"^cannot read \S+gone.png: No such file or directory$"):
+    with pytest.raises(InputError, match=r"^\S+gone.png cannot be read: no such file"):
         trainer(tmp_path, [gone, *samples[1:]], options).run()
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import av
 import pytest
-from clips import every, write_clip, write_image
+from clips import every, picture, write_clip, write_image
+from heif import write_grid
 from hostile import LARGEST, LIES, Change, cuts, mutated, mutations
 from hypothesis import HealthCheck, given, settings
 
@@ -49,6 +50,8 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "avi": write_clip(folder / "f.avi", every(0.1, 10), codec="mjpeg", pix_fmt="yuvj420p"),
         "gif": write_clip(folder / "g.gif", every(0.1, 5), codec="gif", pix_fmt="rgb8"),
         "png": write_image(folder / "h.png"),
+        "heic": write_grid(folder / "i.heic", picture(5), 2, 2),
+        "avif": write_grid(folder / "j.avif", picture(5), 2, 2),
     }
 
 
@@ -163,7 +166,9 @@ def test_a_cut_at_each_boundary(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(changes=mutations())
-@pytest.mark.parametrize("kind", ["mp4", "fragments", "mkv", "webm", "ts", "avi", "gif", "png"])
+@pytest.mark.parametrize(
+    "kind", ["mp4", "fragments", "mkv", "webm", "ts", "avi", "gif", "png", "heic", "avif"]
+)
 def test_any_damage_costs_little(
     workers: Workers, seeds: dict[str, Path], tmp_path: Path, kind: str, changes: list[Change]
 ) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
+from typing import Any, cast
 
 import av
 import numpy as np
 import pytest
-from clips import IN_ORDER, Clips, blank, cut, every, write_clip
+from av.container import InputContainer
+from clips import IN_ORDER, Clips, blank, cut, every, number_of, write_clip
 from film import own_priority
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,9 +23,10 @@ from vidcaption.types import Frame, Window
 from vidcaption.video.container import open_video
 from vidcaption.video.decode import Shown
 from vidcaption.video.packets import UnsureError
+from vidcaption.video.plan import MAX_OLDER_S
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.scenes import scene_windows
-from vidcaption.video.sparse import OLDER_S, Selection
+from vidcaption.video.sparse import Selection
 from vidcaption.video.windows import fixed_windows
 
 FRAMES = 70
@@ -195,6 +198,65 @@ def test_time_begins_with_the_first_frame(tmp_path: Path) -> None:
             assert state(reader) == state(plain)
 
 
+def test_a_frame_that_does_not_come_is_noticed_at_once(
+    films: dict[str, Path], tmp_path: Path
+) -> None:
+    """Of a film cut at a key frame, decoders leave out the pictures that lead it."""
+    path = tmp_path / "late.mkv"
+    with av.open(str(films["hevc open"])) as ours, av.open(str(path), "w") as theirs:
+        stream = theirs.add_stream_from_template(ours.streams.video[0])
+        stored = [packet for packet in ours.demux(video=0) if packet.size]
+        second = [number for number, each in enumerate(stored) if each.is_keyframe][1]
+        for packet in stored[second:]:
+            packet.stream = stream
+            theirs.mux(packet)
+    times_s = [-0.1, *every(0.1, 50)]
+    selection = Selection(times_s, "exact")
+    with open_video(str(path)) as (container, stream), pytest.raises(UnsureError):
+        list(selection.decode(container, stream, Event()))
+    assert selection.decoded < 20
+    with VideoReader(path) as reader, Plain(path) as plain:
+        assert same(list(reader.frames(times_s)), list(plain.frames(times_s)))
+
+
+class Odd:
+    """A file and its stream, without packets (``empty``), or with a decoder that keeps the last
+    frame to itself (``short``) or gives each frame twice (``twice``)."""
+
+    def __init__(self, container: InputContainer, how: str) -> None:
+        self.format, self.start_time = container.format, container.start_time
+        self._demux, self._stream = container.demux, container.streams.video[0]
+        self._how = how
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def demux(self, stream: object) -> Iterator[object]:
+        return iter([] if self._how == "empty" else self._demux(self._stream))
+
+    def decode(self, packet: "av.Packet[av.VideoStream] | None") -> list[av.VideoFrame]:
+        frames = self._stream.decode(packet)
+        if self._how == "twice":
+            return [frame for frame in frames for _ in range(2)]
+        return frames if packet else frames[:-1]
+
+
+@pytest.mark.parametrize("how", ["empty", "short", "twice"])
+def test_frames_that_are_not_as_planned_are_noticed(films: dict[str, Path], how: str) -> None:
+    with open_video(str(films["h264"])) as (container, _):
+        odd = cast(Any, Odd(container, how))
+        with pytest.raises(UnsureError):
+            list(Selection([0.05, 9.0], "exact").decode(odd, odd, Event()))
+
+
+@pytest.mark.parametrize("sampling", ["fast", "keyframes"])
+@pytest.mark.parametrize("name", ["mpeg4.avi", "h264.avi", "in_order.avi"])
+def test_avi_has_its_own_times(clips: Clips, name: str, sampling: Sampling) -> None:
+    with VideoReader(clips[name], (64, 48), sampling) as reader:
+        for frame in reader.frames():
+            assert frame.pts_s == pytest.approx(number_of(frame.image) / 10)
+
+
 def test_sequences_that_end(films: dict[str, Path], tmp_path: Path) -> None:
     """Pictures that lead into the next one are not shown then, as if it had been cut there."""
     path, end_of_sequence = tmp_path / "clip.mp4", bytes([0, 0, 0, 2, 36 << 1, 1])
@@ -277,7 +339,7 @@ def test_other_samplings_give_frames_nearby(
     for frame, time_s in zip(given, times_s, strict=True):
         if sampling == "fast":
             nearest_s = min(every_one, key=lambda pts_s: abs(pts_s - time_s))
-            assert 0 <= round(nearest_s - frame.pts_s, 6) <= OLDER_S
+            assert 0 <= round(nearest_s - frame.pts_s, 6) <= MAX_OLDER_S
             assert bisect_right(keys_s, nearest_s) == bisect_right(keys_s, frame.pts_s)
         elif name != "h264 interlaced in ts":  # which is read in full
             assert frame.pts_s == max(pts_s for pts_s in every_one if pts_s <= time_s)
@@ -297,6 +359,12 @@ def test_fast_decodes_references_alone(films: dict[str, Path]) -> None:
     for name in ("h264", "h264 in mkv", "h264 in ts", "hevc", "hevc open"):
         shown, decoded = select(films[name], None, "fast")
         assert len(shown) == decoded < 55
+
+
+def test_fast_decodes_without_the_loop_filter(films: dict[str, Path]) -> None:
+    with VideoReader(films["h264"], sampling="fast") as reader, Plain(films["h264"]) as plain:
+        there = {frame.pts_s: frame.image for frame in plain.frames()}
+        assert any((frame.image != there[frame.pts_s]).any() for frame in reader.frames())
 
 
 def test_fast_leaves_out_the_end_of_a_group(films: dict[str, Path]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,19 +73,20 @@ def of_split(
 def load_frames(sample: Sample, most: int, size: int | None = None) -> list[Clip]:
     """At most ``most`` frames of a sample, evenly spread over it: (H, W, 3) uint8 RGB each.
 
-    Squashed to ``size`` x ``size`` pixels if given. Raises InputError.
+    They are what ``run`` reads, squashed to ``size`` x ``size`` pixels if given. Raises InputError.
     """
     if sample.video is not None:
-        return _read_video(sample.video, sample.start_s, sample.end_s, most, size)
+        return _read(sample.video, sample.start_s, sample.end_s, most, size)
     picks = centres(0, len(sample.stills), min(most, len(sample.stills)))
-    return [_read_still(sample.stills[int(pick)], size) for pick in picks]
+    return [frame for pick in picks for frame in _read(sample.stills[int(pick)], 0, None, 1, size)]
 
 
-def _read_video(
+def _read(
     path: Path, start_s: float, end_s: float | None, most: int, size: int | None
 ) -> list[Clip]:
     with VideoReader(path, (size, size) if size else None) as reader:
-        # A still image among the videos has no duration: any time shows its one frame.
+        start_s = max(start_s, reader.start_s)
+        # A still image has no duration: any time shows its one frame.
         duration_s = reader.info.duration_s or start_s
         until_s = min(duration_s, math.inf if end_s is None else end_s)
         times_s = centres(start_s, until_s, most) if until_s > start_s else (start_s,)
@@ -97,25 +97,3 @@ def _read_video(
             "later"
         )
     return frames
-
-
-def _read_still(path: Path, size: int | None) -> Clip:
-    try:
-        # not cv2.imread: it cannot open some paths on Windows, and writes its errors to stderr
-        encoded = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if len(encoded) else None
-    if image is None:
-        raise InputError(f"{path} is not an image that OpenCV can decode")
-    picture = np.asarray(image, np.uint8)
-    return resize(picture, size) if size else picture
-
-
-def resize(image: Clip, size: int) -> Clip:
-    """Squash to ``size`` x ``size``."""
-    if image.shape[:2] == (size, size):
-        return image
-    shrinks = min(image.shape[:2]) > size
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size, size), interpolation=how), np.uint8)

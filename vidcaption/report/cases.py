@@ -8,12 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidcaption.datasets.samples import Clip, Sample, load_frames, resize
+from vidcaption.datasets.samples import Clip, Sample, load_frames
 from vidcaption.evaluation.captioning import Said, to_clip
 from vidcaption.evaluation.statistics import Array
 from vidcaption.model.device import Machine
 from vidcaption.model.folder import Model
 from vidcaption.model.vocabulary import BOS, tokenize
+from vidcaption.video.pixels import resize
 
 SEED = 1
 
@@ -60,7 +61,7 @@ def look(
     """
     words, size = tokenize(said.text), model.network.config.image_size
     pictures = load_frames(sample, frames)
-    clip = to_clip([resize(picture, size) for picture in pictures])
+    clip = to_clip([resize(picture, (size, size)) for picture in pictures])
     attention = attend(model, clip, model.vocabulary.encode(said.text), machine)
     return Case(sample, said, cider, pictures, words, attention)
 

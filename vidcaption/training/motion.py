@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidcaption.datasets.samples import Clip
+from vidcaption.video.pixels import resize
 
 SMALLEST = 0.75
 
@@ -51,7 +51,7 @@ def draw_clip(stills: Sequence[Clip], frames: int, size: int, rng: np.random.Gen
         height, width = image.shape[:2]
         y, x = int(top * height), int(left * width)
         crop = image[y : y + max(1, int(side * height)), x : x + max(1, int(side * width))]
-        clip[at] = cv2.resize(crop, (size, size), interpolation=cv2.INTER_LINEAR)
+        clip[at] = resize(crop, (size, size))
     return np.ascontiguousarray(clip[:, :, ::-1]) if motion.mirror else clip
 
 

@@ -1,5 +1,6 @@
 """One video cut into windows, in batches as large as the network takes at once."""
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -39,15 +40,26 @@ class WindowReader:
         """Raises InputError where the file is not a video that can be read."""
         self._reader = VideoReader(self._path, self._size, self._options.sampling, self._decoder)
         self.info = self._reader.info
-        if self._options.segment == "scenes":
+        options = self._from_first_frame()
+        if options.segment == "scenes":
             from vidcaption.video.scenes import scene_windows  # OpenCV, for those who ask for it
 
-            self._windows = scene_windows(self._reader, self._options)
-        elif self._options.segment == "auto":
-            self._windows = auto_windows(self._reader, self._options)
+            self._windows = scene_windows(self._reader, options)
+        elif options.segment == "auto":
+            self._windows = auto_windows(self._reader, options)
         else:
-            self._windows = fixed_windows(self._reader, self._options)
+            self._windows = fixed_windows(self._reader, options)
         return self
+
+    def _from_first_frame(self) -> CaptionOptions:
+        """The options, with a start that is not before there is anything to see."""
+        start_s, end_s = self._reader.start_s, self._options.end_s
+        if end_s is not None and end_s <= start_s:
+            raise InputError(
+                f"{self._path} shows its first frame at {start_s:.1f} s, and --end is {end_s:g}; "
+                "give a later --end"
+            )
+        return replace(self._options, start_s=max(self._options.start_s, start_s))
 
     def __exit__(
         self,

@@ -2,9 +2,11 @@
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 
 import av
 from av.codec.hwaccel import HWAccel
@@ -15,7 +17,9 @@ from av.video.stream import VideoStream
 
 from vidcaption.errors import InputError
 from vidcaption.options import VideoDecoder
+from vidcaption.video.clock import origin_of
 
+PROTOCOL = "file:"
 MAX_SIDE = 16_384  # pixels
 MAX_PIXELS = 2**27  # 134 million in a frame: 400 MB as RGB
 # Lists of other files, which FFmpeg may wait for without end, and text, which it draws as video.
@@ -51,19 +55,39 @@ def undecodable(path: str) -> InputError:
 def is_still(container: InputContainer, stream: VideoStream) -> bool:
     """Whether this is an image: FFmpeg reads those as videos of one frame at 25 per second."""
     name = container.format.name
-    alone = stream.frames == 1 and (name == "gif" or said_duration(container, stream) is None)
+    alone = stream.frames == 1 and (name == "gif" or said_end(container, stream) is None)
     return name == "image2" or name.endswith("_pipe") or alone
 
 
-def said_duration(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds of video as the container says, or None."""
+def said_end(container: InputContainer, stream: VideoStream) -> float | None:
+    """Seconds from the container's start to the end of the video as the container says, or None."""
+    start_s = Fraction(container.start_time or 0, av.time_base)
     if stream.duration and stream.time_base:
-        said_s = float(stream.duration * stream.time_base)
+        late = max((stream.start_time or 0) - (origin_of(container, stream) or 0), 0)
+        end_s = (late + stream.duration) * stream.time_base
+    elif container.format.name.startswith("matroska"):
+        # It counts from zero, and the container may start later.
+        whole_s = Fraction(container.duration or 0, av.time_base)
+        own_s = _seconds(stream.metadata.get("DURATION", "")) or whole_s
+        end_s = min(own_s, whole_s) - max(start_s, Fraction(0))
     else:
-        # Matroska's duration counts from zero, and the stream may start later.
-        late = container.start_time if container.format.name.startswith("matroska") else 0
-        said_s = ((container.duration or 0) - max(late or 0, 0)) / av.time_base
-    return said_s if said_s > 0 else None
+        end_s = Fraction(container.duration or 0, av.time_base)
+    return float(end_s) if end_s > 0 else None
+
+
+def encrypted(container: InputContainer) -> InputError:
+    """The error of a video that plays with its owner's key alone."""
+    path = container.name.removeprefix(PROTOCOL)
+    return InputError(f"{path} is encrypted (DRM); only a copy without encryption can be captioned")
+
+
+def check_size(path: str, width: int, height: int) -> None:
+    """Raise InputError for pictures of more pixels than are taken."""
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise InputError(
+            f"{path} has frames of {width}x{height} pixels; scale it down to at most "
+            f"{MAX_SIDE} per side and {MAX_PIXELS / 1e6:.0f} million in all"
+        )
 
 
 def _open(path: str, decoder: VideoDecoder) -> InputContainer:
@@ -75,7 +99,7 @@ def _open(path: str, decoder: VideoDecoder) -> InputContainer:
 
 def _open_with(path: str, hardware: HWAccel | None) -> InputContainer:
     return av.open(
-        "file:" + path,  # or FFmpeg would take `10:30.mp4` for a protocol
+        PROTOCOL + path,  # or FFmpeg would take `10:30.mp4` for a protocol
         options={"max_pixels": str(MAX_PIXELS)},
         container_options={
             "protocol_whitelist": "file",
@@ -119,7 +143,15 @@ def _unreadable(path: str, error: OSError | FFmpegError) -> InputError:
         is_mp4 = file.read(8)[4:] == b"ftyp"
     if is_mp4:
         return InputError(f"{path} is an MP4 cut off before its index; download or record it again")
-    return InputError(f"{path} is not a video, or is too damaged to be recognised as one")
+    return InputError(f"{path} is not a video or picture, or is too damaged to be recognised")
+
+
+def _seconds(text: str) -> Fraction | None:
+    """Of a time such as 00:01:02.500000000; None for anything else."""
+    found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
+    if not found:
+        return None
+    return int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
 
 
 def _best_stream(path: str, container: InputContainer) -> VideoStream:
@@ -133,9 +165,7 @@ def _best_stream(path: str, container: InputContainer) -> VideoStream:
     codec = stream.codec_context
     if codec is None:
         raise InputError(f"{path} has a codec that FFmpeg cannot decode; convert it to H.264 first")
-    if max(codec.width, codec.height) > MAX_SIDE or codec.width * codec.height > MAX_PIXELS:
-        raise InputError(
-            f"{path} has frames of {codec.width}x{codec.height} pixels; scale it down to at most "
-            f"{MAX_SIDE} per side and {MAX_PIXELS / 1e6:.0f} million in all"
-        )
+    if "enc_key_id" in stream.metadata:  # of WebM; MP4 says it with each packet
+        raise encrypted(container)
+    check_size(path, codec.width, codec.height)
     return stream

@@ -22,12 +22,13 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vidcaption.options import CaptionOptions
-from vidcaption.types import Frame
-from vidcaption.video.container import open_video, said_duration
-from vidcaption.video.decode import Clock, packets
+from vidcaption.types import Frame, VideoInfo
+from vidcaption.video.clock import Clock
+from vidcaption.video.container import open_video
+from vidcaption.video.decode import packets
 from vidcaption.video.packets import UnsureError, role_reader
+from vidcaption.video.plan import DEPTH
 from vidcaption.video.reader import VideoReader
-from vidcaption.video.sparse import DEPTH
 
 # A packet is a hint where it is so many times as large as the RANK-th largest of REACH packets
 # before and after it (more than one, since cuts may follow each other closely), and no trifle.
@@ -107,7 +108,7 @@ class CutFinder:
     def frames(self, reader: VideoReader, times_s: Iterable[float]) -> Iterator[Frame]:
         """The reader's frames for the times, while others between them are looked at for cuts."""
         self._begin()
-        for frame in reader.frames(self._ask(reader.info.path, times_s)):
+        for frame in reader.frames(self._ask(reader.info, times_s)):
             self._answered_s, suspect = self._asked.popleft()
             if suspect is None:
                 yield frame
@@ -126,9 +127,9 @@ class CutFinder:
         self._open.clear()
         self._answered_s = math.inf
 
-    def _ask(self, path: str, times_s: Iterable[float]) -> Iterator[float]:
+    def _ask(self, info: VideoInfo, times_s: Iterable[float]) -> Iterator[float]:
         """The times, which ascend, and those to look at. The reader's thread draws them."""
-        places = _places(path, self._options.sampling == "keyframes")
+        places = _places(info, self._options.sampling == "keyframes")
         known_s = -math.inf
         waiting: list[tuple[float, int, _Suspect]] = []
         number = count()
@@ -197,6 +198,7 @@ class _Stored(NamedTuple):
 
     pts: int
     number: int
+    dts: int | None
     duration: int | None
     size: int
     key: bool
@@ -211,16 +213,16 @@ class _Packet(NamedTuple):
     key: bool
 
 
-def _places(path: str, every_key: bool) -> Iterator[tuple[float, _Suspect | None]]:
+def _places(info: VideoInfo, every_key: bool) -> Iterator[tuple[float, _Suspect | None]]:
     """(time before which nothing more is suspected, suspect) of each frame of a video, in order."""
-    with open_video(path) as (container, stream):
+    with open_video(info.path) as (container, stream):
         ahead = AHEAD if stream.codec_context.codec.canonical_name == "av1" else 0
         reach = REACH + 2 * ahead
         every_key = every_key or role_reader(stream) is None  # then all is decoded in any case
         row: list[_Packet] = []  # in the order shown, those around the one at ``at``
         at = 0
         keys: deque[_Packet] = deque(maxlen=4)
-        clock = Clock(stream, said_duration(container, stream))
+        clock = Clock.of(container, stream, info.duration_s)
         judged_s = 0.0
         try:
             for packet in chain(_shown(container, stream, clock), (None,)):
@@ -243,8 +245,7 @@ def _places(path: str, every_key: bool) -> Iterator[tuple[float, _Suspect | None
 
 def _shown(container: InputContainer, stream: VideoStream, clock: Clock) -> Iterator[_Packet]:
     """The packets in the order shown. Raises UnsureError where that is not known."""
-    # AVI has no timestamps, and those that FFmpeg makes are in the order stored.
-    if container.format.name == "avi" and stream.codec_context.has_b_frames:
+    if clock.packets_only and stream.codec_context.has_b_frames:
         raise UnsureError
     waiting: list[_Stored] = []  # without what packets hold, which may be a lot
     latest_pts: int | None = None
@@ -255,9 +256,10 @@ def _shown(container: InputContainer, stream: VideoStream, clock: Clock) -> Iter
             raise UnsureError
         if latest_pts is not None and packet.pts <= latest_pts:
             raise UnsureError
+        clock.expect(packet.dts)
         if not packet.is_discard:
-            key, size = packet.is_keyframe, packet.size
-            heappush(waiting, _Stored(packet.pts, number, packet.duration, size, key))
+            times = packet.pts, number, packet.dts, packet.duration
+            heappush(waiting, _Stored(*times, packet.size, packet.is_keyframe))
         if len(waiting) > DEPTH:
             latest_pts = waiting[0].pts
             yield _next_shown(waiting, clock)
@@ -267,7 +269,7 @@ def _shown(container: InputContainer, stream: VideoStream, clock: Clock) -> Iter
 
 def _next_shown(waiting: list[_Stored], clock: Clock) -> _Packet:
     stored = heappop(waiting)
-    start_s, _ = clock.read(stored)  # type: ignore[arg-type]  # of which it wants pts and duration
+    start_s, _ = clock.read(stored)
     return _Packet(stored.number, start_s, stored.size, stored.key)
 
 

@@ -13,18 +13,18 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-import numpy as np
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
-from numpy.typing import NDArray
 
 from vidcaption.errors import InputError
 from vidcaption.options import Sampling, VideoDecoder
 from vidcaption.types import Frame, VideoInfo
-from vidcaption.video.container import is_still, open_video, said_duration, undecodable
+from vidcaption.video.clock import FALLBACK_FPS
+from vidcaption.video.container import is_still, open_video, said_end, undecodable
 from vidcaption.video.decode import Shown, decode, decode_all, measure
+from vidcaption.video.heif import read_heif
 from vidcaption.video.packets import UnsureError
+from vidcaption.video.pixels import RGB, Converter, Orientation
 from vidcaption.video.sparse import Selection
 
 # Converted frames waiting for the consumer; at least 2, see _run. Scaled ones are small, and as
@@ -37,32 +37,60 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
 
     Raises InputError if the file is no video or no frame of it can be decoded.
     """
-    path = os.fsdecode(path)
+    return _look(os.fsdecode(path))[0]
+
+
+def _look(path: str) -> tuple[VideoInfo, Shown]:
+    """The description of a video, and its first frame."""
+    if heif := read_heif(path):
+        codec, picture = heif
+        return _describe(path, codec, picture), (0.0, float(1 / FALLBACK_FPS), picture)
     with open_video(path) as (container, stream):
-        first = next((shown for shown in decode(container, stream, careful=True) if shown), None)
+        end_s, count = said_end(container, stream), stream.frames
+        frames = (shown for shown in decode(container, stream, end_s, careful=True) if shown)
+        first = next(frames, None)
         if first is None:
             raise undecodable(path)
         codec = stream.codec_context.codec.canonical_name
-        still = is_still(container, stream)
+        if is_still(container, stream):
+            return _describe(path, codec, first[2]), first
         fps = stream.average_rate or stream.guessed_rate
-        duration_s = said_duration(container, stream)
-        frames = stream.frames
-    if still:
-        duration_s, fps, frames = None, None, 1
-    elif not duration_s:
+    if not end_s:
         with open_video(path) as (container, stream):
-            duration_s, frames = measure(container, stream)
-    rotation = _rotation(first[2])
-    width, height = _turn((first[2].width, first[2].height), rotation)
+            end_s, count = measure(container, stream)
+    return _describe(
+        path,
+        codec,
+        first[2],
+        duration_s=end_s,
+        fps=float(fps) if fps else None,
+        frames=count or (round((end_s - first[0]) * fps) if fps else None),
+    ), first
+
+
+def _describe(
+    path: str,
+    codec: str,
+    first: VideoFrame,
+    *,
+    duration_s: float | None = None,
+    fps: float | None = None,
+    frames: int | None = 1,
+) -> VideoInfo:
+    try:
+        orientation = Orientation.of(first)
+    except FFmpegError as error:
+        raise _inconvertible(path, first) from error
+    width, height = orientation.turn((first.width, first.height))
     return VideoInfo(
         path=path,
         codec=codec,
         width=width,
         height=height,
-        rotation=rotation,
+        rotation=orientation.rotation,
         duration_s=duration_s,
-        fps=float(fps) if fps else None,
-        frames=frames or (round(duration_s * fps) if duration_s and fps else None),
+        fps=fps,
+        frames=frames,
     )
 
 
@@ -79,9 +107,10 @@ class VideoReader:
     is damaged or has unusual timestamps, each is exact. ``decoder``: ``cuda`` lets an NVIDIA GPU
     decode where it can; the frames come to the CPU all the same.
 
-    ``info`` is the stream's description, ``corrupt`` counts the packets that were skipped because
-    they could not be read or decoded, not those that no asked frame needed, and ``end_s`` is
-    the time at which the last frame ends; the latter two belong to the latest call of ``frames``.
+    ``info`` is the stream's description; ``start_s`` is the time at which its first frame starts,
+    which is not 0 if the sound starts earlier. ``corrupt`` counts the packets that were skipped
+    because they could not be read or decoded, not those that no asked frame needed, and ``end_s``
+    is the time at which the last frame ends; both belong to the latest call of ``frames``.
     """
 
     def __init__(
@@ -91,14 +120,16 @@ class VideoReader:
         sampling: Sampling = "exact",
         decoder: VideoDecoder = "cpu",
     ) -> None:
-        self.info = probe(path)
+        self.info, first = _look(os.fsdecode(path))
+        self.start_s = first[0]
         self.corrupt = 0
         self._end_s = 0.0
+        self._still = first if self.info.duration_s is None else None  # decoded already
         self._selection: Selection | None = None  # of the pass, if it decodes no more than needed
         self._size = size
         self._sampling: Sampling = sampling
         self._decoder: VideoDecoder = decoder
-        self._reformatter = VideoReformatter()
+        self._converter = Converter(size)
         self._pass: Generator[Frame, None, None] | None = None
 
     @property
@@ -190,9 +221,14 @@ class VideoReader:
 
     def _shown(self, stop: Event, times_s: Iterable[float] | None) -> Iterator[Shown]:
         """The frames that answer the times, or more of them, shown from and until then."""
+        if self._still:
+            self._end_s = self._still[1]
+            yield self._still
+            return
         given_s = -math.inf
-        if self.info.duration_s is not None and (times_s is not None or self._sampling != "exact"):
-            self._selection = selection = Selection(times_s, self._sampling)
+        if times_s is not None or self._sampling != "exact":
+            selection = Selection(times_s, self._sampling, self.info.duration_s)
+            self._selection = selection
             try:
                 with open_video(self.info.path, self._decoder) as (container, stream):
                     for shown in selection.decode(container, stream, stop):
@@ -209,7 +245,7 @@ class VideoReader:
     def _every_shown(self, stop: Event) -> Iterator[Shown]:
         """Each frame, shown until the next one starts; one frame behind the decoder for that."""
         held: tuple[float, VideoFrame] | None = None
-        for shown in decode_all(self.info.path, self._decoder):
+        for shown in decode_all(self.info.path, self.info.duration_s, self._decoder):
             if stop.is_set():
                 return
             if shown is None:
@@ -223,28 +259,15 @@ class VideoReader:
             raise undecodable(self.info.path)
         yield held[0], self._end_s, held[1]
 
-    def _convert(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB, upright: turned after scaling, when most pixels are gone."""
-        rotation = _rotation(frame)
-        width, height = _turn(self._size, rotation) if self._size else (None, None)
+    def _convert(self, frame: VideoFrame) -> RGB:
         try:
-            # the mean of the pixels that become one, as the network has learned from
-            rgb = self._reformatter.reformat(
-                frame, width, height, "rgb24", interpolation="AREA", threads=1
-            )
+            return self._converter(frame)
         except FFmpegError as error:
-            raise InputError(
-                f"{self.info.path} has frames of format {frame.format.name}, which cannot be "
-                "converted to RGB; convert it to a common video format first"
-            ) from error
-        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), -rotation // 90), dtype=np.uint8)
+            raise _inconvertible(self.info.path, frame) from error
 
 
-def _rotation(frame: VideoFrame) -> int:
-    """Degrees clockwise, 0, 90, 180 or 270, by which the frame must be turned to stand upright."""
-    return round(-frame.rotation / 90) * 90 % 360
-
-
-def _turn(size: tuple[int, int], rotation: int) -> tuple[int, int]:
-    """(width, height) after a rotation, or before it."""
-    return size if rotation % 180 == 0 else size[::-1]
+def _inconvertible(path: str, frame: VideoFrame) -> InputError:
+    return InputError(
+        f"{path} has frames of format {frame.format.name}, which cannot be converted to RGB; "
+        "convert it to a common video format first"
+    )

@@ -1,0 +1,87 @@
+"""Reads HEIF stills (HEIC and AVIF), of which FFmpeg hands over single tiles."""
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+from av.video.frame import VideoFrame
+
+from vidcaption.errors import InputError
+from vidcaption.video.container import check_size
+
+if TYPE_CHECKING:  # few people have such pictures
+    from PIL.Image import Image
+
+# Major brands of files with a still (ISO/IEC 23008-12, annex B, and AV1 Image File Format); those
+# with a sequence are videos. MIAF files name the codec among their compatible brands.
+_STILLS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"avif"}
+
+
+def read_heif(path: str) -> tuple[str, VideoFrame] | None:
+    """The codec and the upright picture of a HEIF still; None for all other files.
+
+    Raises InputError for a picture that is too large or cannot be decoded.
+    """
+    brands = _brands(path)
+    if not brands or brands[0] not in _STILLS:
+        return None
+    avif = b"avif" in brands
+    try:
+        image = _read_avif(path) if avif else _read_heic(path)
+        clear = image.has_transparency_data
+        pixels = np.asarray(image.convert("RGBA" if clear else "RGB"))
+    except (OSError, EOFError, ValueError, RuntimeError, SyntaxError) as error:
+        raise InputError(f"{path} cannot be decoded; it may be damaged or cut off") from error
+    return "av1" if avif else "hevc", VideoFrame.from_ndarray(pixels, "rgba" if clear else "rgb24")
+
+
+def _read_avif(path: str) -> "Image":
+    from PIL.AvifImagePlugin import AvifImageFile
+    from PIL.ImageOps import exif_transpose
+
+    image = AvifImageFile(path)  # not by PIL.Image.open, which has a limit of its own and warns
+    check_size(path, *image.size)
+    return exif_transpose(image)
+
+
+def _read_heic(path: str) -> "Image":
+    from pi_heif import open_heif
+
+    heif = open_heif(path)
+    check_size(path, *heif.size)
+    if _is_cut_off(path):
+        raise EOFError  # libheif would make what is missing green
+    image: Image = heif.to_pillow()  # libheif has turned it
+    return image
+
+
+def _brands(path: str) -> list[bytes]:
+    """The major brand of an MP4-like file and all compatible ones; none of other files."""
+    head = b""
+    with suppress(OSError):
+        if os.path.isfile(path):  # a pipe would be waited for
+            with open(path, "rb") as file:
+                head = file.read(256)
+    if head[4:8] != b"ftyp":
+        return []
+    names = head[8 : int.from_bytes(head[:4], "big")]
+    return [names[:4], *(names[at : at + 4] for at in range(8, len(names), 4))]
+
+
+def _is_cut_off(path: str) -> bool:
+    """Whether the box that holds the pixels goes on after the end of the file."""
+    end = os.path.getsize(path)
+    with open(path, "rb") as file:
+        at = 0
+        while len(head := file.read(16)) >= 8:
+            size = int.from_bytes(head[:4], "big")
+            if size == 1:
+                size = int.from_bytes(head[8:], "big")
+            if head[4:8] == b"mdat" and at + size > end:
+                return True
+            if size < 8:  # 0 is a box that takes the rest
+                return False
+            at += size
+            file.seek(at)
+    return False
