@@ -12,7 +12,7 @@ import torch
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.options import DeviceOptions
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of malloc.h
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -31,8 +31,6 @@ class Machine:
         """
         options = options or DeviceOptions()
         found = _device(options.device)
-        if found.type == "cpu":
-            _keep_freed_memory()
         if options.threads:
             torch.set_num_threads(options.threads)
         if options.precision == "auto":
@@ -47,6 +45,18 @@ class Machine:
     def precision(self) -> str:
         """The number format as ``--precision`` spells it."""
         return next(name for name, dtype in _DTYPES.items() if dtype == self.dtype)
+
+    def keep_freed_memory(self) -> None:
+        """On the CPU, make glibc reuse the memory of large tensors, for the whole process.
+
+        Otherwise it gives it back after each layer and maps every activation anew, and a third and
+        more of a CNN's time goes to the kernel's page faults: see benchmarks/allocator.py.
+        """
+        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+        if self.device.type == "cpu" and libc and hasattr(libc, "mallopt"):  # musl lacks it
+            libc.mallopt(M_ARENA_MAX, 1)  # those of other threads than the main one give back
+            libc.mallopt(M_MMAP_MAX, 0)
+            libc.mallopt(M_TRIM_THRESHOLD, -1)
 
     def mark(self) -> "Mark":
         """This point in the work that the machine was given."""
@@ -94,17 +104,6 @@ def _device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("--device is 'mps', but PyTorch sees no Apple GPU here")
     return device
-
-
-def _keep_freed_memory() -> None:
-    """Make glibc reuse the memory of large tensors instead of giving it back after each layer.
-
-    Otherwise every activation is mapped anew, and a third and more of a CNN's time on the CPU goes
-    to the kernel's page faults: see benchmarks/allocator.py.
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):  # musl lacks it
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def _has_avx512() -> bool:
