@@ -104,14 +104,16 @@ def run(
         devices = machine.device.split(",")
         number = max(batch.worker_count or suitable(), len(devices))
         workers = stack.enter_context(Workers(min(len(jobs), number), batch.file_timeout_s))
-        load = functools.cache(functools.partial(_load, folder, machine, devices))
+        load = functools.cache(functools.partial(_load, folder, machine, devices, workers))
         if any(plan.needed for plan in plans):
             workers.warm_up()  # it is ready to read when the model is loaded
             load()  # what is wrong with the model or a device is said before all else
-        return _work(load, jobs, books, options, delivery, batch, manifest, workers, voice)
+        return _work(load, jobs, books, options, delivery, batch, manifest, voice)
 
 
-def _load(folder: Path, machine: MachineOptions, devices: "Sequence[str]") -> "list[Captioner]":
+def _load(
+    folder: Path, machine: MachineOptions, devices: "Sequence[str]", workers: "Workers"
+) -> "list[Captioner]":
     # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
     # garbage is made meanwhile, and looking for it would take a tenth of the time.
     gc.disable()
@@ -136,6 +138,7 @@ def _load(folder: Path, machine: MachineOptions, devices: "Sequence[str]") -> "l
             threads=machine.threads,
             engine=machine.engine,
             decoder=machine.decoder,
+            workers=workers,
         )
         for device in devices
     ]
@@ -143,6 +146,7 @@ def _load(folder: Path, machine: MachineOptions, devices: "Sequence[str]") -> "l
     facts = event("model", name=name, sha256=sha256)
     logger.log(VERBOSE, f"model {name}, sha256 {sha256}", extra=facts)
     for captioner in captioners:
+        captioner.machine.keep_freed_memory()
         device, precision = str(captioner.machine.device), str(captioner.machine.precision)
         facts = event("device", device=device, precision=precision)
         logger.log(VERBOSE, f"on {device}, {precision}", extra=facts)
@@ -157,7 +161,6 @@ def _work(
     delivery: "Delivery",
     batch: BatchOptions,
     manifest: "Manifest | None",
-    workers: "Workers",
     voice: LogOptions,
 ) -> int:
     """Do all jobs and tell of them. Returns the exit code."""
@@ -167,7 +170,7 @@ def _work(
 
     reporter = Reporter(voice, delivery, manifest, count=len(jobs))
     outcomes: Iterator[Outcome]
-    outcomes = caption_all(load, jobs, options, books, reporter, workers, retries=batch.retries)
+    outcomes = caption_all(load, jobs, options, books, reporter, retries=batch.retries)
     if batch.fail_fast:
         outcomes = _until_failure(outcomes)
     try:
