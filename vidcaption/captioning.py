@@ -94,8 +94,8 @@ class Captioning:
         self._before, self._keep = before, keep
         self._kept, self._kept_at = len(before.segments), math.inf
         self._finished: list[Segment | None] = []  # and not kept
+        self._last: _Waiting | None = None  # of the finished windows
         self._looks = Looks(options.same_within, before.standing)
-        self._standing = before.standing  # for the last frame of the last finished window
         self._queue: deque[_Waiting] = deque()
         self._entered = self._over = False
         self._error: InputError | None = None  # to be raised when the queue is empty
@@ -221,7 +221,7 @@ class Captioning:
             self.progress_s = window.end_s
             if self._keep is not None:
                 self._finished.append(segment)
-                self._standing = window.standing
+                self._last = window
                 if time.monotonic() - self._kept_at >= KEEP_S:
                     self._keep_finished()
             if segment is not None:
@@ -268,9 +268,10 @@ class Captioning:
 
     def _keep_finished(self) -> None:
         self._kept_at = time.monotonic()
-        if self._keep is None or not self._finished or self.corrupt:
+        if self._keep is None or self._last is None or not self._finished or self.corrupt:
             return
-        progress = Progress(tuple(self._finished), self.progress_s, self._standing)
+        last = self._last
+        progress = Progress(tuple(self._finished), last.start_s, last.end_s, last.standing)
         if self._keep(self._kept, progress):
             self._kept += len(self._finished)
             self._finished.clear()

@@ -178,5 +178,5 @@ class Captioner:
     ) -> Request:
         side = self._network.config.image_size
         batch_size = min(self._batch_size, MOST_FRAMES // options.frames)
-        done = len(before.segments) if before else 0
+        done = (before.start_s, before.end_s) if before and before.segments else None
         return Request(path, (side, side), options, batch_size, self._decoder, done)

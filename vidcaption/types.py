@@ -81,12 +81,13 @@ class Segment:
 class Progress:
     """The first windows of a video, which are finished: from there an interrupted run goes on.
 
-    ``segments``: one for each window, None where nothing was said. ``end_s``: seconds at which the
-    last one ends. ``standing``: the pixels of the picture that stood for its last frame, where
-    pictures that are near each other count as the same.
+    ``segments``: one for each window, None where nothing was said. ``start_s``, ``end_s``: of the
+    last window, in seconds. ``standing``: the pixels of the picture that stood for its last frame,
+    where pictures that are near each other count as the same.
     """
 
     segments: tuple[Segment | None, ...] = ()
+    start_s: float = 0.0
     end_s: float = 0.0
     standing: bytes | None = None
 

@@ -127,21 +127,23 @@ def test_finished_windows_come_back_as_they_were(
         for run in (others, given):
             expected = []
             for number, part in enumerate(run):
-                progress = Progress(tuple(part), float(number), standing)
+                progress = Progress(tuple(part), number / 3, float(number), standing)
                 parts.add_progress("a", "1", len(expected), progress)
                 parts.add_progress("b", "1", 0, Progress((None,)))
                 expected += part
         for each in (parts, Parts(Path(folder, "all.jsonl"))):
             kept = each.progress("a", "1")
             if given:
-                assert kept == Progress(tuple(expected), len(given) - 1.0, standing)
+                assert kept == Progress(
+                    tuple(expected), (len(given) - 1) / 3, len(given) - 1.0, standing
+                )
             assert each.progress("a", "2") == each.progress("c", "1") == Progress()
 
 
 def test_windows_of_a_part_that_is_done_are_forgotten(target: Path) -> None:
     parts = Parts(target)
     assert parts.progress("a", "1") == Progress()
-    parts.add_progress("a", "1", 0, Progress((None,), 4.0))
+    parts.add_progress("a", "1", 0, Progress((None,), 2.0, 4.0))
     assert parts.fingerprint("a") is None and parts.progress("a", "1").end_s == 4
     parts.add("a", "1", "text")
     assert parts.progress("a", "1") == Progress() and parts.text("a") == "text"
@@ -161,11 +163,11 @@ def test_what_does_not_follow_is_left_out(target: Path, change: dict[str, object
     """Somebody edited a row, or one is missing: the ones before count, and none after."""
     parts = Parts(target)
     for number in range(3):
-        parts.add_progress("a", "1", number, Progress((None,), number + 1.0))
+        parts.add_progress("a", "1", number, Progress((None,), number, number + 1.0))
     lines = kept(target).read_text().splitlines()
     lines[1] = json.dumps(json.loads(lines[1]) | change)
     kept(target).write_text("\n".join(lines) + "\n")
     parts = Parts(target)
-    assert parts.progress("a", "1") == Progress((None,), 1.0)
-    parts.add_progress("a", "1", 1, Progress((None, None), 5.0))
-    assert Parts(target).progress("a", "1") == Progress((None,) * 3, 5.0)
+    assert parts.progress("a", "1") == Progress((None,), 0.0, 1.0)
+    parts.add_progress("a", "1", 1, Progress((None, None), 4.0, 5.0))
+    assert Parts(target).progress("a", "1") == Progress((None,) * 3, 4.0, 5.0)

@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 from contextlib import chdir, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import forks
@@ -22,15 +23,25 @@ from vidcaption.options import CaptionOptions
 from vidcaption.types import Segment
 
 CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
-CUT = CaptionOptions(beam=1, frames=2, max_words=6, window_s=1, merge=False)
+CUT = CaptionOptions(beam=1, frames=2, max_words=6, window_s=1, merge=False, segment="fixed")
 RECIPES = {
     "exact": CUT,
-    "fast": CaptionOptions(beam=1, frames=2, max_words=6, window_s=0.5, sampling="fast"),
-    "keyframes": CaptionOptions(beam=1, frames=1, window_s=1, sampling="keyframes"),
+    "fast": replace(CUT, window_s=0.5, sampling="fast", merge=True),
+    "keyframes": replace(CUT, frames=1, sampling="keyframes"),
+    "auto": CaptionOptions(beam=1, frames=2, max_words=6, window_s=1.5),
     "overlapping": CaptionOptions(
-        beam=1, frames=2, max_words=6, window_s=2, stride_s=0.5, start_s=0.3, end_s=12.2
+        beam=1,
+        frames=2,
+        max_words=6,
+        window_s=2,
+        stride_s=0.5,
+        start_s=0.3,
+        end_s=12.2,
+        segment="fixed",
     ),
-    "gaps": CaptionOptions(beam=1, frames=1, max_words=6, window_s=0.5, stride_s=1.1),
+    "gaps": CaptionOptions(
+        beam=1, frames=1, max_words=6, window_s=0.5, stride_s=1.1, segment="fixed"
+    ),
     "scenes": CaptionOptions(beam=1, frames=2, max_words=6, window_s=2, segment="scenes"),
     "near": CaptionOptions(beam=1, frames=2, max_words=6, window_s=1, same_within=30),
 }
@@ -119,7 +130,9 @@ def test_what_is_finished_is_kept_in_time(
     rows = []
     monkeypatch.setattr("vidcaption.captioning.KEEP_S", 0)
     monkeypatch.setattr(Parts, "add_progress", lambda *row: rows.append(row))
-    [outcome] = run(captioner, job(tmp_path, path), CaptionOptions(window_s=2), Watcher())
+    [outcome] = run(
+        captioner, job(tmp_path, path), CaptionOptions(window_s=2, segment="fixed"), Watcher()
+    )
     assert outcome.captions is not None and len(outcome.captions.segments) == 1
     assert len(rows) == 30
 

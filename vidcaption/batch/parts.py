@@ -55,6 +55,7 @@ class Parts:
                 "fingerprint": fingerprint,
                 "first": first,
                 "segments": [segment and asdict(segment) for segment in progress.segments],
+                "start_s": progress.start_s,
                 "end_s": progress.end_s,
                 "standing": standing,
             }
@@ -68,12 +69,12 @@ class Parts:
         starts = self._unfinished.get((name, fingerprint))
         for row in self._read(starts) if starts else ():
             try:
-                first, end_s = row["first"], float(row["end_s"])
+                first, start_s, end_s = row["first"], float(row["start_s"]), float(row["end_s"])
                 added = [each and _segment(each) for each in row["segments"]]
                 standing = row["standing"] and zlib.decompress(b64decode(row["standing"]))
                 if 0 <= first <= len(segments):
                     segments[first:] = added
-                    progress = Progress(tuple(segments), end_s, standing)
+                    progress = Progress(tuple(segments), start_s, end_s, standing)
             except (TypeError, LookupError, ValueError, zlib.error):  # edited by somebody
                 continue
         return progress

@@ -43,7 +43,7 @@ class Request(NamedTuple):
     options: CaptionOptions
     batch_size: int
     decoder: VideoDecoder = "cpu"
-    done: int = 0
+    done: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
