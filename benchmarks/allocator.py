@@ -18,7 +18,7 @@ import sys, time, torch
 from vidcaption.model import device, folder
 from vidcaption.store import resolve
 if sys.argv[1] == "kept":
-    device.Machine.find(device.DeviceOptions(device="cpu"))
+    device.Machine.find(device.DeviceOptions(device="cpu")).keep_freed_memory()
 encoder = folder.load(resolve()).network.encoder
 images = torch.randint(0, 256, (int(sys.argv[2]), 3, 224, 224), dtype=torch.uint8)
 with torch.inference_mode():

@@ -204,6 +204,21 @@ def test_compare_prints_json(
         assert row["base"] > 0 and row["ratio"] == pytest.approx(row["head"] / row["base"], rel=0.1)
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the history")
+def test_short_clips_prints_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["short_clips.py", "HEAD", "--clips", "2", "--runs", "1", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", command)
+    load("short_clips").main()
+    report = json.loads(capsys.readouterr().out)
+    assert (report["clips"], report["different"]) == (2, 0)
+    for kind in ("wall", "cpu"):
+        seconds = report[kind]["seconds"]
+        ratio = seconds["before"] / seconds["after"]
+        assert report[kind]["speedup"] == pytest.approx(ratio, rel=0.1)
+
+
 def test_compare_has_work_that_runs(tmp_path: Path) -> None:
     commands = load("compare").inputs(tmp_path, images=2)
     assert len(list((tmp_path / "images").iterdir())) == 2

@@ -19,6 +19,8 @@ ROOMS = """
     training
     report
     pipeline
+    captioning
+    batcher
     evaluation
     store
     datasets

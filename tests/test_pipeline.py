@@ -1,8 +1,11 @@
 """The Python API, mostly with a tiny random model; the embedded one must know what it sees."""
 
+import gc
 import json
 import math
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,36 +14,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clips import IN_ORDER, Clips, every, picture, write_clip
+from clips import IN_ORDER, Clips, every, picture, write_clip, write_image
+from tiny import write_tiny
 
 from vidcaption import Captioner, InputError, Segment
-from vidcaption.errors import DeviceError
-from vidcaption.model import folder as model_folder
+from vidcaption.errors import DeviceError, UsageError
 from vidcaption.model.attention import Memory
-from vidcaption.model.config import ModelConfig
 from vidcaption.model.decoder import Decoder
-from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import Caption, search
-from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import CaptionOptions, Sampling, SearchOptions
 from vidcaption.types import ModelInfo
+from vidcaption.video.workers import Workers
 
 CLIP = Path(__file__).parent.parent / "examples/clip.mp4"
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder with random weights, sharp enough that its captions differ."""
-    folder = tmp_path_factory.mktemp("tiny")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        words = Vocabulary([f"word{i}" for i in range(40)])
-        config = ModelConfig(image_size=64, grid=2, size=16, heads=2, embedding=12)
-        network = CaptionNetwork(config, words)
-        for parameter in network.decoder.parameters():
-            parameter.data.mul_(3)
-    model_folder.save(folder, network, words, "# tiny\n")
-    return folder
+    return write_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +216,7 @@ def test_a_picture_that_stands_is_captioned_once(
         windows.append(len(memory.pooled))
         return search(decoder, memory, options)
 
-    monkeypatch.setattr("vidcaption.pipeline.search", counted)
+    monkeypatch.setattr("vidcaption.batcher.search", counted)
     for path in (once, often):
         with captioner.open(path, SHORT) as captioning:
             segments = captioning.finish().segments
@@ -268,3 +259,69 @@ def test_noise_is_another_picture_unless_told_not_to(
     first, last = said[1][0], said[1][-1]
     assert said[1] == said[2] == [first] * 4 + [last] * 6
     assert first != last
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_what_is_wrong_with_a_file_harms_nobody_else(tiny: Path, clips: Clips) -> None:
+    """Videos are read in a process of its own, as in the command line; it can be ended."""
+    captioner = Captioner.from_pretrained(tiny, device="cpu")
+    with captioner.open(CLIP, SHORT) as captioning:
+        next(iter(captioning))
+        assert captioner.workers is not None
+        [worker] = captioner.workers._busy
+        assert worker._process.pid is not None
+        os.kill(worker._process.pid, signal.SIGSEGV)
+        with pytest.raises(InputError, match=r"ended the process that decoded it .*SIGSEGV"):
+            captioning.finish()
+    assert captioner.caption(clips["h264.mp4"], SHORT).segments
+    [worker] = captioner.workers._idle
+    del captioner, captioning
+    gc.collect()
+    assert not worker.lives()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's limits")
+def test_limits_are_those_that_one_gives(tiny: Path, tmp_path: Path) -> None:
+    big = write_image(tmp_path / "big.png", size=(9000, 9000))
+    workers = Workers(1, timeout_s=60, memory_bytes=2**28)
+    with workers, pytest.raises(InputError, match="takes more memory than decoding may"):
+        Captioner.from_pretrained(tiny, workers=workers).caption(big)
+
+
+def test_this_process_can_read_as_well(tiny: Path, captioner: Captioner, clips: Clips) -> None:
+    alone = Captioner.from_pretrained(tiny, device="cpu", precision="fp32", isolate=False)
+    assert alone.workers is None
+    for name in ("h264.mp4", "still.png"):
+        assert alone.caption(clips[name], SHORT) == captioner.caption(clips[name], SHORT)
+
+
+def test_a_process_that_may_start_none_says_so(
+    captioner: Captioner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert captioner.workers is not None
+    monkeypatch.setattr(captioner, "workers", Workers(1, timeout_s=60))
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="load the model with isolate=False"):
+        captioner.caption(CLIP)
+
+
+ALONE = """
+import sys, ctypes
+import torch
+calls = []
+class Libc:
+    def mallopt(self, *args): calls.append(args)
+ctypes.CDLL = lambda name: Libc()
+threads = torch.get_num_threads()
+from vidcaption import Captioner
+captioner = Captioner.from_pretrained(sys.argv[1], device="cpu")
+assert not calls and torch.get_num_threads() == threads
+captioner.machine.keep_freed_memory()
+print(len(calls))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs glibc")
+def test_loading_a_model_changes_nothing_of_the_process(tiny: Path) -> None:
+    run = subprocess.run([sys.executable, "-c", ALONE, tiny], capture_output=True, text=True)
+    assert run.stderr == "" and int(run.stdout) > 0

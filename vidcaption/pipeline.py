@@ -1,35 +1,38 @@
-"""One video to segments: reader -> windows -> encoder -> decoder, streaming in constant memory."""
+"""A model that captions videos: the Python interface."""
 
-import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from vidcaption.errors import DeviceError, InputError
+from vidcaption.batcher import Batcher, Runner
+from vidcaption.captioning import Captioning, Keep, Reader
+from vidcaption.errors import DeviceError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
-from vidcaption.model.features import Features, Look
 from vidcaption.model.fused import fused
-from vidcaption.model.search import Caption, search
-from vidcaption.options import MOST_FRAMES, CaptionOptions, Engine, MachineOptions, VideoDecoder
+from vidcaption.options import (
+    MOST_FRAMES,
+    BatchOptions,
+    CaptionOptions,
+    Engine,
+    MachineOptions,
+    VideoDecoder,
+)
 from vidcaption.output.captions import Captions
-from vidcaption.output.merge import merge_equal
 from vidcaption.store import name_of, resolve
-from vidcaption.types import ModelInfo, Segment, VideoInfo, Window, Word
+from vidcaption.types import ModelInfo, Progress, Segment
 from vidcaption.video.workers import RemoteReader, Request, Workers
-
-if TYPE_CHECKING:
-    from vidcaption.video.batches import WindowReader
 
 
 class Captioner:
     """A loaded model that captions videos.
+
+    ``model``: its name and weights. ``machine``: where it runs. ``workers``: the processes that
+    read videos, or None where this one does.
 
     >>> captioner = Captioner.from_pretrained()
     >>> captioner.caption("clip.mp4").save("clip.srt")
@@ -43,12 +46,14 @@ class Captioner:
         batch_size: int,
         encoder: Callable[[Tensor], Tensor] | None = None,
         decoder: VideoDecoder = "cpu",
+        workers: Workers | None = None,
     ) -> None:
         self.model = ModelInfo(name, model.sha256)
         self._encoder = encoder or model.network.encoder
         self._network, self._vocabulary = model.network, model.vocabulary
         self.machine = machine
         self._batch_size, self._decoder = batch_size, decoder
+        self.workers = workers
 
     @classmethod
     def from_pretrained(
@@ -62,16 +67,24 @@ class Captioner:
         engine: Engine = "torch",
         decoder: VideoDecoder = "cpu",
         offline: bool = False,
+        isolate: bool = True,
+        workers: Workers | None = None,
     ) -> "Captioner":
         """Load the embedded model, that of a folder, or ``owner/name[@revision]`` on the Hub.
 
         ``batch_size``: windows per batch. ``threads``: CPU threads of PyTorch, for the whole
-        process; on the CPU, freed memory is kept for the whole process as well, which is faster.
-        ``engine``: ``openvino`` runs the CNN in OpenVINO, on the CPU, with ``threads`` as PyTorch;
-        the first time it is exported to the user's cache. ``decoder``: ``cuda`` lets an
-        NVIDIA GPU decode videos of codecs that it knows. ``offline``: never use the network.
+        process. ``engine``: ``openvino`` runs the CNN in OpenVINO, on the CPU, with ``threads`` as
+        PyTorch, and without OpenVINO's telemetry in the whole process; the first time it is
+        exported to the user's cache. ``decoder``: ``cuda`` lets an NVIDIA GPU decode videos of
+        codecs that it knows. ``offline``: never use the network.
+
+        Videos are read in a separate process, with limits to its memory and to how long it may
+        hang: a broken file fails alone. ``workers``: other limits, or more processes.
+        ``isolate=False`` reads in this process, without protection, where no other can be started.
+
         A process that is forked later captions with one CPU thread, and not at all on a GPU or in
         OpenVINO: it should load a model of its own.
+
         Raises ModelError, DeviceError, UsageError, OutputError.
         """
         options = MachineOptions(
@@ -98,25 +111,52 @@ class Captioner:
             encoder = open_encoder(folder, model, machine.dtype)
         else:
             encoder = fused(model.network.encoder, machine)
-        return cls(model, name_of(folder), machine, options.batch_size, encoder, decoder)
+        if machine.device.type == "cpu":  # autocast would convert all its weights for each word
+            model.network.decoder.to(machine.dtype)
+        if isolate and workers is None:
+            workers = Workers(1, BatchOptions.file_timeout_s)
+        return cls(
+            model,
+            name_of(folder),
+            machine,
+            options.batch_size,
+            encoder,
+            decoder,
+            workers if isolate else None,
+        )
 
     def open(
         self,
         path: str | Path,
         options: CaptionOptions | None = None,
-        reader: RemoteReader | None = None,
-    ) -> "Captioning":
+        *,
+        batcher: Batcher | None = None,
+        before: Progress | None = None,
+        keep: Keep | None = None,
+    ) -> Captioning:
         """Caption a video step by step; for progress and for segments as they come.
 
-        ``reader``: that of ``begin``; without it this process reads the video. Raises DeviceError
-        where this process was forked from the one that loaded the model onto a GPU.
+        The other arguments are explained at ``Captioning``. Raises DeviceError where this process
+        was forked from the one that loaded the model onto a GPU.
         """
         self.machine.check_process()
-        return Captioning(self, Path(path), options or CaptionOptions(), reader)
+        options = options or CaptionOptions()
+        reader = self._reader(self._request(Path(path), options, before))
+        return Captioning(
+            self.model,
+            self._vocabulary,
+            reader,
+            options,
+            batcher or self.batcher(options),
+            shared=batcher is not None,
+            before=before,
+            keep=keep,
+        )
 
-    def begin(self, path: Path, options: CaptionOptions, workers: Workers) -> RemoteReader:
-        """Let a worker read a video that is to be opened soon, by any captioner of the model."""
-        return RemoteReader(workers, self._request(path, options))
+    def batcher(self, options: CaptionOptions, others: "Sequence[Captioner]" = ()) -> Batcher:
+        """What captions windows of any videos together, also on the devices of ``others``."""
+        size = self._request(Path(), options).batch_size
+        return Batcher([each._runner() for each in (self, *others)], options, size)
 
     def stream(self, path: str | Path, options: CaptionOptions | None = None) -> Iterator[Segment]:
         """Segments of a video, each as soon as it is ready. Raises InputError."""
@@ -128,160 +168,20 @@ class Captioner:
         with self.open(path, options) as captioning:
             return captioning.finish()
 
-    def _request(self, path: Path, options: CaptionOptions) -> Request:
+    def _runner(self) -> Runner:
+        return Runner(self._network, self._encoder, self.machine)
+
+    def _reader(self, request: Request) -> Reader:
+        if self.workers is not None:
+            return RemoteReader(self.workers, request)
+        from vidcaption.video.batches import WindowReader  # FFmpeg, for those who read here
+
+        return WindowReader(*request)
+
+    def _request(
+        self, path: Path, options: CaptionOptions, before: Progress | None = None
+    ) -> Request:
         side = self._network.config.image_size
         batch_size = min(self._batch_size, MOST_FRAMES // options.frames)
-        return Request(path, (side, side), options, batch_size, self._decoder)
-
-
-class Captioning:
-    """One video while it is being captioned: a context manager that yields segments once.
-
-    ``info``: the video. ``progress_s``: seconds of the video that were captioned so far.
-    ``seconds``: wall time spent waiting for frames (``decode``), in the CNN (``encode``) and in the
-    word search (``search``). ``frames``: how many were sampled so far, counted in each window, and
-    ``encoded``: how many different pictures of them went through the CNN.
-    """
-
-    def __init__(
-        self,
-        captioner: Captioner,
-        path: Path,
-        options: CaptionOptions,
-        reader: RemoteReader | None = None,
-    ) -> None:
-        self.options = options
-        self.progress_s = options.start_s
-        self.seconds = {"decode": 0.0, "encode": 0.0, "search": 0.0}
-        self._captioner = captioner
-        self._reader = reader or _local_reader(captioner._request(path, options))
-        self._segments: list[Segment] = []
-        self._features = Features(captioner._encoder, captioner.machine.device, options.same_within)
-        self._captions: dict[Look, Caption] = {}  # of the latest batch
-        self._ready = self._collect()  # one pass, however often it is iterated over
-
-    def __enter__(self) -> "Captioning":
-        """Raises InputError where the file is not a video that can be read."""
-        self._reader.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._reader.__exit__(kind, error, trace)
-
-    @property
-    def info(self) -> VideoInfo:
-        return self._reader.info
-
-    @property
-    def frames(self) -> int:
-        return self._features.frames
-
-    @property
-    def encoded(self) -> int:
-        return self._features.encoded
-
-    @property
-    def corrupt(self) -> int:
-        """Broken packets skipped so far."""
-        return self._reader.corrupt
-
-    @property
-    def missing_s(self) -> float:
-        """Seconds that the container promises and the stream lacks, once all of it was read."""
-        promised_s = self.info.duration_s
-        if promised_s is None or self.options.end_s is not None:
-            return 0.0
-        return max(0.0, promised_s - self._reader.end_s)
-
-    def __iter__(self) -> Iterator[Segment]:
-        return self._ready
-
-    def _collect(self) -> Iterator[Segment]:
-        segments = self._caption_windows()
-        for segment in merge_equal(segments) if self.options.merge else segments:
-            self._segments.append(segment)
-            yield segment
-
-    def finish(self) -> Captions:
-        """Caption what is left, and return everything. Raises InputError."""
-        for _ in self:
-            pass
-        return self.captions()
-
-    def captions(self) -> Captions:
-        """What was yielded so far."""
-        return Captions(
-            video=self.info,
-            model=self._captioner.model,
-            options=self.options,
-            segments=tuple(self._segments),
-            corrupt=self.corrupt,
-        )
-
-    def _caption_windows(self) -> Iterator[Segment]:
-        empty = True
-        while batch := self._read():
-            empty = False
-            captions = self._caption_news(batch)
-            for window, caption in zip(batch, captions, strict=True):
-                self.progress_s = window.end_s
-                if caption.ids:
-                    yield self._segment(window, caption)
-        if empty:
-            raise InputError(
-                f"{self.info.path} has nothing to caption: it lasts {self._reader.end_s:.1f} s, "
-                f"and --start is {self.options.start_s:g}"
-            )
-
-    def _read(self) -> list[Window]:
-        began = time.monotonic()
-        batch = self._reader.read()
-        self.seconds["decode"] += time.monotonic() - began
-        return batch
-
-    def _caption_news(self, windows: Sequence[Window]) -> list[Caption]:
-        """Captions of windows. What looks the same, perhaps for hours, is captioned once."""
-        began = time.monotonic()
-        looks = [self._features.look(window.frames) for window in windows]
-        self.seconds["encode"] += time.monotonic() - began
-        known = self._captions
-        if fresh := [look for look in dict.fromkeys(looks) if look not in known]:
-            known = known | dict(zip(fresh, self._caption(fresh), strict=True))
-        self._captions = {look: known[look] for look in looks}
-        return [known[look] for look in looks]
-
-    @torch.inference_mode()
-    def _caption(self, looks: Sequence[Look]) -> list[Caption]:
-        network, machine = self._captioner._network, self._captioner.machine
-        began, start = time.monotonic(), machine.mark()
-        with machine.autocast():
-            features = self._features.of(looks)
-            encoded = machine.mark()  # not waited for: the search can be told what to do meanwhile
-            captions = search(network.decoder, network.remember(features), self.options)
-        encode_s = encoded.seconds_since(start)
-        self.seconds["encode"] += encode_s
-        self.seconds["search"] += time.monotonic() - began - encode_s
-        return captions
-
-    def _segment(self, window: Window, caption: Caption) -> Segment:
-        words = self._captioner._vocabulary.decode(caption.ids)
-        log_probs = caption.log_probs[:-1].tolist()  # without <eos>
-        text = " ".join(words)
-        return Segment(
-            start_s=window.start_s,
-            end_s=window.end_s,
-            text=text[0].upper() + text[1:],
-            score=caption.score,
-            words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
-        )
-
-
-def _local_reader(request: Request) -> "WindowReader":
-    from vidcaption.video.batches import WindowReader  # FFmpeg, for those who read here
-
-    return WindowReader(*request)
+        done = (before.start_s, before.end_s) if before and before.segments else None
+        return Request(path, (side, side), options, batch_size, self._decoder, done)

@@ -79,6 +79,21 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """The first windows of a video, which are finished: from there an interrupted run goes on.
+
+    ``segments``: one for each window, None where nothing was said. ``start_s``, ``end_s``: of the
+    last window, in seconds. ``standing``: the pixels of the picture that stood for its last frame,
+    where pictures that are near each other count as the same.
+    """
+
+    segments: tuple[Segment | None, ...] = ()
+    start_s: float = 0.0
+    end_s: float = 0.0
+    standing: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """Which model wrote the captions. ``sha256``: 64 lower-case hexadecimal digits."""
 

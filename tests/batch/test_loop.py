@@ -13,10 +13,10 @@ from leases import holder
 from vidcaption import Captioner, InputError, OutputError
 from vidcaption.batch import Books, Job, Outcome, caption_all, loop, work
 from vidcaption.batch.work import may_pass
+from vidcaption.captioning import Captioning
 from vidcaption.errors import VidcaptionError
 from vidcaption.options import CaptionOptions
 from vidcaption.output.captions import Captions
-from vidcaption.pipeline import Captioning
 from vidcaption.types import Segment
 from vidcaption.video.workers import Workers
 
@@ -47,32 +47,29 @@ class Log:
 
 
 @pytest.fixture(scope="module")
-def captioner() -> Captioner:
-    return Captioner.from_pretrained()
-
-
-@pytest.fixture(scope="module")
 def workers() -> Iterator[Workers]:
     with Workers(2, timeout_s=60) as workers:
         yield workers
+
+
+@pytest.fixture(scope="module")
+def captioner(workers: Workers) -> Captioner:
+    """In fp32: what is captioned together is then captioned as it is alone."""
+    return Captioner.from_pretrained(precision="fp32", workers=workers)
 
 
 Run = Callable[..., Generator[Outcome]]
 
 
 @pytest.fixture
-def run(captioner: Captioner, workers: Workers) -> Run:
+def run(captioner: Captioner) -> Run:
     def run(
-        jobs: Sequence[Job],
-        watcher: Log | None = None,
-        workers: Workers = workers,
-        devices: int = 1,
-        retries: int = 0,
+        jobs: Sequence[Job], watcher: Log | None = None, devices: int = 1, retries: int = 0
     ) -> Generator[Outcome]:
         books = Books(captioner.model.sha256, QUICK)
         captioners = [captioner] * devices
         return caption_all(
-            lambda: captioners, jobs, QUICK, books, watcher or Log(), workers, retries=retries
+            lambda: captioners, jobs, QUICK, books, watcher or Log(), retries=retries
         )
 
     return run
@@ -113,7 +110,12 @@ def test_it_goes_on(tmp_path: Path, run: Run) -> None:
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize("number", [1, 3])
 def test_workers_and_devices_change_nothing(
-    captioner: Captioner, clips: Clips, tmp_path: Path, number: int, devices: int
+    captioner: Captioner,
+    clips: Clips,
+    tmp_path: Path,
+    number: int,
+    devices: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What comes, and in which order: as if there were one of each."""
     (tmp_path / "bad.mp4").write_bytes(b"\0" * 5000)
@@ -124,9 +126,9 @@ def test_workers_and_devices_change_nothing(
     books = Books(captioner.model.sha256, QUICK)
     log = Log()
     with Workers(number, timeout_s=60) as workers:
-        outcomes = list(
-            caption_all(lambda: [captioner] * devices, jobs, QUICK, books, log, workers)
-        )
+        monkeypatch.setattr(captioner, "workers", workers)
+        outcomes = list(caption_all(lambda: [captioner] * devices, jobs, QUICK, books, log))
+        monkeypatch.undo()
     assert [each.job for each in outcomes] == jobs
     for path, outcome in zip(paths, outcomes, strict=True):
         if path.name == "bad.mp4":
@@ -161,14 +163,14 @@ def test_what_was_begun_ends_with_the_caller(
         other.kill()
 
 
-def test_done_ones_need_no_model(job: Job, run: Run, workers: Workers) -> None:
+def test_done_ones_need_no_model(job: Job, run: Run, captioner: Captioner) -> None:
     assert [each.status for each in run([job])] == ["captioned"]
-    books = Books(Captioner.from_pretrained().model.sha256, QUICK)
+    books = Books(captioner.model.sha256, QUICK)
 
     def never() -> list[Captioner]:
         raise AssertionError("the model is loaded")
 
-    [outcome] = caption_all(never, [job], QUICK, books, Log(), workers)
+    [outcome] = caption_all(never, [job], QUICK, books, Log())
     assert outcome == Outcome(job, "done")
 
 
@@ -240,7 +242,9 @@ def test_what_may_pass_is_tried_again(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX limit")
-def test_reading_is_tried_again(job: Job, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_is_tried_again(
+    job: Job, run: Run, captioner: Captioner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import resource
 
     monkeypatch.setattr(work, "LONGEST_WAIT_S", 0.01)
@@ -253,7 +257,8 @@ def test_reading_is_tried_again(job: Job, run: Run, monkeypatch: pytest.MonkeyPa
 
     log = Freeing()
     new = Workers(1, timeout_s=60)  # it has yet to start a process
-    outcomes = run([Job(job.path, job.root, {})], log, new, retries=3)
+    monkeypatch.setattr(captioner, "workers", new)
+    outcomes = run([Job(job.path, job.root, {})], log, retries=3)
     used = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
     if not used:
         pytest.skip("needs /proc")

@@ -1,13 +1,18 @@
 """Parts of one file that many inputs and several runs add to, and that survive a crash."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vidcaption import OutputError
 from vidcaption.batch.parts import Parts
+from vidcaption.types import Progress, Segment, Word
 
 ADD = """
 import sys
@@ -96,3 +101,73 @@ def test_rows_of_two_processes_do_not_mix(target: Path) -> None:
         for number in range(100):
             assert parts.fingerprint(f"{name}-{number}") == "f"
             assert parts.text(f"{name}-{number}") == name * 5000
+
+
+words = st.builds(Word, st.text(max_size=3), st.floats(0, 1))
+segments = st.builds(
+    Segment,
+    st.floats(0, 1e5),
+    st.floats(0, 1e5),
+    st.text(max_size=9),
+    st.floats(-100, 0),
+    st.lists(words, max_size=2).map(tuple),
+)
+rows = st.lists(st.lists(st.none() | segments, min_size=1, max_size=3), max_size=5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(rows, rows, st.none() | st.binary(min_size=1, max_size=50))
+def test_finished_windows_come_back_as_they_were(
+    given: list[list[Segment | None]], others: list[list[Segment | None]], standing: bytes | None
+) -> None:
+    """From a file that several inputs share, in which another run began again."""
+    with TemporaryDirectory() as folder:
+        parts = Parts(Path(folder, "all.jsonl"))
+        expected: list[Segment | None] = []
+        for run in (others, given):
+            expected = []
+            for number, part in enumerate(run):
+                progress = Progress(tuple(part), number / 3, float(number), standing)
+                parts.add_progress("a", "1", len(expected), progress)
+                parts.add_progress("b", "1", 0, Progress((None,)))
+                expected += part
+        for each in (parts, Parts(Path(folder, "all.jsonl"))):
+            kept = each.progress("a", "1")
+            if given:
+                assert kept == Progress(
+                    tuple(expected), (len(given) - 1) / 3, len(given) - 1.0, standing
+                )
+            assert each.progress("a", "2") == each.progress("c", "1") == Progress()
+
+
+def test_windows_of_a_part_that_is_done_are_forgotten(target: Path) -> None:
+    parts = Parts(target)
+    assert parts.progress("a", "1") == Progress()
+    parts.add_progress("a", "1", 0, Progress((None,), 2.0, 4.0))
+    assert parts.fingerprint("a") is None and parts.progress("a", "1").end_s == 4
+    parts.add("a", "1", "text")
+    assert parts.progress("a", "1") == Progress() and parts.text("a") == "text"
+    parts.remove()
+    parts.remove()
+    assert not kept(target).exists() and parts.fingerprint("a") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"first": 2}, {"first": -1}, {"first": None}, {"segments": 5}, {"segments": [5]},
+        {"segments": [{"words": []}]}, {"end_s": "x"}, {"standing": "%"}, {"standing": "AAAA"},
+    ],
+)  # fmt: skip
+def test_what_does_not_follow_is_left_out(target: Path, change: dict[str, object]) -> None:
+    """Somebody edited a row, or one is missing: the ones before count, and none after."""
+    parts = Parts(target)
+    for number in range(3):
+        parts.add_progress("a", "1", number, Progress((None,), number, number + 1.0))
+    lines = kept(target).read_text().splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | change)
+    kept(target).write_text("\n".join(lines) + "\n")
+    parts = Parts(target)
+    assert parts.progress("a", "1") == Progress((None,), 0.0, 1.0)
+    parts.add_progress("a", "1", 1, Progress((None, None), 4.0, 5.0))
+    assert Parts(target).progress("a", "1") == Progress((None,) * 3, 4.0, 5.0)

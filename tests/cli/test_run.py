@@ -14,7 +14,7 @@ from runs import Run
 
 import vidcaption.output
 from vidcaption.batch import ledger
-from vidcaption.batch.work import Work
+from vidcaption.batch.work import Outcome, Work
 from vidcaption.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -242,15 +242,15 @@ def test_an_interrupt_keeps_what_shares_a_file(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy("clip.mp4", "second.mp4")
-    caption, calls = Work.caption, []
+    finish, calls = Work.finish, []
 
-    def interrupted(*args: Any) -> None:
+    def interrupted(*args: Any) -> Outcome:
         calls.append(args)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        caption(*args)
+        return finish(*args)
 
-    monkeypatch.setattr(Work, "caption", interrupted)
+    monkeypatch.setattr(Work, "finish", interrupted)
     run = Run(capsys, "clip.mp4", "second.mp4", "-o", "all.json")
     assert run.code == 130
     [document] = json.loads((here / "all.json").read_text())

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vidcaption.errors import InputError, UsageError
-from vidcaption.options import MOST_FRAMES, CaptionOptions
+from vidcaption.options import MOST_FRAMES, CaptionOptions, Sampling
 from vidcaption.types import Window
 from vidcaption.video import windows as module
+from vidcaption.video.batches import WindowReader
 from vidcaption.video.reader import VideoReader, probe
 from vidcaption.video.windows import fixed_spans, fixed_windows
 
@@ -240,3 +241,32 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
             most = max(most, len({id(image()) for image in images if image() is not None}))
     assert i == 98
     assert most < 20
+
+
+@pytest.mark.parametrize("sampling", ["exact", "fast", "keyframes"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window_s": 1}, {"window_s": 0.3, "frames": 1}, {"window_s": 2, "stride_s": 0.7},
+        {"window_s": 0.5, "stride_s": 1.3, "start_s": 0.4}, {"window_s": 1.9, "end_s": 17},
+    ],
+)  # fmt: skip
+def test_the_first_windows_can_be_left_out(options: dict[str, Any], sampling: Sampling) -> None:
+    """The others are the same, to the pixel, and what only those need is not decoded."""
+    clip = Path(__file__).parent.parent.parent / "examples/clip.mp4"
+    cut = CaptionOptions(**options, sampling=sampling, segment="fixed")
+
+    def read(done: tuple[float, float] | None) -> tuple[list[Any], int]:
+        with WindowReader(clip, (8, 8), cut, 1000, done=done) as reader:
+            windows = [
+                (each.start_s, each.end_s, [(f.pts_s, f.image.tobytes()) for f in each.frames])
+                for each in reader.read()
+            ]
+            assert reader._reader._selection is not None
+            return windows, reader._reader._selection.decoded
+
+    whole, decoded = read(None)
+    for index in (0, len(whole) // 2, len(whole) - 2, len(whole) - 1):
+        assert read(whole[index][:2])[0] == whole[index + 1 :]
+    if sampling == "exact":
+        assert read(whole[-2][:2])[1] < decoded

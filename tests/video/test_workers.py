@@ -118,6 +118,7 @@ def test_one_process_reads_many_videos(workers: Workers, clips: Clips, tmp_path:
     (tmp_path / "bad.mp4").write_bytes(b"\0" * 5000)
     for path in (clips["h264.mp4"], tmp_path / "bad.mp4", clips["still.png"]):
         reader = RemoteReader(workers, Request(path, SIZE, CaptionOptions(), 8))
+        reader.begin()
         pids.add(pid(reader))
         try:
             with reader:
@@ -175,6 +176,7 @@ def test_a_worker_that_hangs_at_once_is_ended() -> None:
         os.kill(hung._process.pid, signal.SIGSTOP)
         workers.timeout_s = 0.2
         reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1))
+        reader.begin()
         with pytest.raises(InputError, match="is given up"):
             reader.__enter__()
         assert not hung._process.is_alive() and not workers._busy

@@ -4,17 +4,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from vidcaption.batch.plan import Books, Job, Plan
-from vidcaption.batch.team import Team
 from vidcaption.batch.work import Outcome, Turn, Watcher, Work
 from vidcaption.errors import OutputError
 from vidcaption.options import CaptionOptions
 from vidcaption.output.write import check_place
-from vidcaption.video.workers import Workers
 
 if TYPE_CHECKING:
+    from vidcaption.batcher import Batcher
     from vidcaption.pipeline import Captioner
 
 POLL_S = 0.5  # between two looks whether another run has finished
@@ -26,59 +26,96 @@ def caption_all(
     options: CaptionOptions,
     books: Books,
     watcher: Watcher,
-    workers: Workers,
     *,
     retries: int = 0,
 ) -> Generator[Outcome]:
     """Do ``jobs`` in their order: caption what is not done, and write it to its targets.
 
     ``load`` is called when something is to be captioned; it returns a model on one device or more,
-    always the same. While one input is captioned ``workers`` read the next ones. An input that
-    cannot be captioned or written yields an Outcome with that error, after ``retries`` more tries
-    where it may pass, and the next one follows. Other errors are raised: they would meet every
-    input.
+    always the same. While one input is captioned, the first one's workers read the next ones, and
+    the windows of short inputs go through the network together. An input that cannot be captioned
+    or written yields an Outcome with that error, after ``retries`` more tries where it may pass,
+    and the next one follows. Other errors are raised: they would meet every input.
     """
-    ahead: deque[Work | Outcome] = deque()
-    team: Team | None = None
-
-    def finish(at_most: int) -> Iterator[Outcome]:
-        """The outcomes of those at the front, until only so many are at work."""
-        while ahead and (isinstance(ahead[0], Outcome) or _at_work(ahead) > at_most):
-            outcome = ahead[0]
-            if isinstance(outcome, Work):
-                if team is None:
-                    outcome.caption(load()[0], watcher, retries)
-                else:
-                    team.wait(outcome, watcher)
-                outcome = outcome.write(books, watcher, retries)
-            ahead.popleft()
-            yield outcome
-
-    try:
+    with _Ahead(load, options, books, watcher, retries) as ahead:
         for turn in turns(jobs, books):
-            if isinstance(turn, Turn):
-                ahead.append(work := Work(turn, load()[0], options, workers))
-                if len(load()) > 1:
-                    team = team or Team(load(), retries)
-                    team.begin(work)
-            elif isinstance(turn, Outcome):
-                ahead.append(turn)
-            else:
-                yield from finish(0)  # the other run may be waiting for what we are at
+            if isinstance(turn, list):
+                yield from ahead.finish()  # the other run may be waiting for what we are at
                 watcher.waiting(turn)
                 time.sleep(POLL_S)
-            yield from finish(workers.number - 1)
-        yield from finish(0)
-    finally:
-        for each in ahead:
-            if isinstance(each, Work):
-                each.abandon()
-        if team is not None:
-            team.end()
+            else:
+                yield from ahead.add(turn)
+        yield from ahead.finish()
 
 
-def _at_work(ahead: Iterable[Work | Outcome]) -> int:
-    return sum(isinstance(each, Work) for each in ahead)
+class _Ahead:
+    """Inputs that are begun, in order, with the outcomes of those that need no work."""
+
+    def __init__(
+        self,
+        load: Callable[[], Sequence["Captioner"]],
+        options: CaptionOptions,
+        books: Books,
+        watcher: Watcher,
+        retries: int,
+    ) -> None:
+        self._load, self._options, self._books = load, options, books
+        self._watcher, self._retries = watcher, retries
+        self._queue: deque[Work | Outcome] = deque()
+        self._batcher: Batcher | None = None
+        self._workers = self._enough = 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for work in self._works():
+            work.abandon()
+        if self._batcher is not None:
+            self._batcher.close()
+
+    def add(self, turn: Turn | Outcome) -> Iterator[Outcome]:
+        """Begin an input. Yields the outcomes of others until there is a worker for the next."""
+        self._queue.append(self._begin(turn) if isinstance(turn, Turn) else turn)
+        while sum(work.reading for work in self._works()) >= self._workers:
+            yield from self._step()
+        while self._queue and isinstance(self._queue[0], Outcome):
+            yield from self._step()
+
+    def finish(self) -> Iterator[Outcome]:
+        """The outcomes of all that are left."""
+        while self._queue:
+            yield from self._step()
+
+    def _begin(self, turn: Turn) -> Work:
+        captioner, *others = self._load()
+        if self._batcher is None:
+            self._batcher = captioner.batcher(self._options, others)
+            # one batch in the network of each device, and one that is being filled
+            self._enough = self._batcher.size * (len(others) + 2)
+            self._workers = captioner.workers.number if captioner.workers else 1
+        return Work(turn, captioner, self._batcher, self._options, self._books)
+
+    def _step(self) -> Iterator[Outcome]:
+        """Gather the windows of the next input or, where there are enough, end the first one."""
+        works = list(self._works())
+        following = next((work for work in works if not work.gathered), None)
+        if following is not None and sum(work.queued for work in works) < self._enough:
+            following.gather()
+            return
+        first = self._queue[0]
+        if isinstance(first, Work):
+            first = first.finish(self._watcher, self._retries)
+        self._queue.popleft()
+        yield first
+
+    def _works(self) -> Iterator[Work]:
+        return (each for each in self._queue if isinstance(each, Work))
 
 
 def turns(jobs: Iterable[Job], books: Books) -> Iterator[Turn | Outcome | list[Job]]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from vidcaption.batch.parts import Parts
 from vidcaption.errors import OutputError
 from vidcaption.options import CaptionOptions
 from vidcaption.output.write import encoded, sweep, write_atomic
+from vidcaption.types import Progress
 
 PARTS = "parts"  # in place of the fingerprint of what is put together of them
 
@@ -141,8 +142,29 @@ class Books:
         self._ledger(target).add(target.name, _digest([encoded(text)]), fingerprint, source)
         write_atomic(target, text)
 
+    def keep(self, job: Job, fingerprint: str, first: int, progress: Progress) -> None:
+        """Keep windows of a job that follow the ``first`` ones. Raises OutputError."""
+        parts, name = self._unfinished(job)
+        parts.add_progress(name, fingerprint, first, progress)
+
+    def progress(self, job: Job, fingerprint: str) -> Progress:
+        """The windows that were kept of a job, if it is to be made from the same as then."""
+        if self._force:
+            return Progress()
+        parts, name = self._unfinished(job)
+        try:
+            return parts.progress(name, fingerprint)
+        except OutputError:  # then there is no use in it
+            return Progress()
+
+    def forget(self, job: Job) -> None:
+        """Remove what was kept of a job's windows, now that all its outputs are written."""
+        if job.targets and job.part is None:
+            with suppress(OutputError):  # it is in nobody's way
+                self._unfinished(job)[0].remove()
+
     def parts(self, target: Path) -> Parts:
-        """What is kept of the file ``target`` until it is written by ``put_together``."""
+        """What is kept of the file ``target`` until it is written."""
         folder = os.path.realpath(target.parent)
         return self._parts.setdefault(target, Parts(Path(folder, target.name)))
 
@@ -157,6 +179,11 @@ class Books:
         """
         self._ledger(target).add(target.name, _digest(map(encoded, pieces())), PARTS)
         write_atomic(target, map(encoded, pieces()))
+
+    def _unfinished(self, job: Job) -> tuple[Parts, str]:
+        """Where windows of a job are kept, and what it is called there."""
+        target = next(iter(job.targets.values()))
+        return self.parts(target), job.part or target.name
 
     def _ledger(self, target: Path) -> Ledger:
         folder = os.path.realpath(target.parent)

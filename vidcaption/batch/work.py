@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
@@ -13,11 +14,12 @@ from vidcaption.batch.plan import Books, Job, Plan
 from vidcaption.errors import InputError, OutputError, VidcaptionError
 from vidcaption.options import CaptionOptions
 from vidcaption.output.captions import Captions
-from vidcaption.types import Segment
-from vidcaption.video.workers import Workers
+from vidcaption.types import Progress, Segment
 
 if TYPE_CHECKING:
-    from vidcaption.pipeline import Captioner, Captioning
+    from vidcaption.batcher import Batcher
+    from vidcaption.captioning import Captioning
+    from vidcaption.pipeline import Captioner
 
 T = TypeVar("T")
 Status = Literal["captioned", "done", "kept", "failed"]
@@ -41,8 +43,8 @@ class Outcome:
     ``status``: it was ``captioned`` now; all its outputs were ``done`` before; some of them were
     ``kept``, as they are edited or not ours, and none was left to write; or it ``failed``, for the
     reason in ``error``: it cannot be captioned, or its captions cannot be written. ``written`` and
-    ``kept``: files. ``elapsed_s``: seconds of work, waiting for the receiver of the segments
-    included.
+    ``kept``: files. ``elapsed_s``: seconds of work, of which inputs that are captioned together
+    have a share each, waiting for the receiver of the segments included.
     """
 
     job: Job
@@ -87,69 +89,113 @@ class Watcher(Protocol):
 
 
 class Work:
-    """A turn, whose input a worker reads from now on."""
+    """A turn, whose input a worker reads from now on, if there are workers.
+
+    ``gathered``: whether its first windows were read.
+    """
+
+    gathered = False
+    _tried = False
 
     def __init__(
-        self, turn: Turn, captioner: "Captioner", options: CaptionOptions, workers: Workers
+        self,
+        turn: Turn,
+        captioner: "Captioner",
+        batcher: "Batcher",
+        options: CaptionOptions,
+        books: Books,
     ) -> None:
-        self._turn = turn
-        self._options = options
-        self._workers = workers
+        self._turn, self._captioner, self._batcher = turn, captioner, batcher
+        self._options, self._books = options, books
         self._source = turn.job.source or turn.job.path
-        self._reader = captioner.begin(self._source, options, workers)
-        self._captions: Captions | None = None
-        self._error: InputError | OutputError | None = None
+        self._captioning = self._begin()
         self._elapsed_s = 0.0
 
-    def caption(self, captioner: "Captioner", watcher: Watcher, retries: int) -> None:
-        """The first half of the work, which writes nothing."""
-        job, began_s = self._turn.job, time.monotonic()
+    @property
+    def reading(self) -> bool:
+        """Whether there may be more to read."""
+        return self._captioning.reading
 
-        def caption() -> Captions:
-            if self._reader.used:  # by the try before
-                self._reader = captioner.begin(self._source, self._options, self._workers)
-            return self._caption(captioner, watcher)
+    @property
+    def queued(self) -> int:
+        """Windows that were read and not asked for yet."""
+        return self._captioning.queued
 
-        try:
-            self._captions = _patiently(caption, InputError, job, watcher, retries)
-        except InputError as error:
-            self._error = error
+    def gather(self) -> None:
+        """Read the first windows: all of a short input, to be captioned with those of others."""
+        began_s = time.monotonic()
+        self._captioning.prefetch()
         self._elapsed_s += time.monotonic() - began_s
+        self.gathered = True
 
-    def write(self, books: Books, watcher: Watcher, retries: int) -> Outcome:
-        """The second half: what became of the input. The lease is over then."""
-        job, plan = self._turn.job, self._turn.plan
-        captions, began_s = self._captions, time.monotonic()
+    def finish(self, watcher: Watcher, retries: int) -> Outcome:
+        """Caption it and write that. Returns what became of it; the lease is over then."""
+        job, plan, began_s = self._turn.job, self._turn.plan, time.monotonic()
+        captions: Captions | None = None
+        error: InputError | OutputError | None = None
         written: list[Path] = []
 
-        def write_all() -> None:
-            if captions is None:
-                return
+        def write(captions: Captions) -> None:
             for format, target in plan.todo.items():
                 if target not in written:
                     render = captions.render if job.part is None else captions.piece
-                    books.write(job, target, render(format), plan.fingerprint)
+                    self._books.write(job, target, render(format), plan.fingerprint)
                     written.append(target)
+            self._books.forget(job)
 
         with self._turn.lease:
             try:
-                _patiently(write_all, OutputError, job, watcher, retries)
-            except OutputError as error:
-                self._error = error
-        status: Status = "failed" if self._error else "captioned"
-        elapsed_s = self._elapsed_s + time.monotonic() - began_s
-        return Outcome(job, status, elapsed_s, captions, self._error, tuple(written), plan.kept)
+                captions = _patiently(
+                    lambda: self._caption(watcher), InputError, job, watcher, retries
+                )
+                shifted_s = self._captioning.costs.shifted_s
+            except InputError as failure:
+                error, shifted_s = failure, 0.0
+            if captions is not None:
+                try:
+                    _patiently(partial(write, captions), OutputError, job, watcher, retries)
+                except OutputError as failure:
+                    error = failure
+        status: Status = "failed" if error else "captioned"
+        elapsed_s = self._elapsed_s + time.monotonic() - began_s + shifted_s
+        return Outcome(job, status, elapsed_s, captions, error, tuple(written), plan.kept)
 
     def abandon(self) -> None:
         """End the reading, and the lease."""
-        self._reader.close()
+        self._captioning.close()
         self._turn.lease.close()
 
-    def _caption(self, captioner: "Captioner", watcher: Watcher) -> Captions:
+    def _begin(self) -> "Captioning":
+        """Raises nothing: what is wrong with the input is raised when it is captioned."""
+        job, fingerprint = self._turn.job, self._turn.plan.fingerprint
+
+        def keep(first: int, progress: Progress) -> bool:
+            try:
+                self._books.keep(job, fingerprint, first, progress)
+            except OutputError:  # the captions may be written all the same
+                return False
+            return True
+
+        # What is read from a copy, made for this run, is another input in the next one.
+        resumable = bool(job.targets) and job.source is None
+        captioning = self._captioner.open(
+            self._source,
+            self._options,
+            batcher=self._batcher,
+            before=self._books.progress(job, fingerprint) if resumable else None,
+            keep=keep if resumable else None,
+        )
+        captioning.begin()
+        return captioning
+
+    def _caption(self, watcher: Watcher) -> Captions:
         """Raises InputError, under the name of the job where another file is read for it."""
         job = self._turn.job
+        if self._tried:  # and what is read cannot be read again
+            self._captioning = self._begin()
+        self._tried = True
         try:
-            with captioner.open(self._source, self._options, self._reader) as captioning:
+            with self._captioning as captioning:
                 watcher.opened(job, captioning)
                 for segment in _segments(captioning, self._source):
                     watcher.captioned(segment)

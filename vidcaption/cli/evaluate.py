@@ -104,6 +104,7 @@ def evaluate(
             "approximate, of this package's own tokens; install a Java runtime for standard scores"
         )
     place = Machine.find(machine)
+    place.keep_freed_memory()
     evaluation = score_model(folder, samples, frames, search, place, names)
     facts = {"dataset": dataset.name, "split": split, **evaluation.report}
     if objects:

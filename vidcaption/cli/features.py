@@ -81,6 +81,7 @@ def features(
         if weights := find_weights(config.backbone, backbone_weights):
             encoder.load_imagenet(weights)
     machine = Machine.find(place)
+    machine.keep_freed_memory()
     logger.log(VERBOSE, f"{encoder.config.backbone} on {machine.device} in {machine.precision}")
     encoder.to(machine.device).eval()
 

@@ -86,12 +86,14 @@ def _caption(
 
     logger.info(f"{counted(files)} to be indexed", extra=event("indexing", count=len(files)))
     devices = machine.device.split(",")
-    load = functools.cache(functools.partial(load_captioners, folder, machine, devices))
     number = min(len(files), max(suitable(), len(devices)))
     reporter = Reporter(voice, _IntoIndex({index.path: None}), None, count=len(files))
     try:
         with Workers(number, BatchOptions().file_timeout_s) as workers, reporter.live():
-            outcomes = update(index, files, recipe, load, reporter, workers)
+            load = functools.cache(
+                functools.partial(load_captioners, folder, machine, devices, workers)
+            )
+            outcomes = update(index, files, recipe, load, reporter)
             for _ in reporter.followed(outcomes):
                 pass
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from vidcaption.output.text import printable
 from vidcaption.types import Segment
 
 if TYPE_CHECKING:
-    from vidcaption.pipeline import Captioning
+    from vidcaption.captioning import Captioning
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,8 @@ class Reporter:
         self._bar = make_bar(voice, lines_on_stdout=delivery.lines)
         if self._bar is not None and count > 1:
             self._bar.headline = self._headline
-        self._captioning: Captioning | None = None
+        self._captioning: Captioning | None = None  # that was opened last
+        self._at: Job | None = None  # what it is of, until its outcome comes
         self._said_waiting = False
         self._began_s = time.monotonic()
         self._worked_s = self._seen_s = 0.0  # of work, and of video captioned in it
@@ -69,7 +70,7 @@ class Reporter:
 
     def opened(self, job: Job, captioning: "Captioning") -> None:
         info = captioning.info
-        first, self._captioning = self._captioning is None, captioning
+        first, self._captioning, self._at = self._captioning is None, captioning, job
         if self._bar is not None:
             start_s, end_s = captioning.options.start_s, captioning.options.end_s
             ends_s = [each for each in (end_s, info.duration_s) if each is not None]
@@ -82,6 +83,11 @@ class Reporter:
         facts += [f"{info.fps:.2f} frames/s"] if info.fps is not None else []
         facts += [f"{info.duration_s:.1f} s"] if info.duration_s is not None else []
         logger.log(VERBOSE, f"{job.path}: {', '.join(facts)}", extra=event("opened", path=job.path))
+        if captioning.kept_s:
+            logger.info(
+                f"{job.path}: going on at {captioning.kept_s:.1f} s, where a run was interrupted",
+                extra=event("resumed", path=job.path, at_s=captioning.kept_s),
+            )
         if self._delivery.lines and self._delivery.several:
             put(("" if first else "\n") + printable(str(job.path)) + ":\n")
 
@@ -130,17 +136,25 @@ class Reporter:
         seconds = time.monotonic() - self._began_s
         text = f"{', '.join(parts)}, in {seconds:.1f} s"
         if interrupted:
-            again = "; the same command goes on from here" if self._delivery.targets else ""
-            text = f"interrupted: {text}{again}"
+            text = f"interrupted: {text}{self._going_on() if self._delivery.targets else ''}"
         name = "interrupted" if interrupted else "summary"
         logger.info(text, extra=event(name, **facts, seconds=round(seconds, 3)))
+
+    def _going_on(self) -> str:
+        """Where the same command goes on."""
+        text = "; the same command goes on from here"
+        if self._at is None or self._captioning is None:
+            return text
+        if kept_s := self._captioning.kept_s:
+            return f"{text}, {kept_s:.1f} s into {self._at.path}"
+        return f"{text}, with {self._at.path} from its start"
 
     @property
     def _left(self) -> int:
         return self._count - self._became.total()
 
     def _tell_of(self, outcome: Outcome) -> None:
-        job, captions = outcome.job, outcome.captions
+        job, captions, self._at = outcome.job, outcome.captions, None
         facts = {"path": job.path, "seconds": round(outcome.elapsed_s, 3)}
         if outcome.error is not None:
             self.trouble = True
@@ -187,10 +201,10 @@ class Reporter:
             logger.debug(f"{job.path} is captioned", extra=event("captioned", **facts))
 
     def _progress_s(self) -> float:
-        """Seconds of the video at hand that are captioned."""
+        """Seconds of the video at hand that were captioned in this run."""
         if self._captioning is None:
             return 0.0
-        return self._captioning.progress_s - self._captioning.options.start_s
+        return self._captioning.progress_s - self._captioning.resumed_s
 
     def _headline(self) -> str:
         """Files, speed and the time that is left, if the rest is like what was done so far."""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from vidcaption.cli.delivery import Delivery
     from vidcaption.cli.reporter import Reporter
     from vidcaption.pipeline import Captioner
-    from vidcaption.video.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -102,11 +101,13 @@ def run(
         devices = machine.device.split(",")
         number = max(batch.worker_count or suitable(), len(devices))
         workers = stack.enter_context(Workers(min(len(jobs), number), batch.file_timeout_s))
-        load = functools.cache(functools.partial(load_captioners, folder, machine, devices))
+        load = functools.cache(
+            functools.partial(load_captioners, folder, machine, devices, workers)
+        )
         if any(plan.needed for plan in plans):
             workers.warm_up()  # it is ready to read when the model is loaded
             load()  # what is wrong with the model or a device is said before all else
-        return _work(load, jobs, books, options, delivery, batch, manifest, workers, voice, keep)
+        return _work(load, jobs, books, options, delivery, batch, manifest, voice, keep)
 
 
 def _work(
@@ -117,7 +118,6 @@ def _work(
     delivery: "Delivery",
     batch: BatchOptions,
     manifest: "Manifest | None",
-    workers: "Workers",
     voice: LogOptions,
     keep: "Callable[[Outcome], None] | None",
 ) -> int:
@@ -128,7 +128,7 @@ def _work(
 
     reporter = Reporter(voice, delivery, manifest, count=len(jobs))
     outcomes: Iterator[Outcome]
-    outcomes = caption_all(load, jobs, options, books, reporter, workers, retries=batch.retries)
+    outcomes = caption_all(load, jobs, options, books, reporter, retries=batch.retries)
     if keep is not None:
         outcomes = _kept(keep, outcomes, reporter)
     if batch.fail_fast:

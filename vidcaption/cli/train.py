@@ -135,6 +135,7 @@ def train(
     # a checkpoint has the CNN already, and so has a model
     weights = None if resume or start else find_weights(config.backbone, backbone_weights)
     found = Machine.find(own_device(machine))
+    found.keep_freed_memory()
     world = World(found.device)
     material = Material(
         samples,

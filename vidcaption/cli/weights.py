@@ -12,6 +12,7 @@ from vidcaption.options import MachineOptions, VoiceOptions
 
 if TYPE_CHECKING:
     from vidcaption.pipeline import Captioner
+    from vidcaption.video.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def resolve_with_bar(name: str | None, offline: bool, voice: VoiceOptions) -> Pa
 
 
 def load_captioners(
-    folder: Path, machine: MachineOptions, devices: Sequence[str]
+    folder: Path, machine: MachineOptions, devices: Sequence[str], workers: "Workers"
 ) -> "list[Captioner]":
     """The model on each of the devices. Raises ModelError, DeviceError."""
     # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
@@ -57,6 +58,7 @@ def load_captioners(
             threads=machine.threads,
             engine=machine.engine,
             decoder=machine.decoder,
+            workers=workers,
         )
         for device in devices
     ]
@@ -64,6 +66,7 @@ def load_captioners(
     facts = event("model", name=name, sha256=sha256)
     logger.log(VERBOSE, f"model {name}, sha256 {sha256}", extra=facts)
     for captioner in captioners:
+        captioner.machine.keep_freed_memory()
         device, precision = str(captioner.machine.device), str(captioner.machine.precision)
         facts = event("device", device=device, precision=precision)
         logger.log(VERBOSE, f"on {device}, {precision}", extra=facts)

@@ -14,7 +14,6 @@ from vidcaption.batch.ledger import Ledger
 from vidcaption.batch.work import may_pass
 from vidcaption.errors import InputError, UsageError
 from vidcaption.find.index import Entry, Index, Recipe, State, Video
-from vidcaption.video.workers import Workers
 
 if TYPE_CHECKING:
     from vidcaption.pipeline import Captioner
@@ -87,7 +86,6 @@ def update(
     recipe: Recipe,
     load: Callable[[], Sequence["Captioner"]],
     watcher: Watcher,
-    workers: Workers,
     *,
     retries: int = 0,
 ) -> Iterator[Outcome]:
@@ -99,9 +97,7 @@ def update(
     number = index.recipe_id(recipe)
     claims = _Claims(index, recipe, number)
     jobs = [Job(path, path.parent, {}, part=str(path)) for path in files]
-    for outcome in caption_all(
-        load, jobs, recipe.options, claims, watcher, workers, retries=retries
-    ):
+    for outcome in caption_all(load, jobs, recipe.options, claims, watcher, retries=retries):
         state = claims.states.pop(outcome.job.path, None)
         if state is not None and _lasts(outcome):
             _keep(index, outcome, number, state)

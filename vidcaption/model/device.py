@@ -14,7 +14,7 @@ from vidcaption.cpus import cpu_count
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.options import DeviceOptions
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of malloc.h
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -37,8 +37,6 @@ class Machine:
         """
         options = options or DeviceOptions()
         found = _device(options.device)
-        if found.type == "cpu":
-            _keep_freed_memory()
         # PyTorch does not see the limit of a container's CPU time
         threads = options.threads or min(torch.get_num_threads(), cpu_count())
         if threads != torch.get_num_threads():
@@ -72,6 +70,18 @@ class Machine:
                 "by the method 'spawn'"
             )
         torch.set_num_threads(1)
+
+    def keep_freed_memory(self) -> None:
+        """On the CPU, make glibc reuse the memory of large tensors, for the whole process.
+
+        Otherwise it gives it back after each layer and maps every activation anew, and a third and
+        more of a CNN's time goes to the kernel's page faults: see benchmarks/allocator.py.
+        """
+        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+        if self.device.type == "cpu" and libc and hasattr(libc, "mallopt"):  # musl lacks it
+            libc.mallopt(M_ARENA_MAX, 1)  # those of other threads than the main one give back
+            libc.mallopt(M_MMAP_MAX, 0)
+            libc.mallopt(M_TRIM_THRESHOLD, -1)
 
     def mark(self) -> "Mark":
         """This point in the work that the machine was given."""
@@ -119,17 +129,6 @@ def _device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("--device is 'mps', but PyTorch sees no Apple GPU here")
     return device
-
-
-def _keep_freed_memory() -> None:
-    """Make glibc reuse the memory of large tensors instead of giving it back after each layer.
-
-    Otherwise every activation is mapped anew, and a third and more of a CNN's time on the CPU goes
-    to the kernel's page faults: see benchmarks/allocator.py.
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):  # musl lacks it
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def _has_avx512() -> bool:

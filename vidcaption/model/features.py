@@ -1,7 +1,8 @@
-"""Features of a video's frames, computed once for each picture."""
+"""Features of videos' frames, computed once for each picture."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import chain
 
 import numpy as np
 import torch
@@ -10,18 +11,17 @@ from torch import Tensor
 
 from vidcaption.types import Frame
 
-_FRAMES_AT_ONCE = 8
 BLOCK = 8  # pixels to a side of what must be alike in two pictures
 
 Look = tuple[bytes, ...]  # of a window: the pixels of the picture that stands for each frame
 
 
-class Features:
-    """From frames to features: what was computed for the last batch is looked up in the next.
+class Looks:
+    """What the frames of one video look like: those that are equal, or near, share a picture.
 
-    ``encoder``: (N, 3, S, S) uint8 RGB on ``device`` -> (N, R, C). ``within``: levels by which
-    pictures may differ and count as the same, as ``CaptionOptions.same_within`` has it. ``frames``
-    counts those that were looked at so far, and ``encoded`` those that the CNN had to see.
+    ``within``: levels by which pictures may differ and count as the same, as
+    ``CaptionOptions.same_within`` has it. ``standing``: the picture that stood for the last frame,
+    where an earlier run was interrupted. ``frames`` counts those that were looked at.
 
     A picture is near another one if in no block of it the mean of any colour differs by more. Noise
     is averaged away in a block, and a small thing that moves is not, as it would be in the whole.
@@ -30,56 +30,76 @@ class Features:
     that stands for itself, never one that is only near it: so slow changes do not add up.
     """
 
-    def __init__(
-        self, encoder: Callable[[Tensor], Tensor], device: torch.device, within: float = 0.0
-    ) -> None:
-        self.frames = self.encoded = 0
-        self._encoder, self._device, self._within = encoder, device, within
-        self._cuda = device.type == "cuda"  # which alone copies safely while we go on
-        self._latest: tuple[bytes, NDArray[np.float32]] | None = None  # stands for itself
-        self._seen: dict[bytes, NDArray[np.uint8]] = {}  # since features were last asked for
-        self._known: dict[bytes, Tensor] = {}
+    def __init__(self, within: float = 0.0, standing: bytes | None = None) -> None:
+        self.frames = 0
+        self.standing = standing
+        self._within = within
+        self._means: NDArray[np.float32] | None = None  # of the standing picture
 
     def look(self, frames: Iterable[Frame]) -> Look:
-        """The pictures that stand for frames: those that are equal, or near, share one.
-
-        What is near depends on the frames before, however they are divided among calls.
-        """
-        pictures = []
-        for frame in frames:
-            picture = self._stand_in(frame.image) if self._within else frame.image.tobytes()
-            self._seen.setdefault(picture, frame.image)
-            pictures.append(picture)
-        self.frames += len(pictures)
-        return tuple(pictures)
-
-    def of(self, looks: Sequence[Look]) -> Tensor:
-        """(B, T, R, C) of looks of T pictures each. All that was looked at since the last call is
-        computed as well, and kept until the next one."""
-        new = iter([picture for picture in self._seen if picture not in self._known])
-        while part := list(islice(new, _FRAMES_AT_ONCE)):
-            images = self._on_device([self._seen[picture] for picture in part])
-            self._known |= zip(part, self._encoder(images), strict=True)
-            self.encoded += len(part)
-        rows = {picture: row for row, picture in enumerate(self._seen)}
-        kept = torch.stack([self._known[picture] for picture in rows])  # frees all others
-        self._known = dict(zip(rows, kept, strict=True))
-        self._seen.clear()
-        index = torch.tensor([[rows[picture] for picture in look] for look in looks])
-        return kept[index.to(self._device, non_blocking=self._cuda)]
-
-    def _on_device(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """(N, 3, S, S) uint8. CUDA fetches them from pinned memory, and nobody waits for that."""
-        shape = len(images), *images[0].shape
-        both = torch.empty(shape, dtype=torch.uint8, pin_memory=self._cuda)
-        np.stack(images, out=both.numpy())
-        return both.to(self._device, non_blocking=self._cuda).permute(0, 3, 1, 2)
+        """The pictures that stand for frames, which depend on the frames before."""
+        look = tuple(
+            self._stand_in(frame.image) if self._within else frame.image.tobytes()
+            for frame in frames
+        )
+        self.frames += len(look)
+        return look
 
     def _stand_in(self, image: NDArray[np.uint8]) -> bytes:
         means = _block_means(image)
-        if self._latest is None or np.abs(means - self._latest[1]).max() > self._within:
-            self._latest = image.tobytes(), means
-        return self._latest[0]
+        if self.standing is not None and self._means is None and len(self.standing) == image.size:
+            before = np.frombuffer(self.standing, np.uint8).reshape(image.shape)
+            self._means = _block_means(before)
+        near = self._means is not None and np.abs(means - self._means).max() <= self._within
+        if self.standing is None or not near:
+            self.standing, self._means = image.tobytes(), means
+        return self.standing
+
+
+class Features:
+    """From looks to features: what was computed for the last batch is looked up in the next.
+
+    ``encoder``: (N, 3, S, S) uint8 RGB on ``device`` -> (N, R, C), ``at_once`` at most.
+    """
+
+    def __init__(
+        self, encoder: Callable[[Tensor], Tensor], device: torch.device, at_once: int = 8
+    ) -> None:
+        self._encoder, self._device, self._at_once = encoder, device, at_once
+        self._cuda = device.type == "cuda"  # which alone copies safely while we go on
+        self._known: dict[bytes, Tensor] = {}
+
+    def of(self, looks: Sequence[Look], keep: Iterable[Look] = ()) -> tuple[Tensor, list[int]]:
+        """(B, T, R, C) of looks of T pictures each, and how many pictures of each were computed.
+
+        They are kept until the next call, as are those of the pictures in ``keep`` that are known.
+        """
+        seen, new, computed = set(self._known), [], []
+        for look in looks:
+            unknown = [picture for picture in dict.fromkeys(look) if picture not in seen]
+            seen.update(unknown)
+            new += unknown
+            computed.append(len(unknown))
+        for start in range(0, len(new), self._at_once):
+            part = new[start : start + self._at_once]
+            self._known |= zip(part, self._encoder(self._on_device(part)), strict=True)
+        pictures = dict.fromkeys(chain.from_iterable((*looks, *keep)))
+        rows = {
+            picture: row for row, picture in enumerate(filter(self._known.__contains__, pictures))
+        }
+        kept = torch.stack([self._known[picture] for picture in rows])  # frees all others
+        self._known = dict(zip(rows, kept, strict=True))
+        index = torch.tensor([[rows[picture] for picture in look] for look in looks])
+        return kept[index.to(self._device, non_blocking=self._cuda)], computed
+
+    def _on_device(self, pictures: Sequence[bytes]) -> Tensor:
+        """(N, 3, S, S) uint8. CUDA fetches them from pinned memory, and nobody waits for that."""
+        side = math.isqrt(len(pictures[0]) // 3)
+        shape = len(pictures), side, side, 3
+        both = torch.empty(shape, dtype=torch.uint8, pin_memory=self._cuda)
+        images = [np.frombuffer(each, np.uint8).reshape(shape[1:]) for each in pictures]
+        np.stack(images, out=both.numpy())
+        return both.to(self._device, non_blocking=self._cuda).permute(0, 3, 1, 2)
 
 
 def _block_means(image: NDArray[np.uint8]) -> NDArray[np.float32]:

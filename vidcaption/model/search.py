@@ -16,6 +16,7 @@ from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
 from vidcaption.options import SearchOptions
 
 NEVER = float("-inf")
+EXPLAINED_AT_ONCE = 4  # at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,9 +166,15 @@ def _pick(x: Tensor, origin: Tensor) -> Tensor:
 
 
 def _explain(decoder: Decoder, memory: Memory, finished: _Finished) -> list[Caption]:
-    """Words, probabilities and attention of the chosen captions, in one pass over all of them."""
+    """Words, probabilities and attention of the chosen captions, in one pass over all of them.
+
+    Few captions are repeated to be EXPLAINED_AT_ONCE: CPU libraries multiply small matrices in
+    other ways, which would let the last digits depend on which windows were in a batch.
+    """
     said = [[word for word in ids if word != PAD] for ids in finished.words.tolist()]
-    words = finished.words[:, : max(map(len, said))]  # (B, longest)
+    rows = torch.arange(max(len(said), EXPLAINED_AT_ONCE), device=finished.words.device) % len(said)
+    memory = Memory(*(part[rows] for part in memory)) if len(rows) > len(said) else memory
+    words = finished.words[rows, : max(map(len, said))]  # (B, longest)
     begin = words.new_full((len(words), 1), BOS)
     read = torch.cat([begin, words], -1).unsqueeze(1)
     out, attention, _ = decoder(read, memory, decoder.start(memory))

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from vidcaption.datasets.samples import Clip, resize
+from vidcaption.datasets.samples import Clip
 from vidcaption.errors import InputError
 from vidcaption.evaluation.captioning import to_clip
 from vidcaption.model.device import Machine
@@ -21,6 +21,7 @@ from vidcaption.report.cases import Attention, attend
 from vidcaption.report.page import render, script
 from vidcaption.report.pictures import AREA, data_uri, heat, jpeg_uri, ratio, strip
 from vidcaption.types import Segment, Word
+from vidcaption.video.pixels import resize
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.windows import LONGEST, centres
 
@@ -141,7 +142,8 @@ def _look(
             shape = ratio(frames[0])
             thumbnail = jpeg_uri(strip(frames[:1], _THUMBNAIL))
         words = captions.segments[number].words
-        clip = to_clip([resize(frame, model.network.config.image_size) for frame in frames])
+        size = (model.network.config.image_size,) * 2
+        clip = to_clip([resize(frame, size) for frame in frames])
         looks = attend(model, clip, [model.vocabulary.id_of(word.text) for word in words], machine)
         shown[number] = {
             "strip": jpeg_uri(strip(frames, area)),

@@ -1,5 +1,6 @@
 """One video cut into windows, in batches as large as the network takes at once."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,13 +12,16 @@ from vidcaption.options import CaptionOptions, VideoDecoder
 from vidcaption.types import VideoInfo, Window
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.split import auto_windows
-from vidcaption.video.windows import fixed_windows
+from vidcaption.video.windows import first_after, fixed_windows
 
 MOST_WINDOWS = 1_000_000  # of one video: 46 days at 4 s each
 
 
 class WindowReader:
     """Reads a video's windows, ``batch_size`` at once, with frames of (width, height) ``size``.
+
+    ``done``: start and end of the last window that is not wanted any more. What only those before
+    need is not decoded, but for scenes, which depend on all frames.
 
     Inside the context ``info`` describes the video; ``corrupt`` and ``end_s`` are VideoReader's.
     """
@@ -31,25 +35,29 @@ class WindowReader:
         options: CaptionOptions,
         batch_size: int,
         decoder: VideoDecoder = "cpu",
+        done: tuple[float, float] | None = None,
     ) -> None:
         self._path, self._size, self._options = path, size, options
-        self._batch_size, self._decoder = batch_size, decoder
+        self._batch_size, self._decoder, self._done = batch_size, decoder, done
         self._given = 0
 
     def __enter__(self) -> Self:
         """Raises InputError where the file is not a video that can be read."""
         self._reader = VideoReader(self._path, self._size, self._options.sampling, self._decoder)
         self.info = self._reader.info
-        options = self._from_first_frame()
+        windows, done = self._cut(self._from_first_frame()), self._done
+        self._windows = (each for each in windows if not done or (each.start_s, each.end_s) > done)
+        return self
+
+    def _cut(self, options: CaptionOptions) -> Iterator[Window]:
+        """All windows, or those from some time before what is done."""
         if options.segment == "scenes":
             from vidcaption.video.scenes import scene_windows  # OpenCV, for those who ask for it
 
-            self._windows = scene_windows(self._reader, options)
-        elif options.segment == "auto":
-            self._windows = auto_windows(self._reader, options)
-        else:
-            self._windows = fixed_windows(self._reader, options)
-        return self
+            return scene_windows(self._reader, options)
+        if options.segment == "auto":
+            return auto_windows(self._reader, options, self._done)
+        return fixed_windows(self._reader, options, first=first_after(self._done, options))
 
     def _from_first_frame(self) -> CaptionOptions:
         """The options, with a start that is not before there is anything to see."""

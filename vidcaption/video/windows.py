@@ -12,9 +12,11 @@ from vidcaption.options import SHORTEST, CaptionOptions
 from vidcaption.types import Frame, Span, Window
 from vidcaption.video.cuts import CutFinder
 from vidcaption.video.reader import VideoReader
+from vidcaption.video.plan import OLDER_S
 
 MOST_TIMES = 10_000_000  # at which a video is looked at
 LONGEST = 1 + SHORTEST  # windows: what is longer is split
+LEAD_S = 2 * OLDER_S  # of sampled times, on which it may depend what is taken for the next ones
 
 _Sampled = tuple[Span, list[Frame]]  # and the frames of its first times
 
@@ -60,6 +62,15 @@ def fixed_windows(
         yield window
     if empty and options.start_s < reader.end_s:  # very short, and now it is known how short
         yield from _windows(reader, options, reader.end_s, finder)
+
+
+def first_after(done: tuple[float, float] | None, options: CaptionOptions) -> int:
+    """The number of the fixed window at which sampling must begin for those after ``done``, the
+    start and end of one, to be the same as if it had begun with the video."""
+    if done is None:
+        return 0
+    before_s = done[0] - options.start_s - options.window_s - LEAD_S
+    return max(0, int(before_s / (options.stride_s or options.window_s)))
 
 
 def still_window(reader: VideoReader, options: CaptionOptions) -> Window:

@@ -8,10 +8,11 @@ import errno
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -19,7 +20,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from vidcaption.cpus import cpu_count
-from vidcaption.errors import InputError, SetupError
+from vidcaption.errors import InputError, SetupError, UsageError
 from vidcaption.options import CaptionOptions, VideoDecoder
 from vidcaption.types import VideoInfo, Window
 
@@ -49,6 +50,7 @@ class Request(NamedTuple):
     options: CaptionOptions
     batch_size: int
     decoder: VideoDecoder = "cpu"
+    done: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def suitable() -> int:
 
 
 class Workers:
-    """Up to ``number`` workers; use it in a ``with`` block, which ends them all.
+    """Up to ``number`` workers; use it in a ``with`` block, or they end when it is garbage.
 
     ``number`` is lowered where this process may not open as many files as they take.
     ``timeout_s``: how long one may show no sign of life before its video is given up.
@@ -88,6 +90,7 @@ class Workers:
         self._memory_bytes = memory_bytes
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
+        self.end = weakref.finalize(self, _end, self._idle, self._busy)
 
     def __enter__(self) -> Self:
         return self
@@ -98,8 +101,7 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for worker in (*self._idle, *self._busy):
-            worker.kill()
+        self.end()
 
     def warm_up(self) -> None:
         """Start a worker if there is none: it takes a while, in which other things can be done.
@@ -146,15 +148,28 @@ class Workers:
         return None
 
 
+def _end(idle: "list[Worker]", busy: "set[Worker]") -> None:
+    for worker in (*idle, *busy):
+        worker.kill()
+
+
 class Worker:
     """A process that reads videos, and this end of the pipe to it.
 
-    ``heard_of``: whether it has sent anything, and so started well.
+    To a process that is forked from its parent it is dead. ``heard_of``: whether it has sent
+    anything, and so started well. Raises OSError where no process can be started, and UsageError
+    where this one may start none.
     """
 
     heard_of = False
 
     def __init__(self, memory_bytes: int) -> None:
+        if current_process().daemon:
+            raise UsageError(
+                "this process is a daemonic one, as of multiprocessing.Pool, which may not start "
+                "the one that reads videos; load the model with isolate=False to read in this one"
+            )
+        self._parent = os.getpid()
         # Not forked: PyTorch's threads would not survive it.
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
@@ -164,12 +179,13 @@ class Worker:
 
     def kill(self) -> None:
         """End the process, whatever it is at."""
-        self._process.kill()
-        self._process.join(END_S)
+        if self._parent == os.getpid():
+            self._process.kill()
+            self._process.join(END_S)
         self.pipe.close()
 
     def lives(self) -> bool:
-        return self._process.is_alive()
+        return self._parent == os.getpid() and self._process.is_alive()
 
     def fate(self) -> str:
         """How a process ended that has closed its pipe."""
@@ -179,37 +195,37 @@ class Worker:
 
 
 class RemoteReader:
-    """WindowReader's twin: the same windows, read by a worker, which begins at once.
-
-    ``used``: whether it was entered; that can be done once.
-    """
+    """WindowReader's twin: the same windows, read by a worker. It can be entered once."""
 
     info: VideoInfo
-    used = False
 
     def __init__(self, workers: Workers, request: Request) -> None:
         self.corrupt = 0
         self.end_s = 0.0
-        self._path, self._batch_size = request.path, request.batch_size
-        self._workers = workers
+        self._request, self._workers = request, workers
         self._worker: Worker | None = None
         self._failure: OSError | None = None
         self._left: list[Window] = []  # of the last part
-        at_once = min(self._batch_size, max(1, PART_FRAMES // request.options.frames))
+
+    def begin(self) -> None:
+        """Let the worker begin before the reader is entered."""
+        at_once = max(1, PART_FRAMES // self._request.options.frames)
+        batch_size = min(self._request.batch_size, at_once)
         try:
-            self._worker = workers.take()
+            self._worker = self._workers.take()
             with suppress(ConnectionError):  # it has ended, as we shall see when we receive
-                self._worker.pipe.send(request._replace(batch_size=at_once))
+                self._worker.pipe.send(self._request._replace(batch_size=batch_size))
         except OSError as error:
             self._failure = error
 
     def __enter__(self) -> Self:
         """Raises InputError where the file is not a video that can be read."""
-        self.used = True
+        if self._worker is None and self._failure is None:
+            self.begin()
         try:
             if self._failure is not None:
                 raise InputError(
-                    f"{self._path} cannot be read: no process can be started for it: "
+                    f"{self._request.path} cannot be read: no process can be started for it: "
                     f"{(self._failure.strerror or str(self._failure)).lower()}"
                 ) from self._failure
             self.info = self._receive()
@@ -232,15 +248,15 @@ class RemoteReader:
 
     def read(self) -> list[Window]:
         """The next windows; none when the video is over. Raises InputError."""
-        windows = self._left
-        while self._worker is not None and len(windows) < self._batch_size:
+        windows, batch_size = self._left, self._request.batch_size
+        while self._worker is not None and len(windows) < batch_size:
             part: _Part = self._receive()
             self.corrupt, self.end_s = part.corrupt, part.end_s
             windows += part.windows
             if not part.windows:
                 self._done(fit=True)
-        self._left = windows[self._batch_size :]
-        return windows[: self._batch_size]
+        self._left = windows[batch_size:]
+        return windows[:batch_size]
 
     def _done(self, *, fit: bool) -> None:
         worker, self._worker = self._worker, None
@@ -261,19 +277,19 @@ class RemoteReader:
                     break
         except TimeoutError as error:
             raise InputError(
-                f"{self._path} is given up: nothing could be read of it for "
+                f"{self._request.path} is given up: nothing could be read of it for "
                 f"{self._workers.timeout_s:g} s; copy it to a place that answers faster, or give "
                 "a longer --file-timeout"
             ) from error
         except (EOFError, OSError) as error:
             if not worker.heard_of:
                 raise InputError(
-                    f"{self._path} cannot be read: the process that reads videos ended as it "
+                    f"{self._request.path} cannot be read: the process that reads videos ended as it "
                     f"started ({worker.fate()}); make sure that there is memory for it, and that "
                     f"{sys.executable} works"
                 ) from error
             raise InputError(
-                f"{self._path} has ended the process that decoded it ({worker.fate()}): it "
+                f"{self._request.path} has ended the process that decoded it ({worker.fate()}): it "
                 "is damaged, or takes more memory than there is; convert it to H.264 first"
             ) from error
         if isinstance(message, _Failure):

@@ -1,0 +1,23 @@
+"""A model that captions in no time: a small network with random weights."""
+
+from pathlib import Path
+
+import torch
+
+from vidcaption.model import folder as model_folder
+from vidcaption.model.config import ModelConfig
+from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.vocabulary import Vocabulary
+
+
+def write_tiny(folder: Path) -> Path:
+    """A model folder with random weights, sharp enough that its captions differ."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        words = Vocabulary([f"word{i}" for i in range(40)])
+        config = ModelConfig(image_size=64, grid=2, size=16, heads=2, embedding=12)
+        network = CaptionNetwork(config, words)
+        for parameter in network.decoder.parameters():
+            parameter.data.mul_(3)
+    model_folder.save(folder, network, words, "# tiny\n")
+    return folder

@@ -1,0 +1,175 @@
+"""The network, run on windows of any number of videos at once.
+
+A single window costs it several times what one of a full batch does. So windows are added as they
+come, whichever video they are of, and a batch goes through the network when it is full, or when
+somebody waits for one of its captions.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vidcaption.model.device import Machine
+from vidcaption.model.features import Features, Look
+from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.search import Caption, search
+from vidcaption.options import SearchOptions
+
+FRAMES_AT_ONCE = 32, 8  # in the CNN: with 16 bits, with 32 bits
+
+
+@dataclass
+class Costs:
+    """What one video has cost so far: its share where windows of several went together.
+
+    ``encoded``: how many different pictures went through the CNN. ``encode_s``, ``search_s``:
+    seconds in the CNN and in the word search. ``shifted_s``: how much longer others waited for
+    batches that this video shares than it did itself.
+    """
+
+    encoded: int = 0
+    encode_s: float = 0.0
+    search_s: float = 0.0
+    shifted_s: float = 0.0
+
+
+class _Result(NamedTuple):
+    """Of one window. ``error``: why there is no caption."""
+
+    caption: Caption | None
+    encoded: int = 0
+    encode_s: float = 0.0
+    search_s: float = 0.0
+    error: Exception | None = None
+
+
+class Runner:
+    """A network on a device, with the features that it computed last; for one thread at a time."""
+
+    def __init__(
+        self, network: CaptionNetwork, encoder: Callable[[Tensor], Tensor], machine: Machine
+    ) -> None:
+        self._network, self._machine = network, machine
+        at_once = FRAMES_AT_ONCE[machine.dtype == torch.float32]
+        self._features = Features(encoder, machine.device, at_once)
+
+    @torch.inference_mode()
+    def caption(
+        self, looks: Sequence[Look], keep: Iterable[Look], options: SearchOptions
+    ) -> list[_Result]:
+        """The captions of windows of equally many frames. See ``Features.of`` for ``keep``."""
+        network, machine = self._network, self._machine
+        began, start = time.monotonic(), machine.mark()
+        with machine.autocast():
+            features, computed = self._features.of(looks, keep)
+            encoded = machine.mark()  # not waited for: the search can be told what to do meanwhile
+            captions = search(network.decoder, network.remember(features), options)
+        encode_s = encoded.seconds_since(start)
+        search_s = time.monotonic() - began - encode_s
+        return [
+            _Result(caption, number, encode_s / len(looks), search_s / len(looks))
+            for caption, number in zip(captions, computed, strict=True)
+        ]
+
+
+@dataclass(eq=False)
+class _Batch:
+    """Windows that go through the network together, and who pays for each."""
+
+    looks: list[Look] = field(default_factory=list)
+    payers: list[Costs] = field(default_factory=list)
+    future: Future[list[_Result]] | None = None
+    results: list[_Result] = field(default_factory=list)
+
+
+class Pending:
+    """The caption of a window that is on its way."""
+
+    def __init__(self, batcher: "Batcher", batch: _Batch) -> None:
+        self._batcher, self._batch, self._row = batcher, batch, len(batch.looks)
+
+    def result(self, waiting: Costs) -> Caption:
+        """The caption, for the video with these costs. What the network raised is raised again."""
+        result = self._batcher.results(self._batch, waiting)[self._row]
+        if result.caption is None:
+            assert result.error is not None
+            raise result.error
+        return result.caption
+
+
+class Batcher:
+    """Captions windows ``size`` at a time, in a thread for each of ``runners``.
+
+    What looks the same as one of the latest windows is captioned once. Use it in one thread, and
+    ``close`` it.
+    """
+
+    def __init__(self, runners: Sequence[Runner], options: SearchOptions, size: int) -> None:
+        self.size, self.runners = size, len(runners)
+        self._options = options
+        self._free: SimpleQueue[Runner] = SimpleQueue()
+        for runner in runners:
+            self._free.put(runner)
+        self._threads = ThreadPoolExecutor(len(runners), "network")
+        self._waiting: dict[int, _Batch] = {}  # not full, by the frames of a window
+        self._latest: OrderedDict[Look, Pending] = OrderedDict()
+
+    def add(self, look: Look, payer: Costs) -> Pending:
+        """Take a window, for which a video pays unless it was captioned before."""
+        pending = self._latest.get(look)
+        if pending is None:
+            batch = self._waiting.setdefault(len(look), _Batch())
+            pending = Pending(self, batch)
+            batch.looks.append(look)
+            batch.payers.append(payer)
+            if len(batch.looks) == self.size:
+                self._start(batch)
+        self._latest[look] = pending
+        self._latest.move_to_end(look)
+        if len(self._latest) > self.size:
+            self._latest.popitem(last=False)
+        return pending
+
+    def results(self, batch: _Batch, waiting: Costs) -> list[_Result]:
+        """Of the windows of a batch, which need not be full, for the video with these costs."""
+        if not batch.results:
+            began = time.monotonic()
+            batch.results = self._start(batch).result()
+            waited_s = time.monotonic() - began
+            waiting.shifted_s -= waited_s
+            for payer, result in zip(batch.payers, batch.results, strict=True):
+                payer.encoded += result.encoded
+                payer.encode_s += result.encode_s
+                payer.search_s += result.search_s
+                payer.shifted_s += waited_s / len(batch.payers)
+        return batch.results
+
+    def close(self) -> None:
+        """Wait for what is at work, and drop what is not."""
+        self._threads.shutdown(cancel_futures=True)
+
+    def _start(self, batch: _Batch) -> "Future[list[_Result]]":
+        if batch.future is None:
+            del self._waiting[len(batch.looks[0])]
+            batch.future = self._threads.submit(self._caption, batch.looks, list(self._latest))
+        return batch.future
+
+    def _caption(self, looks: Sequence[Look], keep: Sequence[Look]) -> list[_Result]:
+        """Where the network fails, the windows are captioned one by one: a single one may be to
+        blame, or they take too much memory together."""
+        runner = self._free.get()
+        try:
+            return runner.caption(looks, keep, self._options)
+        except Exception as error:
+            if len(looks) == 1:
+                return [_Result(None, error=error)]
+        finally:
+            self._free.put(runner)
+        return [self._caption([look], ())[0] for look in looks]

@@ -1,0 +1,290 @@
+"""One video while it is being captioned: reader -> windows -> network -> segments."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import NamedTuple, Protocol
+
+from vidcaption.batcher import Batcher, Costs, Pending
+from vidcaption.errors import InputError
+from vidcaption.model.features import Looks
+from vidcaption.model.search import Caption
+from vidcaption.model.vocabulary import Vocabulary
+from vidcaption.options import CaptionOptions
+from vidcaption.output.captions import Captions
+from vidcaption.output.merge import merge_equal
+from vidcaption.types import ModelInfo, Progress, Segment, VideoInfo, Window, Word
+from vidcaption.video.workers import RemoteReader
+
+KEEP_S = 15.0  # between two times at which the finished windows are kept
+
+Keep = Callable[[int, Progress], bool]
+
+
+class Reader(Protocol):
+    """Gives the windows of a video, as ``WindowReader`` does."""
+
+    @property
+    def info(self) -> VideoInfo: ...
+
+    @property
+    def corrupt(self) -> int: ...
+
+    @property
+    def end_s(self) -> float: ...
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def read(self) -> list[Window]: ...
+
+
+class _Waiting(NamedTuple):
+    """A window on its way through the network. ``standing``: as in ``Progress``."""
+
+    start_s: float
+    end_s: float
+    caption: Pending
+    standing: bytes | None
+
+
+class Captioning:
+    """One video while it is being captioned: a context manager that yields segments once.
+
+    ``shared``: whether other videos use ``batcher``, too; otherwise it is closed with this one.
+    ``before``: what an earlier run has finished, which ``reader`` leaves out. ``keep`` is given the
+    number of windows that are kept already and those that were finished since, every KEEP_S and
+    when the context is left early; it returns whether they are kept now. Nothing is kept of a
+    damaged video, whose broken packets would be counted wrongly.
+
+    ``info``: the video. ``progress_s``: seconds of the video that are captioned, ``resumed_s``:
+    from where on, and ``kept_s``: of which it is kept. ``costs``: what it took of the network.
+    """
+
+    def __init__(
+        self,
+        model: ModelInfo,
+        vocabulary: Vocabulary,
+        reader: Reader,
+        options: CaptionOptions,
+        batcher: Batcher,
+        *,
+        shared: bool = False,
+        before: Progress | None = None,
+        keep: Keep | None = None,
+    ) -> None:
+        before = before or Progress()
+        self._model, self._vocabulary, self._reader = model, vocabulary, reader
+        self.options, self.costs = options, Costs()
+        self.progress_s = self.resumed_s = max(options.start_s, before.end_s)
+        self.kept_s = before.end_s
+        self._closing = ExitStack()
+        if not shared:
+            self._closing.callback(batcher.close)
+        self._batcher = batcher
+        self._before, self._keep = before, keep
+        self._kept, self._kept_at = len(before.segments), math.inf
+        self._finished: list[Segment | None] = []  # and not kept
+        self._last: _Waiting | None = None  # of the finished windows
+        self._looks = Looks(options.same_within, before.standing)
+        self._queue: deque[_Waiting] = deque()
+        self._entered = self._over = False
+        self._error: InputError | None = None  # to be raised when the queue is empty
+        self._decode_s = 0.0
+        self._segments: list[Segment] = []
+        self._ready = self._collect()  # one pass, however often it is iterated over
+
+    def __enter__(self) -> "Captioning":
+        """Raises InputError where the file is not a video that can be read."""
+        self._enter()
+        self._kept_at = time.monotonic()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is not None or self.kept_s:
+                self._keep_finished()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give up what has not been read."""
+        self._closing.close()
+
+    @property
+    def info(self) -> VideoInfo:
+        return self._reader.info
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time spent waiting for frames, in the CNN and in the word search."""
+        costs = self.costs
+        return {"decode": self._decode_s, "encode": costs.encode_s, "search": costs.search_s}
+
+    @property
+    def frames(self) -> int:
+        """How many were sampled so far, counted in each window."""
+        return self._looks.frames
+
+    @property
+    def encoded(self) -> int:
+        """How many different pictures of them went through the CNN."""
+        return self.costs.encoded
+
+    @property
+    def corrupt(self) -> int:
+        """Broken packets skipped so far."""
+        return self._reader.corrupt
+
+    @property
+    def missing_s(self) -> float:
+        """Seconds that the container promises and the stream lacks, once all of it was read."""
+        promised_s = self.info.duration_s
+        if promised_s is None or self.options.end_s is not None:
+            return 0.0
+        return max(0.0, promised_s - self._reader.end_s)
+
+    @property
+    def reading(self) -> bool:
+        """Whether there may be more to read."""
+        return not self._over and self._error is None
+
+    @property
+    def queued(self) -> int:
+        """Windows that were read, and whose segments were not asked for yet."""
+        return len(self._queue)
+
+    def __iter__(self) -> Iterator[Segment]:
+        return self._ready
+
+    def begin(self) -> None:
+        """Let a worker begin to read, if one is to do that."""
+        if isinstance(self._reader, RemoteReader):
+            self._reader.begin()
+            self._closing.callback(self._reader.close)
+
+    def prefetch(self) -> None:
+        """Read the first windows, to go through the network with those of other videos.
+
+        What goes wrong is raised later, by ``__enter__`` or after the segments before it.
+        """
+        try:
+            self._enter()
+        except InputError as error:
+            self._error = error
+        else:
+            self._read_ahead()
+
+    def finish(self) -> Captions:
+        """Caption what is left, and return everything. Raises InputError."""
+        for _ in self:
+            pass
+        return self.captions()
+
+    def captions(self) -> Captions:
+        """What was yielded so far."""
+        return Captions(
+            video=self.info,
+            model=self._model,
+            options=self.options,
+            segments=tuple(self._segments),
+            corrupt=self.corrupt,
+        )
+
+    def _collect(self) -> Iterator[Segment]:
+        segments = self._caption_windows()
+        for segment in merge_equal(segments) if self.options.merge else segments:
+            self._segments.append(segment)
+            yield segment
+
+    def _caption_windows(self) -> Iterator[Segment]:
+        empty = not self._before.segments
+        yield from filter(None, self._before.segments)
+        while (window := self._next()) is not None:
+            empty = False
+            caption = window.caption.result(self.costs)
+            segment = self._segment(window, caption) if caption.ids else None
+            self.progress_s = window.end_s
+            if self._keep is not None:
+                self._finished.append(segment)
+                self._last = window
+                if time.monotonic() - self._kept_at >= KEEP_S:
+                    self._keep_finished()
+            if segment is not None:
+                yield segment
+        if empty:
+            raise InputError(
+                f"{self.info.path} has nothing to caption: it lasts {self._reader.end_s:.1f} s, "
+                f"and --start is {self.options.start_s:g}"
+            )
+
+    def _enter(self) -> None:
+        if self._entered:
+            return
+        if self._error is not None:
+            raise self._error
+        self._closing.enter_context(self._reader)
+        self._entered = True
+
+    def _next(self) -> _Waiting | None:
+        """The next window, or None after the last one; while the network is at it, more are read.
+
+        Raises InputError.
+        """
+        self._read_ahead()
+        if self._queue:
+            return self._queue.popleft()
+        if self._error is not None:
+            raise self._error
+        return None
+
+    def _read_ahead(self) -> None:
+        while self.reading and len(self._queue) <= self._batcher.size:
+            began = time.monotonic()
+            try:
+                windows = self._reader.read()
+            except InputError as error:
+                self._error, windows = error, []
+            self._decode_s += time.monotonic() - began
+            self._over = not windows
+            for window in windows:
+                caption = self._batcher.add(self._looks.look(window.frames), self.costs)
+                standing = self._looks.standing
+                self._queue.append(_Waiting(window.start_s, window.end_s, caption, standing))
+
+    def _keep_finished(self) -> None:
+        self._kept_at = time.monotonic()
+        if self._keep is None or self._last is None or not self._finished or self.corrupt:
+            return
+        last = self._last
+        progress = Progress(tuple(self._finished), last.start_s, last.end_s, last.standing)
+        if self._keep(self._kept, progress):
+            self._kept += len(self._finished)
+            self._finished.clear()
+            self.kept_s = self.progress_s
+
+    def _segment(self, window: _Waiting, caption: Caption) -> Segment:
+        words = self._vocabulary.decode(caption.ids)
+        log_probs = caption.log_probs[:-1].tolist()  # without <eos>
+        text = " ".join(words)
+        return Segment(
+            start_s=window.start_s,
+            end_s=window.end_s,
+            text=text[0].upper() + text[1:],
+            score=caption.score,
+            words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
+        )
