@@ -12,11 +12,11 @@ from vidcaption.options import SHORTEST, CaptionOptions
 from vidcaption.types import Frame, Span, Window
 from vidcaption.video.cuts import CutFinder
 from vidcaption.video.reader import VideoReader
-from vidcaption.video.plan import OLDER_S
+from vidcaption.video.plan import MAX_OLDER_S
 
 MOST_TIMES = 10_000_000  # at which a video is looked at
 LONGEST = 1 + SHORTEST  # windows: what is longer is split
-LEAD_S = 2 * OLDER_S  # of sampled times, on which it may depend what is taken for the next ones
+LEAD_S = 2 * MAX_OLDER_S  # of sampled times, on which it may depend what is taken for the next ones
 
 _Sampled = tuple[Span, list[Frame]]  # and the frames of its first times
 
