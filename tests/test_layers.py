@@ -28,7 +28,7 @@ ROOMS = """
     video
     model
     types
-    options suffixes
+    options suffixes cpus
     errors version
 """
 LEVEL = {

@@ -19,7 +19,7 @@ from torch import Tensor
 from vidcaption.model.device import Machine
 from vidcaption.model.features import Features, Look
 from vidcaption.model.network import CaptionNetwork
-from vidcaption.model.search import Caption, search
+from vidcaption.model.search import Caption
 from vidcaption.options import SearchOptions
 
 FRAMES_AT_ONCE = 32, 8  # in the CNN: with 16 bits, with 32 bits
@@ -70,7 +70,7 @@ class Runner:
         with machine.autocast():
             features, computed = self._features.of(looks, keep)
             encoded = machine.mark()  # not waited for: the search can be told what to do meanwhile
-            captions = search(network.decoder, network.remember(features), options)
+            captions = network.caption(features, options)
         encode_s = encoded.seconds_since(start)
         search_s = time.monotonic() - began - encode_s
         return [

@@ -287,4 +287,6 @@ class Captioning:
             text=text[0].upper() + text[1:],
             score=caption.score,
             words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
+            confidence=caption.confidence,
+            concepts=tuple(Word(self._vocabulary.concepts[n], p) for n, p in caption.concepts),
         )

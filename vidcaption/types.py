@@ -61,7 +61,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of a caption and the probability the model gave it, in [0, 1]."""
+    """One word of a caption, or a concept, and its probability by the model, in [0, 1]."""
 
     text: str
     probability: float
@@ -69,13 +69,20 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One timed caption. ``score`` is the mean log-probability of its words, at most 0."""
+    """One timed caption. ``score`` is the mean log-probability of its words, at most 0.
+
+    ``confidence``: the share of its nouns, verbs and adjectives that people would use too, as the
+    model expects, in [0, 1]; ``concepts``: what it surely sees, the surest first. Models that do
+    not tell concepts apart have neither.
+    """
 
     start_s: float
     end_s: float
     text: str
     score: float
     words: tuple[Word, ...] = ()
+    confidence: float | None = None
+    concepts: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,15 @@
+import math
+
 import pytest
 import torch
 
 from vidcaption.errors import ModelError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.concepts import LEAST, Concepts, ConceptSlots, ContentClassifier, surest
+from vidcaption.model.confidence import Confidence
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
-from vidcaption.model.search import search
+from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions
 
@@ -124,3 +127,28 @@ def test_survives_the_disk(tmp_path, network):
 def test_slots_need_concepts():
     with pytest.raises(ModelError, match=r"has 2 concept slots, and vocab\.json no concepts"):
         CaptionNetwork(CONFIG, Vocabulary(WORDS))
+
+
+def test_captions_come_with_concepts_and_confidence(network):
+    features = torch.randn(3, 2, 4, 1280, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.constant_(network.confidence.weigh.weight, 0.1)
+    with torch.inference_mode():
+        captions = network.caption(features, SearchOptions())
+        found = network.recognise(features)
+    for caption, ids, sure in zip(captions, *(x.tolist() for x in found), strict=True):
+        assert caption.concepts == tuple((n, p) for n, p in zip(ids, sure, strict=True) if p)
+        assert 0 < caption.confidence < 1
+
+
+def test_confidence_follows_score_length_and_concepts():
+    confidence = Confidence(KNOWING)
+    fire, hydrant = KNOWING.encode("fire hydrant")
+    log_probs = torch.tensor([-1.0, -3.0, -0.5])
+    caption = Caption([fire, hydrant], log_probs, torch.empty(0), 0.0)
+    seen = Concepts(torch.tensor([[1, 0, 2]]), torch.tensor([[0.9, 0.4, 0.0]]))
+    [row] = confidence.describe([caption], seen).tolist()
+    assert row == pytest.approx([-2.0, math.log(3), 0.9, 0.4])
+    torch.nn.init.zeros_(confidence.weigh.weight)
+    torch.nn.init.constant_(confidence.weigh.bias, 1.0)
+    assert confidence([caption], seen) == [pytest.approx(1 / (1 + math.exp(-1)))]
+    assert confidence([], seen) == []

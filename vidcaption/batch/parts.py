@@ -152,4 +152,5 @@ class Parts:
 
 def _segment(row: dict[str, Any]) -> Segment:
     """What ``asdict`` and JSON have made of a segment. Raises TypeError, LookupError."""
-    return Segment(**row | {"words": tuple(Word(**word) for word in row["words"])})
+    words = {key: tuple(Word(**word) for word in row[key]) for key in ("words", "concepts")}
+    return Segment(**row | words)

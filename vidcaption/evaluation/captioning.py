@@ -9,7 +9,6 @@ from torch import Tensor
 from vidcaption.datasets.samples import Clip, Sample, load_frames
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
-from vidcaption.model.search import search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions
 
@@ -58,12 +57,9 @@ def caption_features(
     network: CaptionNetwork, vocabulary: Vocabulary, features: Tensor, options: SearchOptions
 ) -> list[Said]:
     """One caption per clip. ``features``: (B, T, R, C)."""
-    concepts = network.recognise(features)
-    captions = search(network.decoder, network.remember(features, concepts), options)
-    sure = network.rate(captions, concepts)
     return [
-        Said(" ".join(vocabulary.decode(caption.ids)), caption.score, confidence)
-        for caption, confidence in zip(captions, sure, strict=True)
+        Said(" ".join(vocabulary.decode(caption.ids)), caption.score, caption.confidence)
+        for caption in network.caption(features, options)
     ]
 
 

@@ -97,10 +97,11 @@ class Entry:
 
     @classmethod
     def of(cls, segment: Segment) -> "Entry":
-        concepts = tuple(concept.text for concept in getattr(segment, "concepts", ()))
-        confidence = getattr(segment, "confidence", None)
-        score = segment.score
-        return cls(segment.start_s, segment.end_s, segment.text, score, confidence, concepts)
+        concepts = tuple(concept.text for concept in segment.concepts)
+        return cls(
+            *(segment.start_s, segment.end_s, segment.text, segment.score),
+            *(segment.confidence, concepts),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Encoder, content classifier, temporal LSTM and decoder in one module."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,9 @@ from vidcaption.model.confidence import Confidence
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.encoder import Encoder
-from vidcaption.model.search import Caption
+from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
+from vidcaption.options import SearchOptions
 
 REPEATED = 2.0  # nats that a concept costs more when it is named again
 
@@ -83,9 +84,22 @@ class CaptionNetwork(nn.Module):
             pooled = pooled + named.mean(1)
         return self.decoder.attention.project(slots, pooled)
 
-    def rate(self, captions: Sequence[Caption], concepts: Concepts | None) -> list[float | None]:
-        """The confidence of each of B captions, from the concepts of their windows; None for a
-        network without concept slots."""
+    def caption(self, features: Tensor, options: SearchOptions) -> list[Caption]:
+        """Captions of B windows, with concepts and confidence. ``features``: (B, T, R, C)."""
+        concepts = self.recognise(features)
+        captions = search(self.decoder, self.remember(features, concepts), options)
         if self.confidence is None or concepts is None:
-            return [None] * len(captions)
-        return [*self.confidence(captions, concepts)]
+            return captions
+        every = zip(
+            *(captions, self.confidence(captions, concepts)),
+            *(concepts.ids.tolist(), concepts.confidence.tolist()),
+            strict=True,
+        )
+        return [
+            replace(
+                caption,
+                confidence=sure,
+                concepts=tuple((n, p) for n, p in zip(ids, seen, strict=True) if p),
+            )
+            for caption, sure, ids, seen in every
+        ]

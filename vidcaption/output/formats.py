@@ -18,7 +18,7 @@ import srt
 from vidcaption.errors import UsageError
 from vidcaption.output.layout import cues
 from vidcaption.output.text import json_text, milliseconds, one_line, printable
-from vidcaption.types import CaptionData, Segment
+from vidcaption.types import CaptionData, Segment, Word
 
 SCHEMA_VERSION = 1  # of schema.json; goes up when a reader of the old form would fail
 
@@ -163,10 +163,14 @@ def _segment(segment: Segment) -> dict[str, Any]:
         "end": milliseconds(segment.end_s) / 1000,
         "text": segment.text,
         "score": round(segment.score, 4),
-        "words": [
-            {"text": word.text, "probability": round(word.probability, 4)} for word in segment.words
-        ],
+        "confidence": None if segment.confidence is None else round(segment.confidence, 4),
+        "words": _words(segment.words),
+        "concepts": _words(segment.concepts),
     }
+
+
+def _words(words: Iterable[Word]) -> list[dict[str, Any]]:
+    return [{"text": word.text, "probability": round(word.probability, 4)} for word in words]
 
 
 def _tsv_rows(captions: CaptionData) -> Iterator[tuple[str, str, str]]:

@@ -12,9 +12,10 @@ TOUCH_S = 0.001
 def merge_equal(segments: Iterable[Segment]) -> Iterator[Segment]:
     """Join consecutive segments with equal text that overlap or lie at most ``TOUCH_S`` apart.
 
-    A joined segment runs from the first start to the last end and has the words of the part with
-    the best score. Its own score is the mean over all words of all parts, which is the mean of the
-    parts' scores, as equal texts have equally many words. Streams: holds one segment at a time.
+    A joined segment runs from the first start to the last end and has the words and concepts of
+    the part with the best score, and its confidence. Its own score is the mean over all words of
+    all parts, which is the mean of the parts' scores, as equal texts have equally many words.
+    Streams: holds one segment at a time.
     """
     merged: Segment | None = None
     best = total = 0.0
@@ -27,10 +28,10 @@ def merge_equal(segments: Iterable[Segment]) -> Iterator[Segment]:
         ):
             parts += 1
             total += segment.score
-            words = segment.words if segment.score > best else merged.words
+            part = segment if segment.score > best else merged
             best = max(best, segment.score)
             end_s = max(merged.end_s, segment.end_s)
-            merged = replace(merged, end_s=end_s, score=total / parts, words=words)
+            merged = replace(part, start_s=merged.start_s, end_s=end_s, score=total / parts)
         else:
             if merged is not None:
                 yield merged

@@ -42,8 +42,18 @@ def _segment(row: Any) -> Segment:
     start_s, end_s = _number(row["start"]), _number(row["end"])
     if not 0 <= start_s <= end_s:
         raise ValueError("a segment ends before it starts")
-    words = [Word(_text(word["text"]), _number(word["probability"])) for word in row["words"]]
-    return Segment(start_s, end_s, _text(row["text"]), _number(row["score"]), tuple(words))
+    words = [_word(word) for word in row["words"]]
+    concepts = [_word(word) for word in row.get("concepts", ())]
+    sure = row.get("confidence")
+    return Segment(
+        *(start_s, end_s, _text(row["text"]), _number(row["score"]), tuple(words)),
+        confidence=None if sure is None else _number(sure),
+        concepts=tuple(concepts),
+    )
+
+
+def _word(row: Any) -> Word:
+    return Word(_text(row["text"]), _number(row["probability"]))
 
 
 def _record(kind: type[T], row: Any) -> T:

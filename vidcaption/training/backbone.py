@@ -23,6 +23,11 @@ def find_weights(backbone: str, choice: str) -> Path | None:
     """
     if choice == "none":
         return None
+    if choice == "imagenet" and backbone == "efficientnet_lite2":
+        raise UsageError(
+            "--backbone efficientnet_lite2 has no weights to download; name a file of TensorFlow's "
+            "with --backbone-weights, or start from the built-in model with --init default"
+        )
     if choice == "imagenet":
         return _torchvisions(torchvision.models.get_model_weights(backbone).DEFAULT.url)
     path = Path(os.path.expanduser(choice))

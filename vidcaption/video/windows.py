@@ -11,8 +11,8 @@ from vidcaption.errors import InputError
 from vidcaption.options import SHORTEST, CaptionOptions
 from vidcaption.types import Frame, Span, Window
 from vidcaption.video.cuts import CutFinder
-from vidcaption.video.reader import VideoReader
 from vidcaption.video.plan import MAX_OLDER_S
+from vidcaption.video.reader import VideoReader
 
 MOST_TIMES = 10_000_000  # at which a video is looked at
 LONGEST = 1 + SHORTEST  # windows: what is longer is split
