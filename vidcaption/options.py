@@ -282,7 +282,11 @@ class OutputOptions(Options):
         asked = tuple(name for name in self.known_formats() if getattr(self, name))
         if asked or self.output is None or self.output == "-":
             return asked
-        return (PurePath(self.output).suffix.lower().removeprefix("."),)
+        return (self._suffix,)
+
+    @property
+    def _suffix(self) -> str:
+        return PurePath(self.output or "").suffix.lower().removeprefix(".")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -294,6 +298,13 @@ class OutputOptions(Options):
             raise UsageError(
                 f"--output holds one format and {len(self.formats)} are asked for; "
                 "leave --output out to write each next to its input, or use --out-dir"
+            )
+        named = self._suffix
+        # any text may be called .txt
+        if named in self.known_formats() and named not in (*self.formats, "txt"):
+            raise UsageError(
+                f"--output is {self.output!r}, a name for {named}, and --{self.formats[0]} is "
+                f"given; leave that out, or end the name in .{self.formats[0]}"
             )
         if not set(self.formats) <= set(self.known_formats()):
             raise UsageError(

@@ -122,3 +122,30 @@ def test_closed_standard_streams() -> None:
         shell = ["sh", "-c", f'"$@" {streams}', "sh", *RUN[:-1], *args.split()]
         result = subprocess.run(shell, capture_output=True, text=True)
         assert (result.returncode, result.stderr) == (code, f"vidcaption: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "out", "err", "hinted"),
+    [
+        ("--srt", "out", "err", True),
+        ("--srt", "log", "log", False),
+        ("--srt -q", "out", "err", False),
+        ("--srt --out-dir .", "out", "err", False),
+        ("--srt", None, "err", False),
+    ],
+)
+def test_an_empty_file_of_results_is_explained(
+    tmp_path: Path, args: str, out: str | None, err: str, hinted: bool
+) -> None:
+    """``vidcaption run x.mp4 --json > j.json`` writes to x.json."""
+    write_image(tmp_path / "a.png")
+    (tmp_path / "a.srt").write_text("mine")  # so that no model is loaded
+    with open(tmp_path / (out or "pipe"), "w") as stdout, open(tmp_path / err, "a") as stderr:
+        subprocess.run(
+            [*RUN, "a.png", *args.split()],
+            stdout=stdout if out else subprocess.PIPE, stderr=stderr, cwd=tmp_path, check=True,
+        )  # fmt: skip
+    lines = (tmp_path / err).read_text().splitlines()
+    hint = "vidcaption: captions are written next to the inputs; add -o - for standard output"
+    assert (hint in lines) is hinted
+    assert out == err or (tmp_path / (out or "pipe")).read_text() == ""

@@ -25,7 +25,8 @@ class Delivery:
     ``targets``: for each input, the file to write in each format, or nothing where they go to
     standard output or a device as they come. Where the command can mean several videos one output
     has the form for several, however many there are. ``shared``: it is a file, of which each input
-    is a part. ``lines``: readable lines go to standard output.
+    is a part. ``lines``: readable lines go to standard output. ``beside_inputs``: each file goes
+    next to its input, as nothing else was asked for.
     """
 
     def __init__(self, output: OutputOptions, selection: Selection) -> None:
@@ -42,6 +43,7 @@ class Delivery:
         self.several = selection.several
         self.lines = place == "-" and self._format == "txt"
         self.on_stdout = place == "-"
+        self.beside_inputs = place is None and output.out_dir is None
         self.shared: Path | None = None
         self._device: Path | None = None
         self._found = selection.found

@@ -69,6 +69,7 @@ def run(
     from vidcaption.cli.interrupt import interruptible
     from vidcaption.cli.reporter import described
     from vidcaption.cli.selection import select
+    from vidcaption.cli.streams import results_awaited
     from vidcaption.cli.voice import put
     from vidcaption.model.manifest import WEIGHTS, read_rows
     from vidcaption.output.write import check_some_writable
@@ -77,6 +78,8 @@ def run(
     with closing_words(), interruptible(), ExitStack() as stack:
         selection = select(inputs or [], batch)
         delivery = Delivery(output, selection)
+        if delivery.beside_inputs and not batch.dry_run and results_awaited():
+            log.tell("captions are written next to the inputs; add -o - for standard output")
         if selection.shard is not None:
             counted = f"{selection.shard}: {len(selection.chosen)} inputs"
             logger.log(VERBOSE, counted, extra=event("shard"))
