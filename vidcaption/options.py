@@ -5,6 +5,7 @@ into Typer options, and ``__post_init__`` checks values however they arrived.
 """
 
 import math
+import re
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path, PurePath
 from types import UnionType
@@ -16,7 +17,10 @@ VideoDecoder = Literal["cpu", "cuda"]  # of videos: FFmpeg's, or an NVIDIA GPU's
 Sampling = Literal["exact", "fast", "keyframes"]  # which frames of a video answer for a time
 Engine = Literal["torch", "openvino"]  # what runs the CNN
 
+_CLOCK = re.compile(r"(?:(\d+):(?=[0-5]?\d:))?(\d+):([0-5]?\d(?:\.\d*)?)")
+
 SHORTEST = 1 / 4  # of a window: what is shorter joins its neighbour
+WHOLE = math.inf  # the length of a window that is as long as its video
 MOST_FRAMES = 8192  # of windows that overlap, or that are in one batch: 1.2 GB at 224 pixels
 
 
@@ -29,8 +33,12 @@ def option(
     at_least: float | None = None,
     at_most: float | None = None,
     above: float | None = None,
+    whole: bool = False,
 ) -> Any:
-    """A dataclass field with what its flag and check need. Bounds are inclusive but ``above``."""
+    """A dataclass field with what its flag and check need. Bounds are inclusive but ``above``.
+
+    ``whole``: the value may be WHOLE, by that word.
+    """
     metadata = {
         "help": help,
         "flag": flag,
@@ -38,6 +46,7 @@ def option(
         "at_least": at_least,
         "at_most": at_most,
         "above": above,
+        "whole": whole,
     }
     return field(default=default, metadata=metadata)
 
@@ -46,6 +55,45 @@ def flag_of(f: Field[Any]) -> str:
     """The long flag of a field: ``--window`` for ``window_s``."""
     flag: str | None = f.metadata["flag"]
     return flag or "--" + f.name.removesuffix("_s").replace("_", "-")
+
+
+def is_seconds(name: str) -> bool:
+    """Whether a field of that name is a time or a duration."""
+    return name.endswith("_s")
+
+
+def parse(f: Field[Any], value: Any) -> Any:
+    """The value of a field as a person typed it: a text, if it is one, becomes a number.
+
+    Seconds may be written as 90, 90s, 1:30 or 00:01:30.5. Raises UsageError.
+    """
+    kinds = get_args(f.type) if get_origin(f.type) is UnionType else (f.type,)
+    if not isinstance(value, str) or not {int, float}.intersection(kinds):
+        return value
+    if value == "whole" and f.metadata["whole"]:
+        return WHOLE
+    try:
+        if int in kinds:
+            return int(value)
+        return _seconds(value) if is_seconds(f.name) else float(value)
+    except ValueError as error:
+        kind = "a whole number" if int in kinds else "a number"
+        if is_seconds(f.name):
+            kind = "seconds, such as 90 or 90s, or a time, such as 1:30 or 00:01:30.5"
+        raise UsageError(f"{flag_of(f)} is {value!r}; it must be {kind}") from error
+
+
+def _seconds(text: str) -> float:
+    """Raises ValueError."""
+    if clock := _CLOCK.fullmatch(text):
+        hours, minutes, seconds = clock.groups(default="0")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    return float(text.removesuffix("s"))
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON and TOML hold it."""
+    return "whole" if value == WHOLE else value
 
 
 def choices_of(f: Field[Any]) -> tuple[str, ...]:
@@ -93,6 +141,8 @@ def _as_float(value: float) -> float:
 
 def _check_bounds(f: Field[Any], value: float) -> None:
     low, high, above = (f.metadata[key] for key in ("at_least", "at_most", "above"))
+    if value == WHOLE and f.metadata["whole"]:
+        return
     if (
         not math.isfinite(value)
         or (low is not None and value < low)
@@ -102,9 +152,9 @@ def _check_bounds(f: Field[Any], value: float) -> None:
         wanted = [f"at least {low:g}"] if low is not None else []
         wanted += [f"above {above:g}"] if above is not None else []
         wanted += [f"at most {high:g}"] if high is not None else []
-        raise UsageError(
-            f"{flag_of(f)} is {value:g}; it must be {' and '.join(wanted) or 'finite'}"
-        )
+        allowed = " and ".join(wanted) or "finite"
+        allowed += ", or whole" if f.metadata["whole"] else ""
+        raise UsageError(f"{flag_of(f)} is {value:g}; it must be {allowed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +196,10 @@ class SearchOptions(Options):
 class CaptionOptions(SearchOptions):
     """How a video is cut into windows and captioned. These options decide the text."""
 
-    window_s: float = option(4.0, "Seconds per window.", at_least=0.1, at_most=3600)
+    window_s: float = option(
+        4.0, "Seconds per window; whole: one window for each input.",
+        at_least=0.1, at_most=3600, whole=True,
+    )  # fmt: skip
     stride_s: float | None = option(
         None, "Seconds from one window's start to the next; the window's length unless given.",
         at_least=0.1, at_most=3600,
@@ -198,6 +251,13 @@ class CaptionOptions(SearchOptions):
             )
         if self.stride_s is not None and self.segment == "scenes":
             raise UsageError("--stride has no meaning with --segment scenes; leave one of them out")
+        if self.window_s == WHOLE:
+            if self.stride_s is not None or self.segment == "scenes":
+                flag = "--segment scenes" if self.stride_s is None else "--stride"
+                raise UsageError(
+                    f"{flag} has no meaning with --window whole; leave one of them out"
+                )
+            return
         stride_s = self.stride_s or self.window_s
         if (overlapping := math.ceil(self.window_s / stride_s)) * self.frames > MOST_FRAMES:
             raise UsageError(
@@ -265,7 +325,7 @@ class OutputOptions(Options):
     jsonl: bool = option(False, "Write one JSON object per line.")
     tsv: bool = option(False, "Write tab-separated values, times in milliseconds.")
     csv: bool = option(False, "Write comma-separated values.")
-    txt: bool = option(False, "Write readable lines.")
+    txt: bool = option(False, "Write plain text without times, one caption per line.")
     output: str | None = option(
         None, "Write one file, in the format its suffix names; - is standard output.", short="-o"
     )

@@ -71,7 +71,8 @@ def test_without_a_format_lines_come_out(here: Path, capsys: pytest.CaptureFixtu
     assert (run.code, run.err) == (0, "")
     assert run.out and all(LINE.fullmatch(line) for line in run.out.splitlines())
     assert Run(capsys, "clip.mp4", "-o", "-").out == run.out
-    assert Run(capsys, "clip.mp4", "--txt", "-o", "-").out == run.out
+    plain = "".join(line.partition("] ")[2] + "\n" for line in run.out.splitlines())
+    assert Run(capsys, "clip.mp4", "--txt", "-o", "-").out == plain
     assert names(here) == ["bad.mp4", "clip.mp4"]
 
 
@@ -85,7 +86,35 @@ def test_lines_of_several_stand_below_their_path(
     assert clip.startswith("clip.mp4:\n[00:00.000 -->")
     assert zoo == clip.replace("clip.mp4", "zoo.mp4") + "\n"
     Run(capsys, "clip.mp4", "bad.mp4", "zoo.mp4", "-o", "all.txt")
-    assert (here / "all.txt").read_text() == run.out
+    plain = re.sub(r"^\[.*\] ", "", run.out, flags=re.MULTILINE)
+    assert (here / "all.txt").read_text() == plain
+
+
+def test_stills_have_no_times_in_text(
+    here: Path, clips: Clips, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(clips["still.png"], here / "a.png")
+    said = Run(capsys, "a.png").out
+    assert re.fullmatch(r"\w[^\[\]]*\n", said)
+    assert Run(capsys, "a.png", "--txt", "-o", "-").out == said
+
+
+def test_one_line_for_each_video_of_a_folder(
+    here: Path, clips: Clips, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As trainers of other models want it: one plain sentence beside each file."""
+    (here / "in").mkdir()
+    shutil.copy("clip.mp4", "in/a.mp4")
+    shutil.copy(clips["still.png"], here / "in/b.png")
+    assert Run(capsys, "in", "--window", "whole", "--txt", "--end", "20").code == 0
+    assert names(here / "in") == ["a.mp4", "a.txt", "b.png", "b.txt"]
+    for name in ("a.txt", "b.txt"):
+        assert re.fullmatch(r"\w[^\[\]\n]*\n", (here / "in" / name).read_text())
+    jsons = Run(capsys, "in/a.mp4", "--window", "whole", "--json", "-o", "-", "--end", "1:00")
+    document = json.loads(jsons.out)
+    jsonschema.validate(document, SCHEMA)
+    assert [(s["start"], s["end"]) for s in document["segments"]] == [(0, 20)]
+    assert document["options"]["window_s"] == "whole" and document["options"]["end_s"] == 60
 
 
 def test_several_formats(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,6 +197,11 @@ def test_nothing_captioned_writes_nothing(here: Path, capsys: pytest.CaptureFixt
         ("clip.mp4 --srt -o empty", 3, "empty cannot be written: it is a folder"),
         ("clip.mp4 -o bad.mp4/x.srt", 3, "bad.mp4/x.srt cannot be written"),
         ("clip.mp4 --end 3 --start 4", 2, "--end is 3; it must be after --start, which is 4"),
+        ("clip.mp4 --window whole --stride 2", 2, "--stride has no meaning with --window whole"),
+        ("clip.mp4 --window whole --segment scenes", 2, "--segment scenes has no meaning with"),
+        ("clip.mp4 --window hole", 2, "--window is 'hole'; it must be seconds, such as 90 or 90s"),
+        ("clip.mp4 --window 0", 2, "it must be at least 0.1 and at most 3600, or whole"),
+        ("clip.mp4 --start inf", 2, "--start is inf; it must be at least 0"),
         ("clip.mp4 --device abacus", 2, "--device is 'abacus'"),
         ("clip.mp4 --device cuda:99", 3, "--device is 'cuda:99'"),
         ("clip.mp4 --model nowhere", 3, "there is no model 'nowhere'"),

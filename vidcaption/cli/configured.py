@@ -18,6 +18,7 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from vidcaption.cli import files
 from vidcaption.errors import UsageError, VidcaptionError
+from vidcaption.options import is_seconds, plain
 
 DEFAULT, COMMAND_LINE = "default", "command line"
 _SOURCES = "vidcaption.sources."
@@ -143,7 +144,7 @@ def presets() -> dict[str, Path]:
 def settings(ctx: typer.Context) -> list[Setting]:
     """Every option of a command that was parsed, and where its value comes from."""
     return [
-        Setting(key, ctx.params.get(each.name), _source(ctx, each))
+        Setting(key, plain(ctx.params.get(each.name)), _source(ctx, each))
         for key, each in _command(ctx).keys.items()
     ]
 
@@ -184,10 +185,12 @@ def _kinds(command: ConfiguredCommand) -> dict[str, Any]:
     """The type of each key, as the command's function declares it."""
     declared = inspect.signature(command.callback).parameters if command.callback else {}
     kinds = {key: declared[each.name].annotation for key, each in command.keys.items()}
-    return {
+    kinds = {
         key: get_args(kind)[0] if get_origin(kind) is Annotated else kind
         for key, kind in kinds.items()
     }
+    seconds = {key for key, each in command.keys.items() if is_seconds(str(each.name))}
+    return {key: kind | str if key in seconds else kind for key, kind in kinds.items()}
 
 
 def _command(ctx: typer.Context) -> ConfiguredCommand:

@@ -41,7 +41,7 @@ class Delivery:
             place = "-"
         self._format = formats[0]
         self.several = selection.several
-        self.lines = place == "-" and self._format == "txt"
+        self.lines = place == "-" and not output.formats
         self.on_stdout = place == "-"
         self.beside_inputs = place is None and output.out_dir is None
         self.shared: Path | None = None

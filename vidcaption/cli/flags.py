@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from vidcaption.cli.configured import use_files
-from vidcaption.options import Options, VoiceOptions, choices_of, flag_of
+from vidcaption.options import Options, VoiceOptions, choices_of, flag_of, parse
 
 R = TypeVar("R")
 _CONFIG = inspect.Parameter(
@@ -91,6 +91,7 @@ def _parameter(kind: type[Options], f: Field[Any]) -> inspect.Parameter:
         metavar=_metavar(f),
         show_default=f.default is not False and f.default is not None,
         rich_help_panel=_panel(kind),
+        parser=_parser(f),
     )
     return inspect.Parameter(
         f.name,
@@ -98,6 +99,12 @@ def _parameter(kind: type[Options], f: Field[Any]) -> inspect.Parameter:
         default=f.default,
         annotation=Annotated[f.type, info],
     )
+
+
+def _parser(f: Field[Any]) -> Callable[[str], Any] | None:
+    """None for switches, paths and tuples, which Typer reads; errors of the others are ours."""
+    number = f.type in (int, float, int | None, float | None)
+    return functools.partial(parse, f) if number or choices_of(f) else None
 
 
 def _metavar(f: Field[Any]) -> str | None:
@@ -108,7 +115,8 @@ def _metavar(f: Field[Any]) -> str | None:
     if low is None and above is None:
         return None
     floor = f">{above:g}" if low is None else f"{low:g}"
-    return f"{floor}..{high:g}" if high is not None else f"{floor}.."
+    bounds = f"{floor}..{high:g}" if high is not None else f"{floor}.."
+    return f"{bounds}|whole" if f.metadata["whole"] else bounds
 
 
 def _panel(kind: type[Options]) -> str:

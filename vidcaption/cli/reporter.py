@@ -15,8 +15,8 @@ from vidcaption.cli.log import VERBOSE, event
 from vidcaption.cli.voice import make_bar, put
 from vidcaption.errors import OutputError, VidcaptionError
 from vidcaption.options import LogOptions
-from vidcaption.output.formats import txt_line
-from vidcaption.output.text import printable
+from vidcaption.output.formats import readable_line
+from vidcaption.output.text import one_line, printable
 from vidcaption.types import Segment
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ class Reporter:
             put(("" if first else "\n") + printable(str(job.path)) + ":\n")
 
     def captioned(self, segment: Segment) -> None:
-        if self._delivery.lines:
-            put(txt_line(segment) + "\n")
+        if self._delivery.lines and self._captioning is not None:
+            still = self._captioning.info.duration_s is None  # its times mean nothing
+            put((one_line(segment.text) if still else readable_line(segment)) + "\n")
 
     def retrying(self, job: Job, error: VidcaptionError, wait_s: float) -> None:
         message = f"{error}; trying again in {wait_s:g} s"

@@ -16,6 +16,7 @@ from typing import Any
 import srt
 
 from vidcaption.errors import UsageError
+from vidcaption.options import plain
 from vidcaption.output.layout import cues
 from vidcaption.output.text import json_text, milliseconds, one_line, printable
 from vidcaption.types import CaptionData, Segment
@@ -72,7 +73,7 @@ class Stream:
         yield self.tail
 
 
-def txt_line(segment: Segment) -> str:
+def readable_line(segment: Segment) -> str:
     """``[00:00.000 --> 00:04.000] text``, without a line end; hours are shown from the first on."""
     start, end = (
         _clock(milliseconds(seconds)).removeprefix("00:")
@@ -109,7 +110,7 @@ def _json(captions: CaptionData) -> str:
         "schema": SCHEMA_VERSION,
         "video": asdict(captions.video),
         "model": asdict(captions.model),
-        "options": asdict(captions.options),
+        "options": {name: plain(value) for name, value in asdict(captions.options).items()},
         "corrupt": captions.corrupt,
         "segments": [_segment(segment) for segment in captions.segments],
     }
@@ -130,7 +131,7 @@ def _csv(captions: CaptionData) -> str:
 
 
 def _txt(captions: CaptionData) -> str:
-    return "".join(txt_line(segment) + "\n" for segment in captions.segments)
+    return "".join(one_line(segment.text) + "\n" for segment in captions.segments)
 
 
 FORMATS: dict[str, Callable[[CaptionData], str]] = {

@@ -6,11 +6,11 @@ from types import TracebackType
 from typing import Self
 
 from vidcaption.errors import InputError
-from vidcaption.options import CaptionOptions, VideoDecoder
+from vidcaption.options import WHOLE, CaptionOptions, VideoDecoder
 from vidcaption.types import VideoInfo, Window
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.split import auto_windows
-from vidcaption.video.windows import fixed_windows
+from vidcaption.video.windows import fixed_windows, whole_windows
 
 MOST_WINDOWS = 1_000_000  # of one video: 46 days at 4 s each
 
@@ -39,7 +39,9 @@ class WindowReader:
         """Raises InputError where the file is not a video that can be read."""
         self._reader = VideoReader(self._path, self._size, self._options.sampling, self._decoder)
         self.info = self._reader.info
-        if self._options.segment == "scenes":
+        if self._options.window_s == WHOLE:
+            self._windows = whole_windows(self._reader, self._options)
+        elif self._options.segment == "scenes":
             from vidcaption.video.scenes import scene_windows  # OpenCV, for those who ask for it
 
             self._windows = scene_windows(self._reader, self._options)
