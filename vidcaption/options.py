@@ -326,6 +326,9 @@ class OutputOptions(Options):
     tsv: bool = option(False, "Write tab-separated values, times in milliseconds.")
     csv: bool = option(False, "Write comma-separated values.")
     txt: bool = option(False, "Write plain text without times, one caption per line.")
+    edl: bool = option(False, "Write markers for editors such as DaVinci Resolve (CMX 3600).")
+    chapters: bool = option(False, "Write chapters for FFmpeg (FFmetadata).")
+    xml: bool = option(False, "Write chapters for mkvmerge (Matroska XML).")
     output: str | None = option(
         None, "Write one file, in the format its suffix names; - is standard output.", short="-o"
     )

@@ -118,7 +118,7 @@ def test_one_line_for_each_video_of_a_folder(
 
 
 def test_several_formats(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    formats = ("srt", "vtt", "json", "jsonl", "tsv", "csv", "txt")
+    formats = ("srt", "vtt", "json", "jsonl", "tsv", "csv", "txt", "edl", "chapters", "xml")
     run = Run(capsys, "clip.mp4", *(f"--{name}" for name in formats))
     assert (run.code, run.out) == (0, "")
     assert names(here) == sorted(["bad.mp4", "clip.mp4", *(f"clip.{name}" for name in formats)])

@@ -164,7 +164,9 @@ def test_json_of_a_whole_window_says_so() -> None:
 
 
 def test_no_segments() -> None:
-    assert {name: render(EMPTY) for name, render in FORMATS.items() if name != "json"} == {
+    assert {
+        name: FORMATS[name](EMPTY) for name in ("srt", "vtt", "jsonl", "tsv", "csv", "txt")
+    } == {
         "srt": "",
         "vtt": "WEBVTT\n",
         "jsonl": "",
@@ -196,7 +198,7 @@ def test_json_has_no_numbers_that_json_does_not_know() -> None:
 
 def test_format_names() -> None:
     assert format_named("srt") is FORMATS["srt"]
-    with pytest.raises(UsageError, match=r"'ass' is not .* srt, vtt, json, jsonl, tsv, csv, txt$"):
+    with pytest.raises(UsageError, match=r"'ass' is not .* srt, vtt, .*, edl, chapters, xml$"):
         format_named("ass")
 
 
@@ -381,7 +383,7 @@ def test_the_first_video_is_written_before_the_second_is_asked_for(format: str) 
     assert "a cat" in "".join(written)
 
 
-@pytest.mark.parametrize("format", ["srt", "vtt"])
+@pytest.mark.parametrize("format", ["srt", "vtt", "edl", "chapters", "xml"])
 def test_subtitles_of_several_videos_are_refused_at_once(format: str) -> None:
     with pytest.raises(UsageError, match=f"{format} holds one video only; .*json, jsonl"):
         render_many(format, [SAMPLE, SECOND])

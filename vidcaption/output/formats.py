@@ -17,8 +17,9 @@ import srt
 
 from vidcaption.errors import UsageError
 from vidcaption.options import plain
+from vidcaption.output.chapters import edl, ffmetadata, matroska
 from vidcaption.output.layout import cues
-from vidcaption.output.text import json_text, milliseconds, one_line, printable
+from vidcaption.output.text import clock, json_text, milliseconds, one_line, printable
 from vidcaption.types import CaptionData, Segment
 
 SCHEMA_VERSION = 1  # of schema.json; goes up when a reader of the old form would fail
@@ -76,7 +77,7 @@ class Stream:
 def readable_line(segment: Segment) -> str:
     """``[00:00.000 --> 00:04.000] text``, without a line end; hours are shown from the first on."""
     start, end = (
-        _clock(milliseconds(seconds)).removeprefix("00:")
+        clock(milliseconds(seconds)).removeprefix("00:")
         for seconds in (segment.start_s, segment.end_s)
     )
     return f"[{start} --> {end}] {one_line(segment.text)}"
@@ -101,7 +102,7 @@ def _vtt(captions: CaptionData) -> str:
     parts = ["WEBVTT\n"]
     for cue in cues(captions.segments, captions.video.duration_s):
         text = html.escape("\n".join(cue.lines), quote=False)
-        parts.append(f"{_clock(cue.start_ms)} --> {_clock(cue.end_ms)}\n{text}\n")
+        parts.append(f"{clock(cue.start_ms)} --> {clock(cue.end_ms)}\n{text}\n")
     return "\n".join(parts)
 
 
@@ -142,6 +143,9 @@ FORMATS: dict[str, Callable[[CaptionData], str]] = {
     "tsv": _tsv,
     "csv": _csv,
     "txt": _txt,
+    "edl": edl,
+    "chapters": ffmetadata,
+    "xml": matroska,
 }
 
 
@@ -199,14 +203,6 @@ def _comma_lines(rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def _clock(ms: int) -> str:
-    """``HH:MM:SS.mmm``."""
-    seconds, ms = divmod(ms, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{seconds:02}.{ms:03}"
 
 
 _STREAMS = {
