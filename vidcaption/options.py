@@ -6,10 +6,12 @@ into Typer options, and ``__post_init__`` checks values however they arrived.
 
 import math
 import re
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path, PurePath
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Self, get_args, get_origin
 
 from vidcaption.errors import UsageError
 
@@ -91,6 +93,12 @@ def _seconds(text: str) -> float:
     return float(text.removesuffix("s"))
 
 
+def nearest(name: str, known: Collection[str]) -> str:
+    """What to say of a name that is not known: the most similar ones that are, or all."""
+    near = get_close_matches(name, known)
+    return f"did you mean {' or '.join(near)}" if near else f"there are {', '.join(sorted(known))}"
+
+
 def plain(value: Any) -> Any:
     """A value as JSON and TOML hold it."""
     return "whole" if value == WHOLE else value
@@ -164,6 +172,20 @@ class Options:
     def __post_init__(self) -> None:
         for f in fields(self):
             check(f, getattr(self, f.name))
+
+    def with_flags(self, flags: Mapping[str, Any]) -> Self:
+        """These with other values by the names of their flags: ``window`` for ``window_s``.
+
+        Seconds may also be texts, as ``parse`` reads them. Raises UsageError.
+        """
+        known = {flag_of(f).removeprefix("--").replace("-", "_"): f for f in fields(self)}
+        if unknown := [name for name in flags if name not in known]:
+            raise UsageError(f"there is no option {unknown[0]!r}; {nearest(unknown[0], known)}")
+        values = {known[name]: value for name, value in flags.items()}
+        return replace(
+            self,
+            **{f.name: parse(f, v) if is_seconds(f.name) else v for f, v in values.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

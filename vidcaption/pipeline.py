@@ -1,17 +1,18 @@
 """One video to segments: reader -> windows -> encoder -> decoder, streaming in constant memory."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import torch
 from torch import Tensor
 
-from vidcaption.errors import DeviceError, InputError
+from vidcaption.errors import DeviceError, InputError, UsageError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.features import Features, Look
@@ -25,7 +26,12 @@ from vidcaption.types import ModelInfo, Segment, VideoInfo, Window, Word
 from vidcaption.video.workers import RemoteReader, Request, Workers
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vidcaption.video.batches import WindowReader
+
+Source = str | os.PathLike[str] | BinaryIO  # of a video
 
 
 class Captioner:
@@ -100,29 +106,75 @@ class Captioner:
 
     def open(
         self,
-        path: str | Path,
+        source: Source,
         options: CaptionOptions | None = None,
         reader: RemoteReader | None = None,
+        **flags: Any,
     ) -> "Captioning":
         """Caption a video step by step; for progress and for segments as they come.
 
-        ``reader``: that of ``begin``; without it this process reads the video.
+        ``source``: a path, or a file that is open for reading in binary mode. ``flags``: options
+        by the names of their flags, ``window=2`` or ``start="1:05"``, over those in ``options``.
+        ``reader``: that of ``begin``; without it this process reads the video. Raises UsageError.
         """
-        return Captioning(self, Path(path), options or CaptionOptions(), reader)
+        options = (options or CaptionOptions()).with_flags(flags)
+        return Captioning(self, reader or self._reader_of(source, options), options)
 
     def begin(self, path: Path, options: CaptionOptions, workers: Workers) -> RemoteReader:
         """Let a worker read a video that is to be opened soon, by any captioner of the model."""
         return RemoteReader(workers, self._request(path, options))
 
-    def stream(self, path: str | Path, options: CaptionOptions | None = None) -> Iterator[Segment]:
-        """Segments of a video, each as soon as it is ready. Raises InputError."""
-        with self.open(path, options) as captioning:
+    def stream(
+        self, source: Source, options: CaptionOptions | None = None, **flags: Any
+    ) -> Iterator[Segment]:
+        """Segments of a video, each as soon as it is ready; as ``open``. Raises InputError."""
+        with self.open(source, options, **flags) as captioning:
             yield from captioning
 
-    def caption(self, path: str | Path, options: CaptionOptions | None = None) -> Captions:
-        """All segments of a video, and what they were made with. Raises InputError."""
-        with self.open(path, options) as captioning:
+    def caption(
+        self, source: Source, options: CaptionOptions | None = None, **flags: Any
+    ) -> Captions:
+        """All segments of a video, and what they were made with; as ``open``. Raises InputError.
+
+        >>> captioner.caption("clip.mp4", window=2, beam=5)[0].text
+        """
+        with self.open(source, options, **flags) as captioning:
             return captioning.finish()
+
+    def caption_frames(
+        self,
+        frames: "Sequence[NDArray[np.uint8]]",
+        times_s: Sequence[float],
+        options: CaptionOptions | None = None,
+        **flags: Any,
+    ) -> Captions:
+        """All segments of a video that is in memory.
+
+        ``frames``: (N, H, W, 3) uint8 RGB, or a list of N frames. ``times_s``: seconds from the
+        start, each above the one before, at which they begin to be shown; the last frame lasts as
+        long as the one before it. Options are those of ``open``. Raises UsageError, InputError.
+        """
+        from vidcaption.video.sources import ArrayReader
+
+        options = (options or CaptionOptions()).with_flags(flags)
+        _, size, _, batch_size, _ = self._request(Path("frames"), options)
+        reader = ArrayReader(frames, times_s, size, options, batch_size)
+        with Captioning(self, reader, options) as captioning:
+            return captioning.finish()
+
+    def _reader_of(self, source: Source, options: CaptionOptions) -> "WindowReader":
+        from vidcaption.video.batches import WindowReader  # FFmpeg, for those who read here
+        from vidcaption.video.sources import StreamReader
+
+        if isinstance(source, str | os.PathLike):
+            return WindowReader(*self._request(Path(source), options))
+        if not hasattr(source, "read"):
+            kind = type(source).__name__
+            raise UsageError(
+                f"a video is a path or a file that is open in binary mode, not {kind}; "
+                "caption_frames takes frames as arrays"
+            )
+        return StreamReader(source, *self._request(Path("stream"), options)[1:])
 
     def _request(self, path: Path, options: CaptionOptions) -> Request:
         side = self._network.config.image_size
@@ -142,15 +194,14 @@ class Captioning:
     def __init__(
         self,
         captioner: Captioner,
-        path: Path,
+        reader: "RemoteReader | WindowReader",
         options: CaptionOptions,
-        reader: RemoteReader | None = None,
     ) -> None:
         self.options = options
         self.progress_s = options.start_s
         self.seconds = {"decode": 0.0, "encode": 0.0, "search": 0.0}
         self._captioner = captioner
-        self._reader = reader or _local_reader(captioner._request(path, options))
+        self._reader = reader
         self._segments: list[Segment] = []
         self._features = Features(captioner._encoder, captioner.machine.device, options.same_within)
         self._captions: dict[Look, Caption] = {}  # of the latest batch
@@ -275,9 +326,3 @@ class Captioning:
             score=caption.score,
             words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
         )
-
-
-def _local_reader(request: Request) -> "WindowReader":
-    from vidcaption.video.batches import WindowReader  # FFmpeg, for those who read here
-
-    return WindowReader(*request)

@@ -1,15 +1,14 @@
 """What comes on standard input or in a file: paths of inputs, or one video."""
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
 from typing import BinaryIO
 
-from vidcaption.errors import OutputError, UsageError
+from vidcaption.errors import UsageError
+from vidcaption.video import spool
 
 STDIN = "-"
 
@@ -48,20 +47,10 @@ def read_list(name: str) -> list[Path]:
 def spooled() -> Iterator[Path]:
     """The video on standard input as a file, which is removed at the end.
 
-    A file always, as most containers have to be read forth and back. Raises UsageError if standard
-    input is a terminal, OutputError if the file cannot be written.
+    Raises UsageError if standard input is a terminal, OutputError if the file cannot be written.
     """
     stream = _readable_stdin("pipe a video into it")
-    with TemporaryDirectory(prefix="vidcaption-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder, "stdin")
-        try:
-            with path.open("wb") as file:
-                shutil.copyfileobj(stream, file, 1 << 20)
-        except OSError as error:
-            raise OutputError(
-                f"the video on standard input cannot be kept in {gettempdir()}: {error.strerror}; "
-                "name a folder with space in the environment variable TMPDIR"
-            ) from error
+    with spool.spooled(stream, "stdin", "the video on standard input") as path:
         yield path
 
 

@@ -18,7 +18,7 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from vidcaption.cli import files
 from vidcaption.errors import UsageError, VidcaptionError
-from vidcaption.options import is_seconds, plain
+from vidcaption.options import is_seconds, nearest, plain
 
 DEFAULT, COMMAND_LINE = "default", "command line"
 _SOURCES = "vidcaption.sources."
@@ -125,7 +125,7 @@ def use_preset(ctx: typer.Context, name: str | None) -> str | None:
     path = Path(name).expanduser() if name.endswith(".toml") else presets().get(name)
     if path is None:
         raise UsageError(
-            f"--preset is {name!r}, which is unknown; {files.nearest(name, presets())}; "
+            f"--preset is {name!r}, which is unknown; {nearest(name, presets())}; "
             "or give a file, NAME.toml"
         )
     table = _read(ctx, path)
@@ -235,5 +235,5 @@ def _check_variables(ctx: typer.Context) -> None:
         ours = name.startswith("VIDCAPTION_") and not name.startswith(others)
         if ours and name not in known and name != "VIDCAPTION_DEBUG":
             raise UsageError(
-                f"the environment has {name}, which is no option; {files.nearest(name, known)}"
+                f"the environment has {name}, which is no option; {nearest(name, known)}"
             )

@@ -83,6 +83,18 @@ def readable_line(segment: Segment) -> str:
     return f"[{start} --> {end}] {one_line(segment.text)}"
 
 
+def document(captions: CaptionData) -> dict[str, Any]:
+    """What the JSON format holds; see ``schema.json``."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "video": asdict(captions.video),
+        "model": asdict(captions.model),
+        "options": {name: plain(value) for name, value in asdict(captions.options).items()},
+        "corrupt": captions.corrupt,
+        "segments": [_segment(segment) for segment in captions.segments],
+    }
+
+
 def _srt(captions: CaptionData) -> str:
     subtitles = (
         srt.Subtitle(
@@ -107,15 +119,7 @@ def _vtt(captions: CaptionData) -> str:
 
 
 def _json(captions: CaptionData) -> str:
-    document = {
-        "schema": SCHEMA_VERSION,
-        "video": asdict(captions.video),
-        "model": asdict(captions.model),
-        "options": {name: plain(value) for name, value in asdict(captions.options).items()},
-        "corrupt": captions.corrupt,
-        "segments": [_segment(segment) for segment in captions.segments],
-    }
-    return json_text(document, indent=2, allow_nan=False) + "\n"
+    return json_text(document(captions), indent=2, allow_nan=False) + "\n"
 
 
 def _jsonl(captions: CaptionData) -> str:

@@ -37,7 +37,7 @@ class WindowReader:
 
     def __enter__(self) -> Self:
         """Raises InputError where the file is not a video that can be read."""
-        self._reader = VideoReader(self._path, self._size, self._options.sampling, self._decoder)
+        self._reader = self._open()
         self.info = self._reader.info
         if self._options.window_s == WHOLE:
             self._windows = whole_windows(self._reader, self._options)
@@ -50,6 +50,9 @@ class WindowReader:
         else:
             self._windows = fixed_windows(self._reader, self._options)
         return self
+
+    def _open(self) -> VideoReader:
+        return VideoReader(self._path, self._size, self._options.sampling, self._decoder)
 
     def __exit__(
         self,

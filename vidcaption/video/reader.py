@@ -90,8 +90,10 @@ class VideoReader:
         size: tuple[int, int] | None = None,
         sampling: Sampling = "exact",
         decoder: VideoDecoder = "cpu",
+        *,
+        info: VideoInfo | None = None,
     ) -> None:
-        self.info = probe(path)
+        self.info = info or probe(path)
         self.corrupt = 0
         self._end_s = 0.0
         self._selection: Selection | None = None  # of the pass, if it decodes no more than needed
