@@ -5,6 +5,7 @@ into Typer options, and ``__post_init__`` checks values however they arrived.
 """
 
 import math
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
@@ -19,6 +20,7 @@ VideoDecoder = Literal["cpu", "cuda"]  # of videos: FFmpeg's, or an NVIDIA GPU's
 Sampling = Literal["exact", "fast", "keyframes"]  # which frames of a video answer for a time
 Engine = Literal["torch", "openvino"]  # what runs the CNN
 
+_STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _CLOCK = re.compile(r"(?:(\d+):(?=[0-5]?\d:))?(\d+):([0-5]?\d(?:\.\d*)?)")
 
 SHORTEST = 1 / 4  # of a window: what is shorter joins its neighbour
@@ -365,9 +367,14 @@ class OutputOptions(Options):
     def formats(self) -> tuple[str, ...]:
         """The formats asked for, by flag or by the suffix of ``output``; none is readable lines."""
         asked = tuple(name for name in self.known_formats() if getattr(self, name))
-        if asked or self.output is None or self.output == "-":
+        if asked or self.place in (None, "-"):
             return asked
         return (self._suffix,)
+
+    @property
+    def place(self) -> str | None:
+        """``output``, under whatever name standard output has been given."""
+        return "-" if self.output in _STDOUT else self.output
 
     @property
     def _suffix(self) -> str:
@@ -379,6 +386,11 @@ class OutputOptions(Options):
             raise UsageError("--output and --out-dir contradict each other; leave one of them out")
         if self.out_dir is not None and not self.formats:
             raise UsageError("--out-dir is given without a format; add one, such as --srt")
+        if self.output and (self.output[-1] in "/\\" or os.path.isdir(self.output)):
+            raise UsageError(
+                f"--output is {self.output!r}, which is a folder; to write into it give --out-dir "
+                "and a format, such as --srt"
+            )
         if self.output is not None and len(self.formats) > 1:
             raise UsageError(
                 f"--output holds one format and {len(self.formats)} are asked for; "

@@ -58,21 +58,69 @@ def test_a_run_of_the_default_model_loads_no_more_than_it_needs(tmp_path: Path) 
     assert "torch" in run.loaded and not needless & run.loaded
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("flag", ["-V", "--version"])
+def test_version(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([flag]) == 0
     assert capsys.readouterr().out == f"vidcaption {vidcaption.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "usage"),
+    [
+        ([], "vidcaption "), (["help"], "vidcaption "), (["help", "run"], "vidcaption run "),
+        (["models"], "vidcaption models "), (["config"], "vidcaption config "),
+        (["help", "models", "path"], "vidcaption models path "),
+    ],
+)  # fmt: skip
+def test_help_where_it_is_wanted(
+    args: list[str], usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(args) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"Usage: {usage}") and err == ""
+
+
+def test_a_file_that_looks_like_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash.mp4").touch()
+    assert main(["run", "-dash.mp4", "--srt"]) == 2
+    assert "; for the file write ./-dash.mp4, or -- before it (see" in capsys.readouterr().err
+    for args in (["--", "-dash.mp4"], ["./-dash.mp4"]):
+        assert main(["run", "--dry-run", *args]) == 0
+        assert capsys.readouterr().out == "run   -dash.mp4\n"
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--frobnicate"], "No such option: --frobnicate (see vidcaption --help)"),
-        (["frobnicate"], "No such command 'frobnicate' (see vidcaption --help)"),
+        (
+            ["--srt"],
+            "there is no option --srt; options follow a command: vidcaption run INPUT --srt (see",
+        ),
+        (["--versoin"], "there is no option --versoin; did you mean --version"),
+        (["frobnicate"], "there is no command 'frobnicate'; there are config, doctor, evaluate,"),
+        (["rnu"], "there is no command 'rnu'; did you mean run"),
+        (["models", "pth"], "there is no command 'pth'; did you mean path"),
+        (["clip.mp4", "--srt"], "to caption clip.mp4, write: vidcaption run clip.mp4 --srt"),
+        (["my clip.JPG"], "to caption my clip.JPG, write: vidcaption run 'my clip.JPG'"),
+        (["/"], "to caption /, write: vidcaption run /"),
+        (["-"], "to caption -, write: vidcaption run -"),
+        (
+            ["https://a.b/c?d"],
+            "https://a.b/c?d is an address, and vidcaption reads files; download",
+        ),
+        (["run", "x", "--bean", "3"], "there is no option --bean; did you mean --beam"),
+        (["run", "x", "--beam"], "--beam needs a value (see vidcaption run --help)"),
+        (["run", "x", "--srt=1"], "--srt takes no value (see vidcaption run --help)"),
+        (["run", "-x.mp4"], "there is no option -x (see vidcaption run --help)"),
+        (["doctor", "x", "y"], "x y is more than the command takes (see vidcaption doctor --help)"),
         (["run"], "no INPUT is given; name videos or folders, or a list of them with --from-file"),
-        (["status"], "Missing argument 'MANIFEST' (see vidcaption status --help)"),
-        (["run", "x", "--beam", "1.5"], "Invalid value for '--beam'"),
+        (["status"], "MANIFEST is missing (see vidcaption status --help)"),
+        (["run", "x", "--beam", "1.5"], "--beam is '1.5'; it must be a whole number"),
         (["run", "x", "--beam", "0"], "--beam is 0; it must be at least 1 and at most 50"),
-        (["run", "x", "--segment", "odd"], "Invalid value for '--segment'"),
+        (["run", "x", "--segment", "odd"], "--segment is 'odd'; allowed are fixed, scenes"),
     ],
 )
 def test_wrong_commands(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

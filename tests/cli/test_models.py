@@ -170,11 +170,6 @@ def test_rm(
     assert other.exists()
 
 
-def test_models_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
-    nothing = Models(capsys)
-    assert nothing.code == 2 and "see vidcaption models --help" in nothing.err
-
-
 def test_a_model_from_the_hub_captions_offline(
     hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """The contracts of ``vidcaption run``, in this process; ``test_run_process.py`` has the others."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -175,6 +176,18 @@ def test_output_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert names(here / "out") == ["a.tsv", "b.odd"]
 
 
+def test_addresses_in_a_list(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "list").write_text("https://a.b/c\nclip.mp4\n")
+    run = Run(capsys, "--from-file", "list", "--srt")
+    assert run.code == 1
+    assert run.lines[0].startswith("vidcaption: https://a.b/c is an address, and vidcaption reads")
+
+
+def test_standard_output_by_other_names(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = Run(capsys, "clip.mp4", "--csv", "-o", "-").out
+    assert Run(capsys, "clip.mp4", "--csv", "-o", "/dev/stdout").out == expected
+
+
 def test_nothing_captioned_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for output in ("x.srt", "x.json"):
         assert Run(capsys, "bad.mp4", "-o", output).code == 1
@@ -194,7 +207,9 @@ def test_nothing_captioned_writes_nothing(here: Path, capsys: pytest.CaptureFixt
         ("clip.mp4 --srt -o clip.mp4", 2, "--output is clip.mp4, which is an input"),
         ("clip.mp4 --srt -o link.mp4", 2, "--output is link.mp4, which is an input"),
         ("clip.mp4 --srt --out-dir bad.mp4", 3, "bad.mp4/clip.srt cannot be written"),
-        ("clip.mp4 --srt -o empty", 3, "empty cannot be written: it is a folder"),
+        ("clip.mp4 --srt -o empty", 2, "--output is 'empty', which is a folder; to write into it"),
+        ("https://youtu.be/x?v=1 --srt", 2, "https://youtu.be/x?v=1 is an address, and vidcaption"),
+        ("pipe --srt", 2, "pipe is a pipe, which can be read only once; save the video to a file"),
         ("clip.mp4 -o bad.mp4/x.srt", 3, "bad.mp4/x.srt cannot be written"),
         ("clip.mp4 --end 3 --start 4", 2, "--end is 3; it must be after --start, which is 4"),
         ("clip.mp4 --window whole --stride 2", 2, "--stride has no meaning with --window whole"),
@@ -215,6 +230,8 @@ def test_what_cannot_run_says_so_and_writes_nothing(
     (here / "videos").mkdir()
     (here / "videos/a.mp4").symlink_to(here / "clip.mp4")
     (here / "link.mp4").symlink_to(here / "clip.mp4")
+    if "pipe" in args:
+        os.mkfifo(here / "pipe")
     before = names(here)
     run = Run(capsys, *args.split())
     assert (run.code, run.out) == (code, "")

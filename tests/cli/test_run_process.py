@@ -84,7 +84,32 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
-    assert process.returncode == 1
+    assert process.returncode == 141
+
+
+@posix
+@pytest.mark.parametrize("args", ["--help", "run --help", "models list"])
+def test_help_and_lists_end_quietly_too(args: str) -> None:
+    process = subprocess.Popen(
+        [*RUN[:-1], *args.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+@posix
+def test_a_reader_of_a_pipe_that_goes_away(tmp_path: Path) -> None:
+    """As with ``-o >(head -1)``."""
+    os.mkfifo(tmp_path / "pipe")
+    images = [write_image(tmp_path / f"{i}.png") for i in range(2)]
+    command = ["run", *map(str, images), "--json", "-o", "pipe", "--beam", "1"]
+    process = forks.start(*command, cwd=tmp_path)
+    (tmp_path / "pipe").open().close()
+    process.join()
+    assert process.exitcode == 141
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

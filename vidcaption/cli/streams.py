@@ -7,6 +7,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+PIPE_CLOSED = 128 + 13  # the exit code of those that SIGPIPE ends
+
 
 class Unfailing(io.RawIOBase):
     """Standard error, where words are lost that cannot be written: the work is worth more.
