@@ -249,8 +249,8 @@ FRAME = np.zeros((1, 8, 8, 3), np.uint8)
 @pytest.mark.parametrize(
     ("frames", "times_s", "message"),
     [
-        (FRAME, [], "there are 1 frames and 0 times"),
-        ([], [], "there are 0 frames and 0 times"),
+        (FRAME, [], "frames and times are 1 and 0; give at least"),
+        ([], [], "frames and times are 0 and 0"),
         (FRAME.astype(float), [0.0], r"a frame is float64 of shape \(8, 8, 3\)"),
         (FRAME[..., 0], [0.0], r"uint8 of shape \(8, 8\)"),
         (["a.png"], [0.0], "a frame is str"),

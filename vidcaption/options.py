@@ -71,7 +71,7 @@ def parse(f: Field[Any], value: Any) -> Any:
 
     Seconds may be written as 90, 90s, 1:30 or 00:01:30.5. Raises UsageError.
     """
-    kinds = get_args(f.type) if get_origin(f.type) is UnionType else (f.type,)
+    kinds = {f.type, *get_args(f.type)}
     if not isinstance(value, str) or not {int, float}.intersection(kinds):
         return value
     if value == "whole" and f.metadata["whole"]:
@@ -258,8 +258,8 @@ class CaptionOptions(SearchOptions):
         at_least=0,
         at_most=255,
     )
-    start_s: float = option(0.0, "Caption from this second on.", at_least=0)
-    end_s: float | None = option(None, "Caption up to this second.", above=0)
+    start_s: float = option(0.0, "Caption from this time on: seconds, or such as 1:05.", at_least=0)
+    end_s: float | None = option(None, "Caption up to this time.", above=0)
     merge: bool = option(True, "Join consecutive segments with the same caption.")
 
     @property
@@ -424,6 +424,13 @@ class VoiceOptions(Options):
         super().__post_init__()
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose contradict each other; leave one of them out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(Options):
+    """How samples are looked at."""
+
+    frames: int = option(4, "Frames looked at per sample.", at_least=1, at_most=64)
 
 
 @dataclass(frozen=True, kw_only=True)

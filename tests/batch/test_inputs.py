@@ -210,7 +210,7 @@ def test_lists(
     [
         (b"", "list holds no path; write one per line, or separate them by NUL"),
         (b"\n\r\n", "list holds no path"),
-        (b"\0\0\0\x20ftypisom" * 99, "none of the 99 paths in list exists, the first being"),
+        (b"\0\0\0\x20ftypisom" * 99, "no path in list exists, the first being"),
         (b"gone\x1b[31m.mp4\n", r"first being 'gone\\x1b\[31m.mp4'; they are relative to"),
     ],
 )

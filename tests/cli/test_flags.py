@@ -124,10 +124,11 @@ def test_help_shows_choices_bounds_defaults_and_classes() -> None:
         "  Make toys.", "Arguments:", "Options:", "The toy panel:", "Who buys:"
     ]  # fmt: skip
     arguments, options, toy, buyer = sections[1:]
-    assert "things" in arguments and "--name" in buyer
+    assert arguments.splitlines()[1].split() == ["things...", "[required]"]
+    assert "--name TEXT" in buyer
     assert "--fast" in options and "--config FILE" in options and "--help" in options
     assert [line.split("  ")[1] for line in toy.splitlines()[1:]] == [
         "-s, --size 1..9", "--pace >0..", "--colour red|blue", "--lid / --no-lid", "--loud",
-        "--at <path>",
+        "--at PATH",
     ]  # fmt: skip
     assert "How large.  [default: 3]" in toy and "default" not in toy.partition("--loud")[2]

@@ -1,16 +1,28 @@
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from inspect import cleandoc
 from pathlib import Path
 
 import pytest
+import typer
 from runs import Apart
 
 import vidcaption
 from vidcaption.cli import main
-from vidcaption.cli.app import Commands, Later
+from vidcaption.cli.app import Commands, Group, Later, app
+from vidcaption.options import (
+    BatchOptions,
+    CaptionOptions,
+    LogOptions,
+    MachineOptions,
+    OutputOptions,
+    flag_of,
+)
 
 HEAVY = {"torch", "torchvision", "numpy", "cv2", "av", "huggingface_hub", "rich", "pydantic"}
 SUBCOMMANDS = [each for each in Commands().commands.values() if isinstance(each, Later)]
@@ -166,3 +178,64 @@ def test_module_is_the_command() -> None:
     result = subprocess.run(command, capture_output=True, text=True, env=os.environ)
     assert result.returncode == 2
     assert result.stderr == "vidcaption: no such file or folder: missing.mp4\n"
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_fits_and_ends_in_examples_that_work(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a screen of 50 lines of 80 characters."""
+    assert main([*words, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 50
+    assert sum(line.startswith("  -") for line in lines) <= 12 or words == ["models"]
+    if words[0] in ("models", "config") and len(words) == 1:
+        return
+    examples = lines[lines.index("Examples:") + 1 :]
+    assert examples
+    for example in examples:
+        [command] = re.findall(r"vidcaption (.+?)(?=    |\)$|$)", example)
+        check_arguments(shlex.split(command))
+
+
+def check_arguments(args: list[str]) -> None:
+    """Raise an error of Typer's for an option or a number of arguments that does not exist."""
+    command = typer.main.get_command(app)
+    while isinstance(command, Group):
+        command = command.commands[args.pop(0)]
+        command = command.real if isinstance(command, Later) else command
+    context = command.make_context(command.name, [*args], resilient_parsing=True)
+    context.resilient_parsing = False
+    assert command.make_parser(context).parse_args([*args])[1] == []
+
+
+def test_help_all_shows_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help"]) == 0
+    short = capsys.readouterr().out
+    assert "--beam" not in short and "Exit codes" not in short and "--help-all" in short
+    assert main(["run", "--help-all"]) == 0
+    whole = capsys.readouterr().out
+    assert "Exit codes" in whole
+    for kind in (OutputOptions, BatchOptions, CaptionOptions, MachineOptions, LogOptions):
+        assert all(flag_of(f) in whole for f in fields(kind))
+
+
+@pytest.mark.parametrize(
+    ("no_color", "force_color", "coloured"),
+    [("", "", False), ("", "1", True), ("1", "1", False), ("1", "", False)],
+)
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help-all"], ["models", "--help"]])
+def test_help_in_colour(
+    args: list[str],
+    no_color: str,
+    force_color: str,
+    coloured: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("FORCE_COLOR", force_color)
+    main(args)
+    out = capsys.readouterr().out
+    assert ("\x1b[1mOptions:\x1b[0m" in out) is coloured
+    assert ("\x1b[" in out) is coloured

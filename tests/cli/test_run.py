@@ -247,7 +247,7 @@ def test_broken_packets_are_told_of(
     every = "torn.avi", "--srt", "--window", "3", "--end", "3", "--frames", "30"
     run = Run(capsys, *every)
     assert run.code == 0
-    assert run.lines[0] == "vidcaption: torn.avi: 2 broken packets were left out"
+    assert run.lines[0] == "vidcaption: torn.avi: 2 broken packets left out"
     assert Run(capsys, *every, "--force", "-q").err == ""
 
 
@@ -266,6 +266,7 @@ def test_names_that_are_not_text(here: Path, capsys: pytest.CaptureFixture[str])
 
 def test_progress(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     drawn = Run(capsys, "clip.mp4", "--srt", "--progress", "on")
+    assert re.search(r"0:00:0[12] of 0:00:20, \d+\.\d x real time", drawn.err)
     assert (drawn.code, drawn.out) == (0, "")
     assert "\x1b[" in drawn.err and "clip.mp4" in drawn.err
     for how in ("auto", "off"):  # standard error is no terminal here

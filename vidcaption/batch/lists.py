@@ -37,7 +37,7 @@ def read_list(name: str) -> list[Path]:
     if not any(os.path.lexists(path) for path in paths):
         first = ascii(str(paths[0])[:100])
         raise UsageError(
-            f"none of the {len(paths)} paths in {what} exists, the first being {first}; "
+            f"no path in {what} exists, the first being {first}; "
             "they are relative to the working folder"
         )
     return paths

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from vidcaption.cli.help import Helped, HelpedCommand, helped
 from vidcaption.cli.mistakes import video_as_command
 from vidcaption.errors import UsageError
 from vidcaption.options import nearest
 from vidcaption.version import __version__
 
 
-class Group(TyperGroup):
+class Group(Helped, TyperGroup):
     """A command with subcommands, each listed with the whole first sentence of its help."""
 
     def __init__(self, **attributes: Any) -> None:
@@ -72,7 +73,7 @@ class Later(TyperCommand):
 
             holder.command(name, cls=ConfiguredCommand)(declared)
         else:
-            holder.command(name)(declared)
+            holder.command(name, cls=HelpedCommand)(declared)
         return typer.main.get_group(holder).commands[name]
 
     def make_context(self, *args: Any, **attributes: Any) -> Any:
@@ -144,6 +145,11 @@ def _print_version(asked: bool) -> None:
 
 
 @app.callback()
+@helped("""
+    vidcaption run clip.mp4               print what is seen, with times
+    vidcaption run clip.mp4 --srt         write clip.srt
+    vidcaption run --help                 the options most people need
+""")
 def vidcaption(
     version: Annotated[
         bool,

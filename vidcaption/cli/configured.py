@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperOption
+from typer.core import TyperArgument, TyperOption
 
 from vidcaption.cli import files
+from vidcaption.cli.help import HelpedCommand, key_of
 from vidcaption.errors import UsageError, VidcaptionError
 from vidcaption.options import is_seconds, nearest, plain
 
 DEFAULT, COMMAND_LINE = "default", "command line"
 _SOURCES = "vidcaption.sources."
-_OF_ITSELF = ("config_file", "preset")  # which tell where options stand, and stand in no file
+_OF_ITSELF = ("config_file", "preset", "help_all")  # they stand in no file
 
 Parameter = TyperArgument | TyperOption
 
@@ -36,7 +37,7 @@ class Setting:
     source: str
 
 
-class ConfiguredCommand(TyperCommand):
+class ConfiguredCommand(HelpedCommand):
     """A command whose options have a variable each, as VIDCAPTION_RUN_BEAM, and a key in files."""
 
     configured = True
@@ -45,14 +46,14 @@ class ConfiguredCommand(TyperCommand):
         super().__init__(name, **attributes)
         for option in self.params:
             if isinstance(option, TyperOption):
-                option.envvar = f"{_prefix(name)}{_key(option).replace('-', '_').upper()}"
+                option.envvar = f"{_prefix(name)}{key_of(option).replace('-', '_').upper()}"
                 option.show_envvar = False  # a rule tells them all; the help has no room for each
 
     @property
     def keys(self) -> dict[str, Parameter]:
         """What may stand in a file: every option, and the arguments that are a list."""
         return {
-            _key(each): each
+            key_of(each): each
             for each in self.params
             if each.expose_value
             and each.name not in _OF_ITSELF
@@ -75,18 +76,6 @@ class ConfiguredCommand(TyperCommand):
                     const=False,
                 )
         return parser
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """The options of each class under a heading of their own, after all others."""
-        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for each in self.get_params(ctx):
-            heading = "Arguments" if isinstance(each, TyperArgument) else "Options"
-            rows = sections.setdefault(getattr(each, "rich_help_panel", None) or heading, [])
-            rows += filter(None, [each.get_help_record(ctx)])
-        for heading, rows in sections.items():
-            if rows:
-                with formatter.section(heading):
-                    formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with sources_told(ctx):
@@ -173,12 +162,6 @@ def sources_told(ctx: typer.Context) -> Iterator[None]:
 
 def _prefix(command: str | None) -> str:
     return f"VIDCAPTION_{(command or '').upper()}_"
-
-
-def _key(parameter: Any) -> str:
-    """An option's long flag without its dashes, or an argument's name."""
-    long = (flag[2:] for flag in parameter.opts if flag.startswith("--"))
-    return next(long, str(parameter.name))
 
 
 def _kinds(command: ConfiguredCommand) -> dict[str, Any]:

@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from vidcaption.cli.arguments import Json
+from vidcaption.cli.help import helped
 
 if TYPE_CHECKING:
     from vidcaption.doctor import Finding
 
 
+@helped("""
+    vidcaption doctor
+    vidcaption doctor --json
+""")
 def doctor(context: typer.Context, as_json: Json = False) -> int:
     """Tell whether this installation works, down to a caption, and what to do if not.
 

@@ -10,13 +10,22 @@ import typer
 from vidcaption.cli.arguments import Json, Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.help import helped
 from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
-from vidcaption.options import DeviceOptions, SearchOptions, VoiceOptions
+from vidcaption.options import DeviceOptions, EvaluateOptions, SearchOptions, VoiceOptions
 
 logger = logging.getLogger(__name__)
 
 
+@helped(
+    """
+    vidcaption evaluate default data.csv
+    vidcaption evaluate my-model data.csv --against default
+    vidcaption evaluate my-model data.csv --split dev --html page.html --captions said.jsonl
+    """,
+    first="split frames beam against captions html json device offline",
+)
 @with_options
 def evaluate(
     model: Annotated[
@@ -28,6 +37,7 @@ def evaluate(
         ),
     ],
     dataset: Annotated[Path, typer.Argument(help="A dataset: a file of captions or a folder.")],
+    options: EvaluateOptions,
     search: SearchOptions,
     machine: DeviceOptions,
     split: Annotated[
@@ -36,7 +46,6 @@ def evaluate(
             help="The part of the dataset to score: test unless given, or all if it has no parts."
         ),
     ] = None,
-    frames: Annotated[int, typer.Option(help="Frames looked at per sample.", min=1, max=64)] = 4,
     as_json: Json = False,
     against: Annotated[
         str | None,
@@ -104,13 +113,13 @@ def evaluate(
             "approximate, of this package's own tokens; install a Java runtime for standard scores"
         )
     place = Machine.find(machine)
-    evaluation = score_model(folder, samples, frames, search, place, names)
+    evaluation = score_model(folder, samples, options.frames, search, place, names)
     facts = {"dataset": dataset.name, "split": split, **evaluation.report}
     if objects:
         facts["objects"] = Path(objects).name
     table = score_table(facts)
     if against and other_folder:
-        other = score_model(other_folder, samples, frames, search, place, names)
+        other = score_model(other_folder, samples, options.frames, search, place, names)
         facts |= {"against": other.report, "differences": differences(evaluation, other)}
         table += "\n" + comparison_table(facts, model, against)
     if captions:

@@ -37,8 +37,10 @@ def explained(error: Any, args: Sequence[str]) -> str:
         case "MissingParameter":
             message = f"{label} is missing"
         case "BadOptionUsage":
-            needs = "takes no value" if "not take" in message else "needs a value"
-            message = f"{error.option_name} {needs}"
+            several = re.search(r"\d+", message.removeprefix(error.option_name))
+            needs = f"needs {several[0]} values" if several else "needs a value"
+            taken = "takes no value" if "not take" in message else needs
+            message = f"{error.option_name} {taken}"
         case "BadParameter":
             message = f"{label} is wrong: {error.message.rstrip('.')}"
     if extra := _TOO_MANY.search(message):

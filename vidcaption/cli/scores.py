@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vidcaption.cli.voice import aligned
-from vidcaption.output.text import printable
+from vidcaption.output.text import counted, printable
 from vidcaption.report.figures import comparison_rows, figure_rows
 
 
@@ -13,12 +13,12 @@ def score_table(report: Mapping[str, Any]) -> str:
     bootstrap, search = report["bootstrap"], report["search"]
     settings = ", ".join(f"{name} {value}" for name, value in search.items())
     lines = [
-        f"{report['dataset']}, {report['split']}: {report['samples']} samples",
+        f"{report['dataset']}, {report['split']}: {counted(report['samples'], 'sample')}",
         "",
         *aligned([("", "", f"{bootstrap['level']:.0%} interval"), *figure_rows(report)], ">"),
         "",
         f"{report['metrics']}; {bootstrap['resamples']} bootstrap resamples",
-        f"{settings}; {report['frames']} frames, {report['precision']}",
+        f"{settings}; {counted(report['frames'], 'frame')}, {report['precision']}",
         f"model {report['model_sha256']}",
     ]
     return "".join(printable(line) + "\n" for line in lines)

@@ -13,6 +13,7 @@ from vidcaption.cli.completion import complete_model, complete_preset
 from vidcaption.cli.configured import Setting, presets, settings, use_preset
 from vidcaption.cli.files import to_toml
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.help import helped
 from vidcaption.model.config import ModelConfig
 from vidcaption.options import DeviceOptions, TrainOptions, VoiceOptions, flag_of
 
@@ -26,6 +27,15 @@ _PLACES = (
 )
 
 
+@helped(
+    """
+    vidcaption train data.csv --out my-model
+    vidcaption train data.csv --out my-model --init default    from the built-in model
+    vidcaption train data.csv --out my-model --resume          after an interrupt
+    vidcaption run clip.mp4 --model my-model                   use it
+    """,
+    first="out init preset resume epochs finetune-epochs batch-size min-count features device",
+)
 @with_options
 def train(
     context: typer.Context,

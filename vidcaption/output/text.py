@@ -34,6 +34,11 @@ def json_text(value: Any, **options: Any) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 frame``, ``2 frames``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def milliseconds(seconds: float) -> int:
     """The nearest whole millisecond: the one rounding that all formats share."""
     return round(seconds * 1000)

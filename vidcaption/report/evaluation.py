@@ -9,6 +9,7 @@ from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.evaluate import Evaluation
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
+from vidcaption.output.text import counted
 from vidcaption.report.cases import choose, look
 from vidcaption.report.figures import comparison_rows, figure_rows
 from vidcaption.report.page import card, render
@@ -51,7 +52,7 @@ def evaluation_page(
     chosen = choose(merits, EACH)
     return render(
         "evaluation.html",
-        title=f"{report['dataset']}, {report['split']}: {report['samples']} captions",
+        title=f"{report['dataset']}, {report['split']}: {counted(report['samples'], 'caption')}",
         level=f"{report['bootstrap']['level']:.0%} interval",
         figures=rows,
         against=against,

@@ -124,10 +124,11 @@ class FrameArray(VideoReader):
         super().__init__("frames", size, info=info)
 
     def _check(self) -> None:
-        if not len(self._frames) or len(self._frames) != len(self._times_s):
+        frames, times = len(self._frames), len(self._times_s)
+        if not frames or frames != times:
             raise UsageError(
-                f"there are {len(self._frames)} frames and {len(self._times_s)} times; give at "
-                "least one frame, and the time of each"
+                f"the numbers of frames and times are {frames} and {times}; "
+                "give at least one frame, and the time of each"
             )
         for frame in self._frames:
             array = isinstance(frame, np.ndarray)
