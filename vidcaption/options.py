@@ -559,7 +559,10 @@ class TrainOptions(Options):
         at_least=0, at_most=100,
     )  # fmt: skip
     captions: int = option(3, "Captions drawn per sample and epoch.", at_least=1, at_most=100)
-    min_count: int = option(5, "A word seen fewer times is unknown.", at_least=1)
+    min_count: int | None = option(
+        None, "A word seen fewer times is unknown; unless given 5, and less for few captions.",
+        at_least=1,
+    )  # fmt: skip
     optimizer: Literal["adamw", "adam", "adagrad"] = option("adamw", "Kind of optimizer.")
     lr: float = option(8e-4, "Highest learning rate.", above=0, at_most=1)
     concept_lr: float = option(

@@ -2,8 +2,10 @@
 
 import json
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +13,13 @@ from vidcaption.cli.arguments import Json, Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.help import helped
+from vidcaption.cli.log import VERBOSE
 from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
 from vidcaption.options import DeviceOptions, EvaluateOptions, SearchOptions, VoiceOptions
+
+if TYPE_CHECKING:
+    from vidcaption.evaluation.evaluate import Evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +46,7 @@ def evaluate(
     options: EvaluateOptions,
     search: SearchOptions,
     machine: DeviceOptions,
+    voice: VoiceOptions,
     split: Annotated[
         str | None,
         typer.Option(
@@ -85,6 +92,7 @@ def evaluate(
     from vidcaption.datasets.objects import coco_names, read_names
     from vidcaption.datasets.read import read_dataset
     from vidcaption.datasets.samples import of_split
+    from vidcaption.output.text import counted
     from vidcaption.output.write import check_writable, write_atomic
 
     targets = [path for path in (captions, html) if path]
@@ -98,7 +106,6 @@ def evaluate(
         coco = objects == "coco"
         names = coco_names().without("person") if coco else read_names(Path(objects))
     samples, split = of_split(read_dataset(dataset), split, dataset)
-    voice = VoiceOptions()
     folder = resolve_with_bar(model, offline, voice)
     other_folder = resolve_with_bar(against, offline, voice) if against else None
 
@@ -113,14 +120,22 @@ def evaluate(
             "approximate, of this package's own tokens; install a Java runtime for standard scores"
         )
     place = Machine.find(machine)
-    evaluation = score_model(folder, samples, options.frames, search, place, names)
-    facts = {"dataset": dataset.name, "split": split, **evaluation.report}
+    where = f"{counted(len(samples), 'sample')} on {place.device}, {place.precision}"
+    logger.log(VERBOSE, where)
+
+    def score(name: str, folder: Path) -> "Evaluation":
+        with _counting(voice, name, len(samples)) as advance:
+            return score_model(folder, samples, options.frames, search, place, names, advance)
+
+    evaluation = score(model, folder)
+    facts = {"model": model, "dataset": dataset.name, "split": split, **evaluation.report}
     if objects:
         facts["objects"] = Path(objects).name
     table = score_table(facts)
     if against and other_folder:
-        other = score_model(other_folder, samples, options.frames, search, place, names)
-        facts |= {"against": other.report, "differences": differences(evaluation, other)}
+        other = score(against, other_folder)
+        facts["against"] = {"model": against, **other.report}
+        facts["differences"] = differences(evaluation, other)
         table += "\n" + comparison_table(facts, model, against)
     if captions:
         rows = (
@@ -135,3 +150,21 @@ def evaluate(
     else:
         put(table)
     return 0
+
+
+@contextmanager
+def _counting(voice: VoiceOptions, label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar, if one is wanted, that moves on by what the function inside is given."""
+    from vidcaption.cli.voice import make_bar
+
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+
+    bar = make_bar(voice)
+    if bar:
+        bar.begin(label, total, lambda: done)
+    with bar or nullcontext():
+        yield advance

@@ -19,7 +19,7 @@ def score_table(report: Mapping[str, Any]) -> str:
         "",
         f"{report['metrics']}; {bootstrap['resamples']} bootstrap resamples",
         f"{settings}; {counted(report['frames'], 'frame')}, {report['precision']}",
-        f"model {report['model_sha256']}",
+        f"model {report['model']}, sha256 {report['model_sha256']}",
     ]
     return "".join(printable(line) + "\n" for line in lines)
 
@@ -31,7 +31,7 @@ def comparison_table(report: Mapping[str, Any], model: str, against: str) -> str
     lines = [
         *aligned([head, *comparison_rows(report)], ">"),
         "",
-        f"{against} is model {report['against']['model_sha256']}; where the interval has no 0, the "
-        f"models differ on such samples with {level} confidence",
+        f"{against} has sha256 {report['against']['model_sha256']}; where the interval has no 0, "
+        f"the models differ on such samples with {level} confidence",
     ]
     return "".join(printable(line) + "\n" for line in lines)

@@ -1,10 +1,12 @@
 """BLEU, METEOR, ROUGE-L and CIDEr of the COCO caption evaluation, through pycocoevalcap."""
 
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
@@ -77,12 +79,31 @@ def _own_tokens(candidates: Mapping[str, str], references: References) -> tuple[
 
 
 def _ptb_tokens(candidates: Mapping[str, str], references: References) -> tuple[_Tokens, _Tokens]:
-    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
     # Once for both, as starting Java takes most of the time; a sample's caption is its last.
-    texts = {k: [{"caption": c} for c in (*references[k], candidates[k])] for k in candidates}
-    tokens = PTBTokenizer().tokenize(texts)
+    texts = {key: (*references[key], candidates[key]) for key in candidates}
+    lines = iter(_ptb_lines([text for each in texts.values() for text in each]))
+    tokens = {key: [next(lines) for _ in each] for key, each in texts.items()}
     return {k: t[-1:] for k, t in tokens.items()}, {k: t[:-1] for k, t in tokens.items()}
+
+
+def _ptb_lines(texts: Sequence[str]) -> list[str]:
+    """What pycocoevalcap's PTBTokenizer makes of each text.
+
+    It would write into its own folder, and let Java speak on standard error.
+    """
+    from pycocoevalcap.tokenizer import ptbtokenizer
+
+    jar = Path(ptbtokenizer.__file__).with_name(ptbtokenizer.STANFORD_CORENLP_3_4_1_JAR)
+    command = ["java", "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer"]
+    command += ["-preserveLines", "-lowerCase"]
+    given = "\n".join(" ".join(text.splitlines()) for text in texts)
+    java = subprocess.run(command, input=given.encode(), capture_output=True)
+    lines = java.stdout.decode().split("\n")
+    if java.returncode or len(lines) < len(texts):
+        said = java.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+        raise SetupError(f"Java cannot run the PTB tokenizer ({said[0]}); install Java 8 or newer")
+    words = (line.split() for line in lines[: len(texts)])
+    return [" ".join(w for w in each if w not in ptbtokenizer.PUNCTUATIONS) for each in words]
 
 
 def _cider(said: _Tokens, wanted: _Tokens) -> Figure:
