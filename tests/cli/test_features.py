@@ -66,8 +66,9 @@ def test_train_uses_what_is_there_and_adds_what_is_not(
     train = ["train", str(folder / "data.jsonl"), *CNN, *TRAIN]
     train += ["--backbone-weights", str(folder / "cnn.safetensors")]
     assert main([*train, "-o", str(tmp_path / "a"), "--features", str(shared)]) == 0
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("vidcaption: epoch 1 (frozen)")
+    few, epoch, end = capsys.readouterr().err.splitlines()
+    assert "too few" in few and "the model is in" in end
+    assert epoch.startswith("vidcaption: epoch 1 (frozen)")
     assert shards(shared) == before and not (tmp_path / "a" / "features").exists()
     assert main([*train, "-o", str(tmp_path / "b")]) == 0
     assert shards(tmp_path / "b" / "features") == before
