@@ -235,7 +235,8 @@ def test_frames_in_memory(captioner: Captioner, tmp_path: Path) -> None:
     frames = np.stack([picture(2 * i) for i in range(7)])
     captions = captioner.caption_frames(frames, times_s, SHORT)
     path = write_clip(tmp_path / "x.mkv", times_s, list(frames), codec="ffv1", pix_fmt="bgr0")
-    expected = captioner.caption(path, SHORT)
+    expected = captioner.caption(path, SHORT, segment="fixed")
+    assert captions.options == expected.options
     assert [s.text for s in captions] == [s.text for s in expected]
     assert captions[-1].end_s == 2.0 == captions.video.duration_s
     assert captioner.caption_frames(list(frames), times_s, SHORT) == captions

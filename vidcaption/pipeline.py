@@ -152,11 +152,14 @@ class Captioner:
 
         ``frames``: (N, H, W, 3) uint8 RGB, or a list of N frames. ``times_s``: seconds from the
         start, each above the one before, at which they begin to be shown; the last frame lasts as
-        long as the one before it. Options are those of ``open``. Raises UsageError, InputError.
+        long as the one before it. Options are those of ``open``, but for ``segment="auto"``, which
+        looks into a file and is ``fixed`` here. Raises UsageError, InputError.
         """
         from vidcaption.video.sources import ArrayReader
 
         options = (options or CaptionOptions()).with_flags(flags)
+        if options.segment == "auto":
+            options = replace(options, segment="fixed")
         _, size, _, batch_size, _ = self._request(Path("frames"), options)
         reader = ArrayReader(frames, times_s, size, options, batch_size)
         with Captioning(self, reader, options) as captioning:

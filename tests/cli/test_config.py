@@ -148,7 +148,7 @@ def test_files_that_cannot_be_read(write: Write, capsys: pytest.CaptureFixture[s
         (
             "SEGMENT",
             "odd",
-            "--segment is 'odd'; allowed are fixed, scenes (--segment comes from VIDCAPTION_RUN_",
+            "allowed are auto, fixed, scenes (--segment comes from VIDCAPTION_RUN_SEGMENT)",
         ),
         (
             "WINDOW_S",

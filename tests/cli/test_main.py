@@ -132,7 +132,7 @@ def test_a_file_that_looks_like_options(
         (["status"], "MANIFEST is missing (see vidcaption status --help)"),
         (["run", "x", "--beam", "1.5"], "--beam is '1.5'; it must be a whole number"),
         (["run", "x", "--beam", "0"], "--beam is 0; it must be at least 1 and at most 50"),
-        (["run", "x", "--segment", "odd"], "--segment is 'odd'; allowed are fixed, scenes"),
+        (["run", "x", "--segment", "odd"], "--segment is 'odd'; allowed are auto, fixed, scenes"),
     ],
 )
 def test_wrong_commands(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -212,7 +212,7 @@ def test_a_refused_training_writes_no_file(folder: Path) -> None:
     [
         ("--backbone-weights gone.safetensors", "there is no such file"),
         ("--dropout 1", "--dropout is 1; it must be at least 0 and at most 0.9"),
-        ("--backbone alexnet", "--backbone is 'alexnet'; allowed are mobilenet_v2"),
+        ("--backbone alexnet", "--backbone is 'alexnet'; allowed are efficientnet_lite2"),
         ("--min-count 99", "no word occurs 99 times in the captions; lower --min-count"),
         ("--heads 3", "must be a multiple of twice --heads"),
     ],
