@@ -16,7 +16,7 @@ from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions
 
-REPEATED = 2.0  # nats that a concept costs more when it is named again
+REPEATED = 4.0  # nats that a concept costs more when it is named again
 
 
 class CaptionNetwork(nn.Module):
