@@ -14,6 +14,7 @@ from vidcaption.model.vocabulary import Vocabulary
 
 HIDDEN = 512
 DROPPED = 0.1  # share of the slots left empty in training
+SURE = 0.3  # probability from which on the search prefers a concept's word
 LEAST = 0.1  # probability below which a concept is left out
 _CLIPPED = 0.01  # of a probability whose log-odds are taken
 
@@ -125,6 +126,13 @@ class ConceptSlots(nn.Module):
         if self.training:
             filled = filled & (torch.rand_like(confidence) >= DROPPED)
         return slots * filled
+
+    def sure_words(self, concepts: Concepts, vocabulary_size: int) -> Tensor:
+        """(B, V): the probability of concepts of at least ``SURE`` that are a single word."""
+        words, single = self._words[..., 0], self._weights[..., 0] == 1
+        sure = concepts.confidence * ((concepts.confidence >= SURE) & single[concepts.ids])
+        none = sure.new_zeros(len(sure), vocabulary_size)
+        return none.scatter_reduce(1, words[concepts.ids], sure, "amax")
 
     _words: Tensor
     _weights: Tensor

@@ -16,6 +16,7 @@ from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions
 
+HINT = 1.5  # nats by which a word is likelier that names a concept of probability 1
 REPEATED = 4.0  # nats that a concept costs more when it is named again
 
 
@@ -87,9 +88,11 @@ class CaptionNetwork(nn.Module):
     def caption(self, features: Tensor, options: SearchOptions) -> list[Caption]:
         """Captions of B windows, with concepts and confidence. ``features``: (B, T, R, C)."""
         concepts = self.recognise(features)
-        captions = search(self.decoder, self.remember(features, concepts), options)
-        if self.confidence is None or concepts is None:
-            return captions
+        memory = self.remember(features, concepts)
+        if self.slots is None or self.confidence is None or concepts is None:
+            return search(self.decoder, memory, options)
+        hints = HINT * self.slots.sure_words(concepts, len(self.decoder.bias))
+        captions = search(self.decoder, memory, options, hints)
         every = zip(
             *(captions, self.confidence(captions, concepts)),
             *(concepts.ids.tolist(), concepts.confidence.tolist()),

@@ -102,12 +102,15 @@ class _Finished:
 
 
 @torch.inference_mode()
-def search(decoder: Decoder, memory: Memory, options: SearchOptions) -> list[Caption]:
+def search(
+    decoder: Decoder, memory: Memory, options: SearchOptions, hints: Tensor | None = None
+) -> list[Caption]:
     """The best caption of each of the B windows in ``memory``.
 
     With one beam each word is the likeliest. With more, one lane still goes that greedy way and
     the others are a beam, so a beam's caption is never ranked below the greedy one. ``<unk>`` is
-    never said. The words' probabilities and attention come from one last pass over the result.
+    never said. ``hints``: (B, V), what is added to the words' log-probabilities, which stay below 0,
+    to choose by. The words' probabilities and attention come from one last pass over the result.
     """
     batch, device = len(memory.pooled), memory.pooled.device
     lanes = options.beam + 1 if options.beam > 1 else 1
@@ -122,6 +125,8 @@ def search(decoder: Decoder, memory: Memory, options: SearchOptions) -> list[Cap
     for length in range(options.max_words + 1):
         out, _, state = decoder(last.unsqueeze(-1), memory, state)
         log_probs = decoder.logits(out.squeeze(-2)).float().log_softmax(-1)  # (B, lanes, V)
+        if hints is not None:
+            log_probs = (log_probs + hints.unsqueeze(1)).clamp(max=0)
         log_probs = filter_words(log_probs, words, options, decoder.repeated)
         if length == options.max_words:
             finished.offer(total + log_probs[..., EOS], words)
