@@ -24,7 +24,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ import torch
 from film import FPS, Picture, texture, write_film
 
 from vidcaption import Captioner
-from vidcaption.model.features import Features, Look
+from vidcaption.model.features import Look, Looks
 from vidcaption.options import CaptionOptions
 from vidcaption.types import Frame, Segment
 
@@ -67,16 +66,20 @@ def camera(seconds: float, size: tuple[int, int]) -> Iterator[Picture]:
         yield cv2.add(frame, cv2.merge([noise] * 3), None, None, cv2.CV_8U)
 
 
-class Forgetful(Features):
+class Unlike(bytes):
+    """A picture that is equal to none but itself."""
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class Forgetful(Looks):
     """Takes each frame for another picture."""
 
-    names = count()
-
     def look(self, frames: Iterable[Frame]) -> Look:
-        seen = {b"%d" % next(self.names): frame.image for frame in frames}
-        self._seen |= seen
-        self.frames += len(seen)
-        return tuple(seen)
+        return tuple(map(Unlike, super().look(frames)))
 
 
 def one_run(captioner: Captioner, video: Path, level: int | None) -> dict[str, Any]:
@@ -84,7 +87,7 @@ def one_run(captioner: Captioner, video: Path, level: int | None) -> dict[str, A
     began, worked = time.perf_counter(), time.process_time()
     with captioner.open(video, options) as captioning:
         if level is None:
-            captioning._features.__class__ = Forgetful
+            captioning._looks.__class__ = Forgetful
         segments = captioning.finish().segments
     return {
         "wall": time.perf_counter() - began,

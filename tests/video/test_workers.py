@@ -292,6 +292,7 @@ def test_few_open_files_mean_fewer_workers() -> None:
             with pytest.raises(SetupError, match="started to read videos: too many open files"):
                 workers.warm_up()
             reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1))
+            reader.begin()
         with pytest.raises(InputError, match="no process can be started for it: too many open"):
             reader.__enter__()
 
