@@ -1,6 +1,7 @@
 """The Python API, mostly with a tiny random model; the embedded one must know what it sees."""
 
 import gc
+import io
 import json
 import math
 import multiprocessing
@@ -8,8 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,6 +171,124 @@ def test_abandoning_a_stream_ends_its_thread(captioner: Captioner) -> None:
     next(stream)
     stream.close()
     assert threading.active_count() == before
+
+
+def test_options_by_the_names_of_their_flags(captioner: Captioner, clips: Clips) -> None:
+    short = captioner.caption(clips["h264.mp4"], SHORT)
+    flags = {"window": 0.4, "frames": 2, "max_words": 5, "merge": False}
+    assert captioner.caption(clips["h264.mp4"], **flags) == short
+    assert captioner.caption(clips["h264.mp4"], SHORT, beam=1).options == replace(SHORT, beam=1)
+    whole = captioner.caption(str(clips["h264.mp4"]), window="whole", start="0:00.5")
+    assert [(s.start_s, s.end_s) for s in whole] == [(0.5, pytest.approx(2))]
+    assert list(captioner.stream(clips["h264.mp4"], **flags)) == list(short)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"widow": 2}, "there is no option 'widow'; did you mean window"),
+        ({"window_s": 2}, "there is no option 'window_s'; did you mean window"),
+        ({"window": "long"}, "--window is 'long'; it must be seconds"),
+        ({"beam": "3"}, "--beam is '3'; it must be a whole number"),
+    ],
+)
+def test_wrong_options(captioner: Captioner, flags: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        captioner.caption(CLIP, **flags)
+
+
+class Pipe(io.RawIOBase):
+    """A stream that cannot be rewound, as that of a web response."""
+
+    def __init__(self, data: bytes) -> None:
+        self._rest = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._rest.readinto(memoryview(buffer)[:1000])
+
+
+def test_videos_in_streams(captioner: Captioner, clips: Clips, tmp_path: Path) -> None:
+    path = clips["h264.mp4"]
+    expected = captioner.caption(path, SHORT)
+    data = path.read_bytes()
+    with path.open("rb") as file:
+        assert captioner.caption(file, SHORT) == expected
+    for stream in (io.BytesIO(data), Pipe(data)):
+        captions = captioner.caption(stream, SHORT)  # type: ignore[arg-type]
+        assert captions.segments == expected.segments
+        assert captions.video == replace(expected.video, path="stream")
+
+
+def test_streams_leave_no_file(
+    captioner: Captioner, clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    captioner.caption(io.BytesIO(clips["h264.mp4"].read_bytes()), SHORT)
+    for data in (b"", b"no video"):
+        with pytest.raises(InputError, match=r"^stream is "):
+            captioner.caption(io.BytesIO(data))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "source",
+    [None, 5, b"clip.mp4", io.StringIO("text"), np.zeros((2, 8, 8, 3), np.uint8), ["clip.mp4"]],
+    ids=lambda source: type(source).__name__,
+)
+def test_what_is_no_video(captioner: Captioner, source: Any) -> None:
+    with pytest.raises(UsageError, match="in binary mode"):
+        captioner.caption(source)
+
+
+def test_streams_that_cannot_be_read(captioner: Captioner, tmp_path: Path) -> None:
+    closed = io.BytesIO()
+    closed.close()
+    with (tmp_path / "x").open("wb") as written:
+        for stream in (closed, written):
+            with pytest.raises(UsageError, match="open for reading in binary mode"):
+                captioner.caption(stream)
+
+
+def test_frames_in_memory(captioner: Captioner, tmp_path: Path) -> None:
+    """As the same frames in a file, whose codec loses nothing."""
+    times_s = [0.0, 0.2, 0.4, 0.9, 1.0, 1.6, 1.8]
+    frames = np.stack([picture(2 * i) for i in range(7)])
+    captions = captioner.caption_frames(frames, times_s, SHORT)
+    path = write_clip(tmp_path / "x.mkv", times_s, list(frames), codec="ffv1", pix_fmt="bgr0")
+    expected = captioner.caption(path, SHORT, segment="fixed")
+    assert captions.options == expected.options
+    assert [s.text for s in captions] == [s.text for s in expected]
+    assert captions[-1].end_s == 2.0 == captions.video.duration_s
+    assert captioner.caption_frames(list(frames), times_s, SHORT) == captions
+    [one] = captioner.caption_frames(frames[:1], [0.0], window=3)
+    assert (one.start_s, one.end_s) == (0, 3)
+
+
+FRAME = np.zeros((1, 8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("frames", "times_s", "message"),
+    [
+        (FRAME, [], "frames and times are 1 and 0; give at least"),
+        ([], [], "frames and times are 0 and 0"),
+        (FRAME.astype(float), [0.0], r"a frame is float64 of shape \(8, 8, 3\)"),
+        (FRAME[..., 0], [0.0], r"uint8 of shape \(8, 8\)"),
+        (["a.png"], [0.0], "a frame is str"),
+        (np.repeat(FRAME, 2, 0), [0.0, 0.0], "each above the last"),
+        (np.repeat(FRAME, 2, 0), [1.0, 0.5], "each above the last"),
+        (FRAME, [-1.0], "seconds from 0 on"),
+        (FRAME, [math.nan], "seconds from 0 on"),
+    ],
+)
+def test_what_are_no_frames(
+    captioner: Captioner, frames: Any, times_s: list[float], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        captioner.caption_frames(frames, times_s)
 
 
 def test_scenes_cut_where_the_picture_changes(captioner: Captioner) -> None:

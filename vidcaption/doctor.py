@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from vidcaption.errors import DeviceError, VidcaptionError
+from vidcaption.output.text import counted
 from vidcaption.version import __version__
 
 # what a check found where all is well; or what is not, and what to do about it
@@ -168,7 +169,7 @@ def _model_cache() -> Result:
     place = Path(settings().HF_HUB_CACHE).absolute()
     models = list(cache.models())
     size = sum(_size(each.folder) for each in models)
-    found = f"{place}: {len(models)} models of vidcaption, {size / 1e6:.1f} MB"
+    found = f"{place}: {counted(len(models), 'vidcaption model')}, {size / 1e6:.1f} MB"
     if partial := [f"{each.repo}@{each.commit}" for each in models if not each.complete]:
         advice = f"fetch the rest: vidcaption models pull {' '.join(partial)}"
         return f"{found}, of which not all is complete", advice
@@ -185,7 +186,7 @@ def _backbone_cache() -> str:
     place = Path(torch.hub.get_dir()) / "checkpoints"
     count = len(list(place.glob("*.pth")))
     size = _size(place) if place.is_dir() else 0
-    return f"{place}: {count} files of ImageNet weights, {size / 1e6:.1f} MB"
+    return f"{place}: {counted(count, 'file')} of ImageNet weights, {size / 1e6:.1f} MB"
 
 
 def _network() -> Result:

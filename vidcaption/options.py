@@ -5,11 +5,15 @@ into Typer options, and ``__post_init__`` checks values however they arrived.
 """
 
 import math
-from dataclasses import Field, dataclass, field, fields
+import os
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path, PurePath
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Self, get_args, get_origin
 
 from vidcaption.errors import UsageError
 
@@ -17,7 +21,11 @@ VideoDecoder = Literal["cpu", "cuda"]  # of videos: FFmpeg's, or an NVIDIA GPU's
 Sampling = Literal["exact", "fast", "keyframes"]  # which frames of a video answer for a time
 Engine = Literal["torch", "openvino"]  # what runs the CNN
 
+_STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+_CLOCK = re.compile(r"(?:(\d+):(?=[0-5]?\d:))?(\d+):([0-5]?\d(?:\.\d*)?)")
+
 SHORTEST = 1 / 4  # of a window: what is shorter joins its neighbour
+WHOLE = math.inf  # the length of a window that is as long as its video
 MOST_FRAMES = 8192  # of windows that overlap, or that are in one batch: 1.2 GB at 224 pixels
 
 
@@ -30,8 +38,12 @@ def option(
     at_least: float | None = None,
     at_most: float | None = None,
     above: float | None = None,
+    whole: bool = False,
 ) -> Any:
-    """A dataclass field with what its flag and check need. Bounds are inclusive but ``above``."""
+    """A dataclass field with what its flag and check need. Bounds are inclusive but ``above``.
+
+    ``whole``: the value may be WHOLE, by that word.
+    """
     metadata = {
         "help": help,
         "flag": flag,
@@ -39,6 +51,7 @@ def option(
         "at_least": at_least,
         "at_most": at_most,
         "above": above,
+        "whole": whole,
     }
     return field(default=default, metadata=metadata)
 
@@ -47,6 +60,51 @@ def flag_of(f: Field[Any]) -> str:
     """The long flag of a field: ``--window`` for ``window_s``."""
     flag: str | None = f.metadata["flag"]
     return flag or "--" + f.name.removesuffix("_s").replace("_", "-")
+
+
+def is_seconds(name: str) -> bool:
+    """Whether a field of that name is a time or a duration."""
+    return name.endswith("_s")
+
+
+def parse(f: Field[Any], value: Any) -> Any:
+    """The value of a field as a person typed it: a text, if it is one, becomes a number.
+
+    Seconds may be written as 90, 90s, 1:30 or 00:01:30.5. Raises UsageError.
+    """
+    kinds = {f.type, *get_args(f.type)}
+    if not isinstance(value, str) or not {int, float}.intersection(kinds):
+        return value
+    if value == "whole" and f.metadata["whole"]:
+        return WHOLE
+    try:
+        if int in kinds:
+            return int(value)
+        return _seconds(value) if is_seconds(f.name) else float(value)
+    except ValueError as error:
+        kind = "a whole number" if int in kinds else "a number"
+        if is_seconds(f.name):
+            kind = "seconds, such as 90 or 90s, or a time, such as 1:30 or 00:01:30.5"
+        raise UsageError(f"{flag_of(f)} is {value!r}; it must be {kind}") from error
+
+
+def _seconds(text: str) -> float:
+    """Raises ValueError."""
+    if clock := _CLOCK.fullmatch(text):
+        hours, minutes, seconds = clock.groups(default="0")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    return float(text.removesuffix("s"))
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """What to say of a name that is not known: the most similar ones that are, or all."""
+    near = get_close_matches(name, known)
+    return f"did you mean {' or '.join(near)}" if near else f"there are {', '.join(sorted(known))}"
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON and TOML hold it."""
+    return "whole" if value == WHOLE else value
 
 
 def choices_of(f: Field[Any]) -> tuple[str, ...]:
@@ -94,6 +152,8 @@ def _as_float(value: float) -> float:
 
 def _check_bounds(f: Field[Any], value: float) -> None:
     low, high, above = (f.metadata[key] for key in ("at_least", "at_most", "above"))
+    if value == WHOLE and f.metadata["whole"]:
+        return
     if (
         not math.isfinite(value)
         or (low is not None and value < low)
@@ -103,9 +163,9 @@ def _check_bounds(f: Field[Any], value: float) -> None:
         wanted = [f"at least {low:g}"] if low is not None else []
         wanted += [f"above {above:g}"] if above is not None else []
         wanted += [f"at most {high:g}"] if high is not None else []
-        raise UsageError(
-            f"{flag_of(f)} is {value:g}; it must be {' and '.join(wanted) or 'finite'}"
-        )
+        allowed = " and ".join(wanted) or "finite"
+        allowed += ", or whole" if f.metadata["whole"] else ""
+        raise UsageError(f"{flag_of(f)} is {value:g}; it must be {allowed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +175,20 @@ class Options:
     def __post_init__(self) -> None:
         for f in fields(self):
             check(f, getattr(self, f.name))
+
+    def with_flags(self, flags: Mapping[str, Any]) -> Self:
+        """These with other values by the names of their flags: ``window`` for ``window_s``.
+
+        Seconds may also be texts, as ``parse`` reads them. Raises UsageError.
+        """
+        known = {flag_of(f).removeprefix("--").replace("-", "_"): f for f in fields(self)}
+        if unknown := [name for name in flags if name not in known]:
+            raise UsageError(f"there is no option {unknown[0]!r}; {nearest(unknown[0], known)}")
+        values = {known[name]: value for name, value in flags.items()}
+        return replace(
+            self,
+            **{f.name: parse(f, v) if is_seconds(f.name) else v for f, v in values.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +221,10 @@ class SearchOptions(Options):
 class CaptionOptions(SearchOptions):
     """How a video is cut into windows and captioned. These options decide the text."""
 
-    window_s: float = option(4.0, "Seconds per window.", at_least=0.1, at_most=3600)
+    window_s: float = option(
+        4.0, "Seconds per window; whole: one window for each input.",
+        at_least=0.1, at_most=3600, whole=True,
+    )  # fmt: skip
     stride_s: float | None = option(
         None, "Seconds from one window's start to the next; the window's length unless given.",
         at_least=0.1, at_most=3600,
@@ -182,8 +259,8 @@ class CaptionOptions(SearchOptions):
         at_least=0,
         at_most=255,
     )
-    start_s: float = option(0.0, "Caption from this second on.", at_least=0)
-    end_s: float | None = option(None, "Caption up to this second.", above=0)
+    start_s: float = option(0.0, "Caption from this time on: seconds, or such as 1:05.", at_least=0)
+    end_s: float | None = option(None, "Caption up to this time.", above=0)
     merge: bool = option(True, "Join consecutive segments with the same caption.")
 
     @property
@@ -199,6 +276,13 @@ class CaptionOptions(SearchOptions):
             )
         if self.stride_s is not None and self.segment == "scenes":
             raise UsageError("--stride has no meaning with --segment scenes; leave one of them out")
+        if self.window_s == WHOLE:
+            if self.stride_s is not None or self.segment == "scenes":
+                flag = "--segment scenes" if self.stride_s is None else "--stride"
+                raise UsageError(
+                    f"{flag} has no meaning with --window whole; leave one of them out"
+                )
+            return
         stride_s = self.stride_s or self.window_s
         if (overlapping := math.ceil(self.window_s / stride_s)) * self.frames > MOST_FRAMES:
             raise UsageError(
@@ -269,7 +353,10 @@ class OutputOptions(Options):
     jsonl: bool = option(False, "Write one JSON object per line.")
     tsv: bool = option(False, "Write tab-separated values, times in milliseconds.")
     csv: bool = option(False, "Write comma-separated values.")
-    txt: bool = option(False, "Write readable lines.")
+    txt: bool = option(False, "Write plain text without times, one caption per line.")
+    edl: bool = option(False, "Write markers for editors such as DaVinci Resolve (CMX 3600).")
+    chapters: bool = option(False, "Write chapters for FFmpeg (FFmetadata).")
+    xml: bool = option(False, "Write chapters for mkvmerge (Matroska XML).")
     output: str | None = option(
         None, "Write one file, in the format its suffix names; - is standard output.", short="-o"
     )
@@ -284,9 +371,18 @@ class OutputOptions(Options):
     def formats(self) -> tuple[str, ...]:
         """The formats asked for, by flag or by the suffix of ``output``; none is readable lines."""
         asked = tuple(name for name in self.known_formats() if getattr(self, name))
-        if asked or self.output is None or self.output == "-":
+        if asked or self.place in (None, "-"):
             return asked
-        return (PurePath(self.output).suffix.lower().removeprefix("."),)
+        return (self._suffix,)
+
+    @property
+    def place(self) -> str | None:
+        """``output``, under whatever name standard output has been given."""
+        return "-" if self.output in _STDOUT else self.output
+
+    @property
+    def _suffix(self) -> str:
+        return PurePath(self.output or "").suffix.lower().removeprefix(".")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -294,10 +390,22 @@ class OutputOptions(Options):
             raise UsageError("--output and --out-dir contradict each other; leave one of them out")
         if self.out_dir is not None and not self.formats:
             raise UsageError("--out-dir is given without a format; add one, such as --srt")
+        if self.output and (self.output[-1] in "/\\" or os.path.isdir(self.output)):
+            raise UsageError(
+                f"--output is {self.output!r}, which is a folder; to write into it give --out-dir "
+                "and a format, such as --srt"
+            )
         if self.output is not None and len(self.formats) > 1:
             raise UsageError(
                 f"--output holds one format and {len(self.formats)} are asked for; "
                 "leave --output out to write each next to its input, or use --out-dir"
+            )
+        named = self._suffix
+        # any text may be called .txt
+        if named in self.known_formats() and named not in (*self.formats, "txt"):
+            raise UsageError(
+                f"--output is {self.output!r}, a name for {named}, and --{self.formats[0]} is "
+                f"given; leave that out, or end the name in .{self.formats[0]}"
             )
         if not set(self.formats) <= set(self.known_formats()):
             raise UsageError(
@@ -370,6 +478,13 @@ class VoiceOptions(Options):
         super().__post_init__()
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose contradict each other; leave one of them out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(Options):
+    """How samples are looked at."""
+
+    frames: int = option(4, "Frames looked at per sample.", at_least=1, at_most=64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -545,7 +660,10 @@ class TrainOptions(Options):
         at_least=0, at_most=100,
     )  # fmt: skip
     captions: int = option(3, "Captions drawn per sample and epoch.", at_least=1, at_most=100)
-    min_count: int = option(5, "A word seen fewer times is unknown.", at_least=1)
+    min_count: int | None = option(
+        None, "A word seen fewer times is unknown; unless given 5, and less for few captions.",
+        at_least=1,
+    )  # fmt: skip
     optimizer: Literal["adamw", "adam", "adagrad"] = option("adamw", "Kind of optimizer.")
     lr: float = option(8e-4, "Highest learning rate.", above=0, at_most=1)
     concept_lr: float = option(

@@ -1,16 +1,17 @@
 """A model that captions videos: the Python interface."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import torch
 from torch import Tensor
 
 from vidcaption.batcher import Batcher, Runner
 from vidcaption.captioning import Captioning, Keep, Reader
-from vidcaption.errors import DeviceError
+from vidcaption.errors import DeviceError, UsageError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.fused import fused
@@ -26,6 +27,12 @@ from vidcaption.output.captions import Captions
 from vidcaption.store import name_of, resolve
 from vidcaption.types import ModelInfo, Progress, Segment
 from vidcaption.video.workers import RemoteReader, Request, Workers
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Source = str | os.PathLike[str] | BinaryIO  # of a video
 
 
 class Captioner:
@@ -127,21 +134,34 @@ class Captioner:
 
     def open(
         self,
-        path: str | Path,
+        source: Source,
         options: CaptionOptions | None = None,
         *,
         batcher: Batcher | None = None,
         before: Progress | None = None,
         keep: Keep | None = None,
+        **flags: Any,
     ) -> Captioning:
         """Caption a video step by step; for progress and for segments as they come.
 
-        The other arguments are explained at ``Captioning``. Raises DeviceError where this process
-        was forked from the one that loaded the model onto a GPU.
+        ``source``: a path, or a file that is open for reading in binary mode. ``flags``: options
+        by the names of their flags, ``window=2`` or ``start="1:05"``, over those in ``options``.
+        The other arguments are explained at ``Captioning``. Raises UsageError, and DeviceError
+        where this process was forked from the one that loaded the model onto a GPU.
         """
         self.machine.check_process()
-        options = options or CaptionOptions()
-        reader = self._reader(self._request(Path(path), options, before))
+        options = (options or CaptionOptions()).with_flags(flags)
+        reader = self._reader_of(source, options, before)
+        return self._captioning(reader, options, batcher, before, keep)
+
+    def _captioning(
+        self,
+        reader: Reader,
+        options: CaptionOptions,
+        batcher: Batcher | None = None,
+        before: Progress | None = None,
+        keep: Keep | None = None,
+    ) -> Captioning:
         return Captioning(
             self.model,
             self._vocabulary,
@@ -158,18 +178,66 @@ class Captioner:
         size = self._request(Path(), options).batch_size
         return Batcher([each._runner() for each in (self, *others)], options, size)
 
-    def stream(self, path: str | Path, options: CaptionOptions | None = None) -> Iterator[Segment]:
-        """Segments of a video, each as soon as it is ready. Raises InputError."""
-        with self.open(path, options) as captioning:
+    def stream(
+        self, source: Source, options: CaptionOptions | None = None, **flags: Any
+    ) -> Iterator[Segment]:
+        """Segments of a video, each as soon as it is ready; as ``open``. Raises InputError."""
+        with self.open(source, options, **flags) as captioning:
             yield from captioning
 
-    def caption(self, path: str | Path, options: CaptionOptions | None = None) -> Captions:
-        """All segments of a video, and what they were made with. Raises InputError."""
-        with self.open(path, options) as captioning:
+    def caption(
+        self, source: Source, options: CaptionOptions | None = None, **flags: Any
+    ) -> Captions:
+        """All segments of a video, and what they were made with; as ``open``. Raises InputError.
+
+        >>> captioner.caption("clip.mp4", window=2, beam=5)[0].text
+        """
+        with self.open(source, options, **flags) as captioning:
+            return captioning.finish()
+
+    def caption_frames(
+        self,
+        frames: "Sequence[NDArray[np.uint8]]",
+        times_s: Sequence[float],
+        options: CaptionOptions | None = None,
+        **flags: Any,
+    ) -> Captions:
+        """All segments of a video that is in memory.
+
+        ``frames``: (N, H, W, 3) uint8 RGB, or a list of N frames. ``times_s``: seconds from the
+        start, each above the one before, at which they begin to be shown; the last frame lasts as
+        long as the one before it. Options are those of ``open``, but for ``segment="auto"``, which
+        looks into a file and is ``fixed`` here. Raises UsageError, InputError.
+        """
+        from vidcaption.video.sources import ArrayReader
+
+        options = (options or CaptionOptions()).with_flags(flags)
+        if options.segment == "auto":
+            options = replace(options, segment="fixed")
+        self.machine.check_process()
+        request = self._request(Path("frames"), options)
+        reader = ArrayReader(frames, times_s, request.size, options, request.batch_size)
+        with self._captioning(reader, options) as captioning:
             return captioning.finish()
 
     def _runner(self) -> Runner:
         return Runner(self._network, self._encoder, self.machine)
+
+    def _reader_of(
+        self, source: Source, options: CaptionOptions, before: Progress | None
+    ) -> Reader:
+        if isinstance(source, str | os.PathLike):
+            return self._reader(self._request(Path(source), options, before))
+        if not hasattr(source, "read"):
+            kind = type(source).__name__
+            raise UsageError(
+                f"a video is a path or a file that is open in binary mode, not {kind}; "
+                "caption_frames takes frames as arrays"
+            )
+        from vidcaption.video.sources import StreamReader
+
+        request = self._request(Path("stream"), options, before)
+        return StreamReader(source, lambda path: self._reader(request._replace(path=path)))
 
     def _reader(self, request: Request) -> Reader:
         if self.workers is not None:

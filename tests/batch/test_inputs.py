@@ -229,7 +229,7 @@ def test_lists(
         ),
         ("C:/二/a.mp4\n".encode("utf-16-be"), "most paths in list are a single letter"),
         (b"\xff\xfea\0b", "list is not whole as UTF-16; save it as UTF-8"),
-        (b"\0\0\0\x20ftypisom" * 99, "none of the 99 paths in list exists, the first being"),
+        (b"\0\0\0\x20ftypisom" * 99, "no path in list exists, the first being"),
         (b"gone\x1b[31m.mp4\n", r"first being 'gone\\x1b\[31m.mp4'; they are relative to"),
     ],
 )

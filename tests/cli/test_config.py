@@ -149,7 +149,7 @@ def test_files_that_cannot_be_read(write: Write, capsys: pytest.CaptureFixture[s
         (
             "SEGMENT",
             "odd",
-            "--segment comes from VIDCAPTION_RUN_SEGMENT; see vidcaption run --help",
+            "allowed are auto, fixed, scenes (--segment comes from VIDCAPTION_RUN_SEGMENT)",
         ),
         (
             "WINDOW_S",
@@ -185,6 +185,15 @@ def test_variables_of_no_command_and_of_other_commands(
     assert message in capsys.readouterr().err
 
 
+def test_times_in_files(write: Write, show: Show, capsys: pytest.CaptureFixture[str]) -> None:
+    write("vidcaption.toml", '[run]\nwindow = "whole"\nstart = "1:05"\nend = 90\n')
+    found = show("run")
+    assert [found[key][0] for key in ("window", "start", "end")] == ["whole", 65, 90]
+    write("vidcaption.toml", '[run]\nstart = "soon"\n')
+    assert main(["config", "show", "run"]) == 2
+    assert "--start is 'soon'; it must be seconds, such as 90" in capsys.readouterr().err
+
+
 def test_doctor_tells_of_options_that_stand_in_the_way(
     write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,7 +202,7 @@ def test_doctor_tells_of_options_that_stand_in_the_way(
         ("", "5", 0, "ok       options: some are set by VIDCAPTION_RUN_BEAM\n"),
         ("[train]\nlr = 9", "5", 0, "warning  options: train refuses them: --lr is 9; it must"),
         ("[run]\nbean = 1", "5", 3, "failed   options: run refuses them: vidcaption.toml: [run]"),
-        ("", "x", 3, "failed   options: run refuses them: Invalid value for '--beam'"),
+        ("", "x", 3, "failed   options: run refuses them: --beam is 'x'; it must be a"),
         ("", "0", 3, "at most 50 (--beam comes from VIDCAPTION_RUN_BEAM)\n         correct the"),
     ):
         write("vidcaption.toml", text)

@@ -60,14 +60,15 @@ def test_train_uses_what_is_there_and_adds_what_is_not(
     assert Path(out.removesuffix("\n")).parent == shared
     before = shards(Path(out.removesuffix("\n")))
     first, last = err.splitlines()
-    assert first.startswith("vidcaption: features of 11 samples are computed and kept in ")
-    assert last.startswith("vidcaption: features of 11 samples are there, 11 computed in ")
+    assert first.startswith("vidcaption: computing the features of 11 samples, kept in ")
+    assert last.startswith("vidcaption: features of 11 samples, 11 computed in ")
 
     train = ["train", str(folder / "data.jsonl"), *CNN, *TRAIN]
     train += ["--backbone-weights", str(folder / "cnn.safetensors")]
     assert main([*train, "-o", str(tmp_path / "a"), "--features", str(shared)]) == 0
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("vidcaption: epoch 1 (frozen)")
+    few, epoch, end = capsys.readouterr().err.splitlines()
+    assert "too few" in few and "the model is in" in end
+    assert epoch.startswith("vidcaption: epoch 1 (frozen)")
     assert shards(shared) == before and not (tmp_path / "a" / "features").exists()
     assert main([*train, "-o", str(tmp_path / "b")]) == 0
     assert shards(tmp_path / "b" / "features") == before
@@ -96,7 +97,7 @@ def test_the_cnn_of_a_model(
     capsys.readouterr()
     assert main(["features", data, "-o", str(tmp_path / "f"), "--model", str(tmp_path / "m")]) == 0
     [line] = capsys.readouterr().err.splitlines()
-    assert "features of 11 samples are there, 0 computed" in line
+    assert "features of 11 samples, 0 computed" in line
 
 
 @pytest.mark.parametrize(

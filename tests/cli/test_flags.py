@@ -71,6 +71,14 @@ def test_every_flag_reaches_its_field() -> None:
         ("--size 10", "--size is 10; it must be at least 1 and at most 9"),
         ("--pace 0", "--pace is 0; it must be above 0"),
         ("--pace nan", "--pace is nan; it must be above 0"),
+        (
+            "--pace -0:01",
+            "--pace is '-0:01'; it must be seconds, such as 90 or 90s, or a time, such "
+            "as 1:30 or 00:01:30.5",
+        ),
+        ("--size x", "--size is 'x'; it must be a whole number"),
+        ("--size 1.5", "--size is '1.5'; it must be a whole number"),
+        ("--colour green", "--colour is 'green'; allowed are red, blue"),
     ],
 )
 def test_values_the_dataclass_refuses(flags: str, message: str) -> None:
@@ -80,11 +88,28 @@ def test_values_the_dataclass_refuses(flags: str, message: str) -> None:
     assert not got
 
 
-@pytest.mark.parametrize("flags", ["--colour green", "--size x", "--no-size", "--lid=1", "--at"])
+@pytest.mark.parametrize("flags", ["--no-size", "--lid=1", "--at"])
 def test_values_typer_refuses(flags: str) -> None:
     result, got = call("a", *flags.split())
     assert result.exit_code == 2
     assert not got
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), (".5", 0.5), ("1:05", 65), ("00:01:05.5", 65.5), ("0:01.25", 1.25),
+     ("2:00:00", 7200), ("75:00", 4500)],
+)  # fmt: skip
+def test_seconds_as_people_write_them(text: str, seconds: float) -> None:
+    assert call("a", "--pace", text)[1]["toy"].pace_s == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["1:75", "1:61:00", "1:2:3:4", ":30", "1:", "90m", "s", "1:05s", ""]
+)
+def test_what_is_no_time(text: str) -> None:
+    result, _ = call("a", "--pace", text)
+    assert f"--pace is {text!r}; it must be seconds" in str(result.exception)
 
 
 def test_the_last_word_on_a_switch_counts() -> None:
@@ -99,10 +124,11 @@ def test_help_shows_choices_bounds_defaults_and_classes() -> None:
         "  Make toys.", "Arguments:", "Options:", "The toy panel:", "Who buys:"
     ]  # fmt: skip
     arguments, options, toy, buyer = sections[1:]
-    assert "things" in arguments and "--name" in buyer
+    assert arguments.splitlines()[1].split() == ["things...", "[required]"]
+    assert "--name TEXT" in buyer
     assert "--fast" in options and "--config FILE" in options and "--help" in options
     assert [line.split("  ")[1] for line in toy.splitlines()[1:]] == [
         "-s, --size 1..9", "--pace >0..", "--colour red|blue", "--lid / --no-lid", "--loud",
-        "--at <path>",
+        "--at PATH",
     ]  # fmt: skip
     assert "How large.  [default: 3]" in toy and "default" not in toy.partition("--loud")[2]

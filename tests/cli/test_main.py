@@ -1,17 +1,29 @@
 import errno
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from inspect import cleandoc
 from pathlib import Path
 
 import pytest
+import typer
 from runs import Apart
 
 import vidcaption
 from vidcaption.cli import main
-from vidcaption.cli.app import Commands, Later
+from vidcaption.cli.app import Commands, Group, Later, app
+from vidcaption.options import (
+    BatchOptions,
+    CaptionOptions,
+    LogOptions,
+    MachineOptions,
+    OutputOptions,
+    flag_of,
+)
 
 HEAVY = {"torch", "torchvision", "numpy", "cv2", "av", "huggingface_hub", "rich", "pydantic"}
 SUBCOMMANDS = [each for each in Commands().commands.values() if isinstance(each, Later)]
@@ -59,21 +71,69 @@ def test_a_run_of_the_default_model_loads_no_more_than_it_needs(tmp_path: Path) 
     assert "torch" in run.loaded and not needless & run.loaded
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("flag", ["-V", "--version"])
+def test_version(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([flag]) == 0
     assert capsys.readouterr().out == f"vidcaption {vidcaption.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "usage"),
+    [
+        ([], "vidcaption "), (["help"], "vidcaption "), (["help", "run"], "vidcaption run "),
+        (["models"], "vidcaption models "), (["config"], "vidcaption config "),
+        (["help", "models", "path"], "vidcaption models path "),
+    ],
+)  # fmt: skip
+def test_help_where_it_is_wanted(
+    args: list[str], usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(args) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"Usage: {usage}") and err == ""
+
+
+def test_a_file_that_looks_like_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-dash.mp4").touch()
+    assert main(["run", "-dash.mp4", "--srt"]) == 2
+    assert "; for the file write ./-dash.mp4, or -- before it (see" in capsys.readouterr().err
+    for args in (["--", "-dash.mp4"], ["./-dash.mp4"]):
+        assert main(["run", "--dry-run", *args]) == 0
+        assert capsys.readouterr().out == "run   -dash.mp4\n"
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--frobnicate"], "No such option: --frobnicate (see vidcaption --help)"),
-        (["frobnicate"], "No such command 'frobnicate' (see vidcaption --help)"),
+        (
+            ["--srt"],
+            "there is no option --srt; options follow a command: vidcaption run INPUT --srt (see",
+        ),
+        (["--versoin"], "there is no option --versoin; did you mean --version"),
+        (["frobnicate"], "there is no command 'frobnicate'; there are config, doctor, evaluate,"),
+        (["rnu"], "there is no command 'rnu'; did you mean run"),
+        (["models", "pth"], "there is no command 'pth'; did you mean path"),
+        (["clip.mp4", "--srt"], "to caption clip.mp4, write: vidcaption run clip.mp4 --srt"),
+        (["my clip.JPG"], "to caption my clip.JPG, write: vidcaption run 'my clip.JPG'"),
+        (["/"], "to caption /, write: vidcaption run /"),
+        (["-"], "to caption -, write: vidcaption run -"),
+        (
+            ["https://a.b/c?d"],
+            "https://a.b/c?d is an address, and vidcaption reads files; download",
+        ),
+        (["run", "x", "--bean", "3"], "there is no option --bean; did you mean --beam"),
+        (["run", "x", "--beam"], "--beam needs a value (see vidcaption run --help)"),
+        (["run", "x", "--srt=1"], "--srt takes no value (see vidcaption run --help)"),
+        (["run", "-x.mp4"], "there is no option -x (see vidcaption run --help)"),
+        (["doctor", "x", "y"], "x y is more than the command takes (see vidcaption doctor --help)"),
         (["run"], "no INPUT is given; name videos or folders, or a list of them with --from-file"),
-        (["status"], "Missing argument 'MANIFEST' (see vidcaption status --help)"),
-        (["run", "x", "--beam", "1.5"], "Invalid value for '--beam'"),
+        (["status"], "MANIFEST is missing (see vidcaption status --help)"),
+        (["run", "x", "--beam", "1.5"], "--beam is '1.5'; it must be a whole number"),
         (["run", "x", "--beam", "0"], "--beam is 0; it must be at least 1 and at most 50"),
-        (["run", "x", "--segment", "odd"], "Invalid value for '--segment'"),
+        (["run", "x", "--segment", "odd"], "--segment is 'odd'; allowed are auto, fixed, scenes"),
     ],
 )
 def test_wrong_commands(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,3 +192,64 @@ def test_module_is_the_command() -> None:
     result = subprocess.run(command, capture_output=True, text=True, env=os.environ)
     assert result.returncode == 2
     assert result.stderr == "vidcaption: no such file or folder: missing.mp4\n"
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_fits_and_ends_in_examples_that_work(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a screen of 50 lines of 80 characters."""
+    assert main([*words, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 50
+    assert sum(line.startswith("  -") for line in lines) <= 12 or words == ["models"]
+    if words[0] in ("models", "config") and len(words) == 1:
+        return
+    examples = lines[lines.index("Examples:") + 1 :]
+    assert examples
+    for example in examples:
+        [command] = re.findall(r"vidcaption (.+?)(?=    |\)$|$)", example)
+        check_arguments(shlex.split(command))
+
+
+def check_arguments(args: list[str]) -> None:
+    """Raise an error of Typer's for an option or a number of arguments that does not exist."""
+    command = typer.main.get_command(app)
+    while isinstance(command, Group):
+        command = command.commands[args.pop(0)]
+        command = command.real if isinstance(command, Later) else command
+    context = command.make_context(command.name, [*args], resilient_parsing=True)
+    context.resilient_parsing = False
+    assert command.make_parser(context).parse_args([*args])[1] == []
+
+
+def test_help_all_shows_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help"]) == 0
+    short = capsys.readouterr().out
+    assert "--beam" not in short and "Exit codes" not in short and "--help-all" in short
+    assert main(["run", "--help-all"]) == 0
+    whole = capsys.readouterr().out
+    assert "Exit codes" in whole
+    for kind in (OutputOptions, BatchOptions, CaptionOptions, MachineOptions, LogOptions):
+        assert all(flag_of(f) in whole for f in fields(kind))
+
+
+@pytest.mark.parametrize(
+    ("no_color", "force_color", "coloured"),
+    [("", "", False), ("", "1", True), ("1", "1", False), ("1", "", False)],
+)
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help-all"], ["models", "--help"]])
+def test_help_in_colour(
+    args: list[str],
+    no_color: str,
+    force_color: str,
+    coloured: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("FORCE_COLOR", force_color)
+    main(args)
+    out = capsys.readouterr().out
+    assert ("\x1b[1mOptions:\x1b[0m" in out) is coloured
+    assert ("\x1b[" in out) is coloured

@@ -88,8 +88,11 @@ def test_info(repo: Repo, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     assert known["name"] == pulled and known["license"] == "mit" and known["languages"] == ["en"]
     assert known["config"]["backbone"] == "mobilenet_v2"
     assert known["card"].endswith("# Captioner\n")
-    lines = Models(capsys, "info", NAME).out.splitlines()
+    lines = Models(capsys, "info", NAME, "--card").out.splitlines()
     assert lines[0].split() == ["name", pulled] and lines[-1] == "# Captioner"
+    summary = Models(capsys, "info", NAME).out.splitlines()
+    assert summary[:-1] == lines[: len(summary) - 1] and "# Captioner" not in summary
+    assert summary[-1].endswith(" lines; --card prints them")
     unknown = Models(capsys, "info", "ann/other")
     assert unknown.code == 3 and "'vidcaption models pull ann/other'" in unknown.err
     assert hub.requests == []
@@ -103,7 +106,7 @@ def test_cards_can_hold_anything(
         (model / "README.md").write_text(f"---\n{top}\n---\n\x1b[31mred\n", encoding="utf-8")
         known = Models(capsys, "info", str(model), "--json").data
         assert isinstance(known, dict) and known["scores"] == {}
-        assert Models(capsys, "info", str(model)).out.endswith("\\u001b[31mred\n")
+        assert Models(capsys, "info", str(model), "--card").out.endswith("\\u001b[31mred\n")
     (model / "README.md").unlink()
     assert Models(capsys, "info", str(model), "--json").code == 0
 
@@ -168,11 +171,6 @@ def test_rm(
         gone = Models(capsys, "rm", name, "--yes")
         assert gone.code == 2 and "the cache has no model" in gone.err
     assert other.exists()
-
-
-def test_models_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
-    nothing = Models(capsys)
-    assert nothing.code == 2 and "see vidcaption models --help" in nothing.err
 
 
 def test_a_model_from_the_hub_captions_offline(

@@ -1,6 +1,7 @@
 """The contracts of ``vidcaption run``, in this process; ``test_run_process.py`` has the others."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -71,7 +72,8 @@ def test_without_a_format_lines_come_out(here: Path, capsys: pytest.CaptureFixtu
     assert (run.code, run.err) == (0, "")
     assert run.out and all(LINE.fullmatch(line) for line in run.out.splitlines())
     assert Run(capsys, "clip.mp4", "-o", "-").out == run.out
-    assert Run(capsys, "clip.mp4", "--txt", "-o", "-").out == run.out
+    plain = "".join(line.partition("] ")[2] + "\n" for line in run.out.splitlines())
+    assert Run(capsys, "clip.mp4", "--txt", "-o", "-").out == plain
     assert names(here) == ["bad.mp4", "clip.mp4"]
 
 
@@ -85,11 +87,39 @@ def test_lines_of_several_stand_below_their_path(
     assert clip.startswith("clip.mp4:\n[00:00.000 -->")
     assert zoo == clip.replace("clip.mp4", "zoo.mp4") + "\n"
     Run(capsys, "clip.mp4", "bad.mp4", "zoo.mp4", "-o", "all.txt")
-    assert (here / "all.txt").read_text() == run.out
+    plain = re.sub(r"^\[.*\] ", "", run.out, flags=re.MULTILINE)
+    assert (here / "all.txt").read_text() == plain
+
+
+def test_stills_have_no_times_in_text(
+    here: Path, clips: Clips, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(clips["still.png"], here / "a.png")
+    said = Run(capsys, "a.png").out
+    assert re.fullmatch(r"\w[^\[\]]*\n", said)
+    assert Run(capsys, "a.png", "--txt", "-o", "-").out == said
+
+
+def test_one_line_for_each_video_of_a_folder(
+    here: Path, clips: Clips, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As trainers of other models want it: one plain sentence beside each file."""
+    (here / "in").mkdir()
+    shutil.copy("clip.mp4", "in/a.mp4")
+    shutil.copy(clips["still.png"], here / "in/b.png")
+    assert Run(capsys, "in", "--window", "whole", "--txt", "--end", "20").code == 0
+    assert names(here / "in") == ["a.mp4", "a.txt", "b.png", "b.txt"]
+    for name in ("a.txt", "b.txt"):
+        assert re.fullmatch(r"\w[^\[\]\n]*\n", (here / "in" / name).read_text())
+    jsons = Run(capsys, "in/a.mp4", "--window", "whole", "--json", "-o", "-", "--end", "1:00")
+    document = json.loads(jsons.out)
+    jsonschema.validate(document, SCHEMA)
+    assert [(s["start"], s["end"]) for s in document["segments"]] == [(0, 20)]
+    assert document["options"]["window_s"] == "whole" and document["options"]["end_s"] == 60
 
 
 def test_several_formats(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    formats = ("srt", "vtt", "json", "jsonl", "tsv", "csv", "txt")
+    formats = ("srt", "vtt", "json", "jsonl", "tsv", "csv", "txt", "edl", "chapters", "xml")
     run = Run(capsys, "clip.mp4", *(f"--{name}" for name in formats))
     assert (run.code, run.out) == (0, "")
     assert names(here) == sorted(["bad.mp4", "clip.mp4", *(f"clip.{name}" for name in formats)])
@@ -146,6 +176,18 @@ def test_output_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert names(here / "out") == ["a.tsv", "b.odd"]
 
 
+def test_addresses_in_a_list(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "list").write_text("https://a.b/c\nclip.mp4\n")
+    run = Run(capsys, "--from-file", "list", "--srt")
+    assert run.code == 1
+    assert run.lines[0].startswith("vidcaption: https://a.b/c is an address, and vidcaption reads")
+
+
+def test_standard_output_by_other_names(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = Run(capsys, "clip.mp4", "--csv", "-o", "-").out
+    assert Run(capsys, "clip.mp4", "--csv", "-o", "/dev/stdout").out == expected
+
+
 def test_nothing_captioned_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for output in ("x.srt", "x.json"):
         assert Run(capsys, "bad.mp4", "-o", output).code == 1
@@ -165,9 +207,16 @@ def test_nothing_captioned_writes_nothing(here: Path, capsys: pytest.CaptureFixt
         ("clip.mp4 --srt -o clip.mp4", 2, "--output is clip.mp4, which is an input"),
         ("clip.mp4 --srt -o link.mp4", 2, "--output is link.mp4, which is an input"),
         ("clip.mp4 --srt --out-dir bad.mp4", 3, "bad.mp4/clip.srt cannot be written"),
-        ("clip.mp4 --srt -o empty", 3, "empty cannot be written: it is a folder"),
+        ("clip.mp4 --srt -o empty", 2, "--output is 'empty', which is a folder; to write into it"),
+        ("https://youtu.be/x?v=1 --srt", 2, "https://youtu.be/x?v=1 is an address, and vidcaption"),
+        ("pipe --srt", 2, "pipe is a pipe, which can be read only once; save the video to a file"),
         ("clip.mp4 -o bad.mp4/x.srt", 3, "bad.mp4/x.srt cannot be written"),
         ("clip.mp4 --end 3 --start 4", 2, "--end is 3; it must be after --start, which is 4"),
+        ("clip.mp4 --window whole --stride 2", 2, "--stride has no meaning with --window whole"),
+        ("clip.mp4 --window whole --segment scenes", 2, "--segment scenes has no meaning with"),
+        ("clip.mp4 --window hole", 2, "--window is 'hole'; it must be seconds, such as 90 or 90s"),
+        ("clip.mp4 --window 0", 2, "it must be at least 0.1 and at most 3600, or whole"),
+        ("clip.mp4 --start inf", 2, "--start is inf; it must be at least 0"),
         ("clip.mp4 --device abacus", 2, "--device is 'abacus'"),
         ("clip.mp4 --device cuda:99", 3, "--device is 'cuda:99'"),
         ("clip.mp4 --model nowhere", 3, "there is no model 'nowhere'"),
@@ -181,6 +230,8 @@ def test_what_cannot_run_says_so_and_writes_nothing(
     (here / "videos").mkdir()
     (here / "videos/a.mp4").symlink_to(here / "clip.mp4")
     (here / "link.mp4").symlink_to(here / "clip.mp4")
+    if "pipe" in args:
+        os.mkfifo(here / "pipe")
     before = names(here)
     run = Run(capsys, *args.split())
     assert (run.code, run.out) == (code, "")
@@ -196,7 +247,7 @@ def test_broken_packets_are_told_of(
     every = "torn.avi", "--srt", "--window", "3", "--end", "3", "--frames", "30"
     run = Run(capsys, *every)
     assert run.code == 0
-    assert run.lines[0] == "vidcaption: torn.avi: 2 broken packets were left out"
+    assert run.lines[0] == "vidcaption: torn.avi: 2 broken packets left out"
     assert Run(capsys, *every, "--force", "-q").err == ""
 
 
@@ -215,6 +266,7 @@ def test_names_that_are_not_text(here: Path, capsys: pytest.CaptureFixture[str])
 
 def test_progress(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     drawn = Run(capsys, "clip.mp4", "--srt", "--progress", "on")
+    assert re.search(r"0:00:0[12] of 0:00:20, \d+\.\d x real time", drawn.err)
     assert (drawn.code, drawn.out) == (0, "")
     assert "\x1b[" in drawn.err and "clip.mp4" in drawn.err
     for how in ("auto", "off"):  # standard error is no terminal here

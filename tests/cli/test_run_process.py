@@ -116,7 +116,32 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
-    assert process.returncode == 1
+    assert process.returncode == 141
+
+
+@posix
+@pytest.mark.parametrize("args", ["--help", "run --help", "models list"])
+def test_help_and_lists_end_quietly_too(args: str) -> None:
+    process = subprocess.Popen(
+        [*RUN[:-1], *args.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+@posix
+def test_a_reader_of_a_pipe_that_goes_away(tmp_path: Path) -> None:
+    """As with ``-o >(head -1)``."""
+    os.mkfifo(tmp_path / "pipe")
+    images = [write_image(tmp_path / f"{i}.png") for i in range(2)]
+    command = ["run", *map(str, images), "--json", "-o", "pipe", "--beam", "1"]
+    process = forks.start(*command, cwd=tmp_path)
+    (tmp_path / "pipe").open().close()
+    process.join()
+    assert process.exitcode == 141
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -223,3 +248,30 @@ def test_a_user_without_a_home(tmp_path: Path) -> None:
         assert message in line
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [".vidcaption.jsonl", "a.png", "a.srt"]
+
+
+@pytest.mark.parametrize(
+    ("args", "out", "err", "hinted"),
+    [
+        ("--srt", "out", "err", True),
+        ("--srt", "log", "log", False),
+        ("--srt -q", "out", "err", False),
+        ("--srt --out-dir .", "out", "err", False),
+        ("--srt", None, "err", False),
+    ],
+)
+def test_an_empty_file_of_results_is_explained(
+    tmp_path: Path, args: str, out: str | None, err: str, hinted: bool
+) -> None:
+    """``vidcaption run x.mp4 --json > j.json`` writes to x.json."""
+    write_image(tmp_path / "a.png")
+    (tmp_path / "a.srt").write_text("mine")  # so that no model is loaded
+    with open(tmp_path / (out or "pipe"), "w") as stdout, open(tmp_path / err, "a") as stderr:
+        subprocess.run(
+            [*RUN, "a.png", *args.split()],
+            stdout=stdout if out else subprocess.PIPE, stderr=stderr, cwd=tmp_path, check=True,
+        )  # fmt: skip
+    lines = (tmp_path / err).read_text().splitlines()
+    hint = "vidcaption: captions are written next to the inputs; add -o - for standard output"
+    assert (hint in lines) is hinted
+    assert out == err or (tmp_path / (out or "pipe")).read_text() == ""

@@ -4,6 +4,7 @@ REPORT = {
     "dataset": "d\x1b[31m.csv",
     "split": "test",
     "samples": 12,
+    "model": "mine",
     "model_sha256": "f00",
     "search": {"beam": 3, "max_words": 20},
     "frames": 8,
@@ -38,7 +39,7 @@ def test_every_figure_stands_in_the_table_with_its_interval() -> None:
         "",
         "pycocoevalcap 1.2; 1000 bootstrap resamples",
         "beam 3, max_words 20; 8 frames, float32",
-        "model f00",
+        "model mine, sha256 f00",
     ]
 
 
@@ -54,6 +55,6 @@ def test_two_models_stand_side_by_side() -> None:
         "BLEU-4         20.50  19.00       1.500  0.250 to 3.00",
         "score_pearson   none  0.250        none",
         "",
-        "a/b is model bad; where the interval has no 0, the models differ on such samples with 95% "
-        "confidence",
+        "a/b has sha256 bad; where the interval has no 0, the models differ on such samples with "
+        "95% confidence",
     ]

@@ -1,15 +1,18 @@
 """``vidcaption train`` and ``evaluate``, from pictures to scores."""
 
 import json
+import re
 import shutil
 import tomllib
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 from greys import TRAIN as SMALL
 from greys import WORDS, write_greys
+from pages import read_page
 
 from vidcaption.cli import main
 from vidcaption.model.config import ModelConfig
@@ -76,6 +79,87 @@ def test_a_page_can_show_other_pictures(folder: Path, tmp_path: Path) -> None:
     assert f"Captions of {len(dev)} of {len(dev)} dev samples" in page
 
 
+LOUD = [*SMALL, "--no-quiet"]
+
+
+def test_a_training_ends_with_what_it_gave(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", str(folder / "data.jsonl"), "--out", str(tmp_path), *LOUD]
+    assert main([*command, "--min-count", "5"]) == 0
+    few, rare, *_, end = capsys.readouterr().err.splitlines()
+    assert few.startswith("vidcaption: 8 samples to learn from are too few: thousands are needed")
+    assert rare == (
+        "vidcaption: 2 words of the captions will never be said, as they are too rare; --min-count "
+        "1 keeps all"
+    )
+    assert re.fullmatch(
+        rf"vidcaption: the model is in {tmp_path}: epoch [12] of 2, dev loss \d\.\d+; use it: "
+        rf"vidcaption run VIDEO --model {tmp_path}",
+        end,
+    )
+    page = read_page((tmp_path / "training.html").read_text(encoding="utf-8"))
+    best = re.findall(r"epoch ([12]) of 2", end)[0]
+    assert f"The model is that of epoch {best}," in page.text
+    assert page.of("tr").count({"class": "marked"}) == 1
+    assert "(prefers-color-scheme: dark)" in page.text
+
+
+def test_an_interrupted_training_says_how_to_go_on(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from vidcaption.training.trainer import Trainer
+
+    command = ["train", str(folder / "data.jsonl"), "--out", str(tmp_path), *LOUD]
+    epoch, left = Trainer._epoch, [0, 1]
+
+    def interrupted(*args: Any) -> float:
+        if not left.pop(0):
+            raise KeyboardInterrupt
+        return epoch(*args)
+
+    monkeypatch.setattr(Trainer, "_epoch", interrupted)
+    assert main(command) == 130
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == "vidcaption: interrupted before the first epoch was over: nothing is kept"
+    left[:] = [1, 0]
+    assert main(command) == 130
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == (
+        "vidcaption: interrupted; the same command with --resume goes on after its last epoch"
+    )
+    monkeypatch.undo()
+    assert main([*command, "--resume", "--lr", "0.1"]) == 2
+    assert "with --lr 0.0008 instead of 0.1; give the same again" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
+
+
+def test_a_model_learns_new_words(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = tmp_path / "data.jsonl"
+    text = (folder / "data.jsonl").read_text().replace("nothing but grey", "a zebra in fog")
+    dataset.write_text(text.replace('"image": "', f'"image": "{folder}/'))
+    command = ["train", str(dataset), *LOUD, "--init", str(folder / "model")]
+    command += ["--finetune-epochs", "0"]
+    assert main([*command, "--out", str(tmp_path / "old")]) == 0
+    err = capsys.readouterr().err
+    assert "vidcaption: 3 words of the captions will never be said, as" in err
+    assert main([*command, "--out", str(tmp_path / "new"), "--new-words"]) == 0
+    assert "will never be said" not in capsys.readouterr().err
+    old, new = (
+        json.loads((path / "vocab.json").read_text())
+        for path in (folder / "model", tmp_path / "new")
+    )
+    assert new[: len(old)] == old and set(new[len(old) :]) == {"zebra", "in", "fog"}
+    wrong = ["train", str(dataset), "--out", str(tmp_path / "none"), *SMALL, "--new-words"]
+    assert main(wrong) == 2
+    assert "--new-words adds words to the model of --init" in capsys.readouterr().err
+
+
 def test_a_training_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["train", str(folder / "data.jsonl"), "--out", str(folder / "model"), *SMALL]
     assert main(command) == 2
@@ -96,7 +180,9 @@ def test_a_training_is_repeated_from_its_file(
     table = tomllib.loads(recipe.read_text())["train"]
     assert tomllib.loads((again / "training.toml").read_text())["train"] == table
     options = {flag_of(f)[2:] for kind in (TrainOptions, ModelConfig) for f in fields(kind)}
-    assert table.keys() == options | {"datasets", "precision", "backbone-weights"}
+    assert table.keys() == options | {
+        "datasets", "precision", "backbone-weights", "new-words",
+    }  # fmt: skip
     assert table["datasets"] == [str(folder / "data.jsonl")]
     lines = recipe.read_text().splitlines()
     assert {"epochs = 1  # command line", "lr = 0.0008  # default"} <= set(lines)
@@ -126,7 +212,8 @@ def test_a_refused_training_writes_no_file(folder: Path) -> None:
     [
         ("--backbone-weights gone.safetensors", "there is no such file"),
         ("--dropout 1", "--dropout is 1; it must be at least 0 and at most 0.9"),
-        ("--backbone alexnet", "'alexnet' is not one of 'mobilenet_v2'"),
+        ("--backbone alexnet", "--backbone is 'alexnet'; allowed are efficientnet_lite2"),
+        ("--min-count 99", "no word occurs 99 times in the captions; lower --min-count"),
         ("--heads 3", "must be a multiple of twice --heads"),
     ],
 )
@@ -147,15 +234,32 @@ def test_a_dataset_that_cannot_be_read(folder: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="no java command")
-def test_evaluate(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pycocoevalcap")
     command = ["evaluate", str(folder / "model"), str(folder / "data.jsonl"), "--split", "dev"]
     assert main([*command, "--json", "--captions", str(folder / "said.jsonl")]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["samples"] == 2
+    out, err = capfd.readouterr()
+    assert err == ""  # Java would say how fast it was
+    report = json.loads(out)
+    assert report["samples"] == 2 and report["model"] == str(folder / "model")
     assert set(report["scores"]) >= {"BLEU-4", "METEOR", "ROUGE-L", "CIDEr"}
     said = [json.loads(line) for line in (folder / "said.jsonl").read_text().splitlines()]
     assert [row["id"] for row in said] == ["2", "7"]
+
+
+def test_evaluate_speaks_as_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no Java, which is said
+    command = ["evaluate", str(folder / "model"), str(folder / "data.jsonl"), "--split", "dev"]
+    assert main([*command, "-q"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*command, "-v", "--progress", "on"]) == 0
+    err = capsys.readouterr().err
+    assert "METEOR is left out" in err and re.search(
+        "vidcaption: 2 samples on cpu, (fp32|bf16)", err
+    )
+    assert "model" in err and "100%" in err
 
 
 def test_evaluate_names_an_empty_split(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

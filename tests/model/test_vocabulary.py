@@ -22,6 +22,17 @@ def test_builds_from_frequent_words_most_frequent_first():
     assert vocabulary.decode([5, EOS]) == ["dog", "<eos>"]
 
 
+@pytest.mark.parametrize(
+    ("captions", "least"), [(10, 1), (1999, 1), (2000, 2), (7999, 4), (8000, 5), (40_000, 5)]
+)
+def test_rare_words_are_kept_where_captions_are_few(captions, least):
+    rare = [word for times in range(1, 7) for word in [f"w{times}"] * times]
+    texts = rare + ["a"] * (captions - len(rare)) if captions > len(rare) else ["a"] * 9 + ["w1"]
+    words = Vocabulary.build(texts).words[4:]
+    assert set(words) == {"a"} | {w for w in set(texts) - {"a"} if int(w[1:]) >= least}
+    assert Vocabulary(words).unknown(["A w0, w9"]) == {"w0", "w9"}
+
+
 def test_json_round_trip_keeps_ids():
     plain = Vocabulary(["été", "dog"])
     knowing = Vocabulary(["hot", "dog"], ["hot dog", "dog"], [None, 1])

@@ -1,3 +1,5 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,21 @@ def test_the_suffix_names_the_format(format: str, tmp_path: Path) -> None:
     CAPTIONS.save(tmp_path / f"a.b.{format.upper()}")
     written = (tmp_path / f"a.b.{format.upper()}").read_bytes().decode("utf-8")
     assert written == CAPTIONS.render(format) == FORMATS[format](CAPTIONS)
+
+
+def test_a_sequence_of_segments() -> None:
+    segments = (Segment(0.0, 1.0, "a dog", -0.5), Segment(1.0, 2.0, "a cat", -0.5))
+    captions = replace(CAPTIONS, segments=segments)
+    assert list(captions) == list(segments) and len(captions) == 2
+    assert captions[-1] is segments[1] and captions[:1] == segments[:1]
+    assert segments[1] in captions and captions.index(segments[1]) == 1
+    with pytest.raises(IndexError):
+        captions[2]
+
+
+def test_captions_for_programs() -> None:
+    assert CAPTIONS.to_dict() == json.loads(CAPTIONS.render("json"))
+    assert CAPTIONS.to_srt() == CAPTIONS.render("srt")
 
 
 def test_a_given_format_goes_before_the_suffix(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from vidcaption.errors import UsageError
-from vidcaption.options import CaptionOptions
+from vidcaption.options import WHOLE, CaptionOptions
 from vidcaption.output.captions import Captions
-from vidcaption.output.formats import FORMATS, format_named, render_many, txt_line
+from vidcaption.output.formats import FORMATS, format_named, readable_line, render_many
 from vidcaption.output.layout import cues
 from vidcaption.output.text import one_line
 from vidcaption.types import ModelInfo, Segment, VideoInfo, Word
@@ -90,9 +90,9 @@ video,start,end,text,score
 "clips/a, b.mp4",3661.500,7203.250,a man in a red coat is riding a horse on the beach,-2.5000
 """,
     "txt": """\
-[00:00.000 --> 00:04.000] a "big" dog
-[00:04.000 --> 00:08.000] a < b & c --> d 2
-[01:01:01.500 --> 02:00:03.250] a man in a red coat is riding a horse on the beach
+a "big" dog
+a < b & c --> d 2
+a man in a red coat is riding a horse on the beach
 """,
 }
 
@@ -158,8 +158,15 @@ def test_golden_json() -> None:
     }
 
 
+def test_json_of_a_whole_window_says_so() -> None:
+    captions = replace(SAMPLE, options=CaptionOptions(window_s=WHOLE))
+    assert json.loads(FORMATS["json"](captions))["options"]["window_s"] == "whole"
+
+
 def test_no_segments() -> None:
-    assert {name: render(EMPTY) for name, render in FORMATS.items() if name != "json"} == {
+    assert {
+        name: FORMATS[name](EMPTY) for name in ("srt", "vtt", "jsonl", "tsv", "csv", "txt")
+    } == {
         "srt": "",
         "vtt": "WEBVTT\n",
         "jsonl": "",
@@ -191,12 +198,12 @@ def test_json_has_no_numbers_that_json_does_not_know() -> None:
 
 def test_format_names() -> None:
     assert format_named("srt") is FORMATS["srt"]
-    with pytest.raises(UsageError, match=r"'ass' is not .* srt, vtt, json, jsonl, tsv, csv, txt$"):
+    with pytest.raises(UsageError, match=r"'ass' is not .* srt, vtt, .*, edl, chapters, xml$"):
         format_named("ass")
 
 
-def test_txt_line_hides_escape_sequences() -> None:
-    assert txt_line(Segment(59.9996, 3600, "\x1b]0;x\x07 a\ndog", -1.0)) == (
+def test_readable_line_hides_escape_sequences() -> None:
+    assert readable_line(Segment(59.9996, 3600, "\x1b]0;x\x07 a\ndog", -1.0)) == (
         r"[01:00.000 --> 01:00:00.000] \u001b]0;x\u0007 a dog"
     )
 
@@ -349,9 +356,7 @@ def test_several_videos_in_one_stream() -> None:
         "b\\u0009c.mp4,0.000,1.500,a cat,-1.0000\n"
     )
     assert "".join(render_many("txt", both)) == (
-        'clips/a, b.mp4:\n[00:00.000 --> 00:04.000] a "big" dog\n'
-        "\n"
-        "b\\u0009c.mp4:\n[00:00.000 --> 00:01.500] a cat\n"
+        'clips/a, b.mp4:\na "big" dog\n\nb\\u0009c.mp4:\na cat\n'
     )
     assert "".join(render_many("jsonl", both)) == "".join(map(FORMATS["jsonl"], both))
 
@@ -378,7 +383,7 @@ def test_the_first_video_is_written_before_the_second_is_asked_for(format: str) 
     assert "a cat" in "".join(written)
 
 
-@pytest.mark.parametrize("format", ["srt", "vtt"])
+@pytest.mark.parametrize("format", ["srt", "vtt", "edl", "chapters", "xml"])
 def test_subtitles_of_several_videos_are_refused_at_once(format: str) -> None:
     with pytest.raises(UsageError, match=f"{format} holds one video only; .*json, jsonl"):
         render_many(format, [SAMPLE, SECOND])

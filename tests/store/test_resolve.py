@@ -99,7 +99,7 @@ def test_names_that_are_none_ask_nobody(name: str, hub: Hub) -> None:
 
 
 def test_offline_is_offline(repo: Repo, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    message = f"{NAME} is not complete in .*; fetch it once with 'vidcaption models pull {NAME}'"
+    message = f"{NAME} is not on this machine.*; fetch it with 'vidcaption models pull {NAME}'"
     with pytest.raises(ModelError, match=message):
         resolve(NAME, offline=True)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)

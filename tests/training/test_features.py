@@ -148,7 +148,7 @@ def test_another_cnn_has_features_of_its_own(
     with caplog.at_level(logging.INFO):
         assert another.fill(other, SILENT) == 1
     [line] = caplog.messages
-    assert line.startswith("features of 1 samples are computed and kept in ")
+    assert line.startswith("computing the features of 1 sample, kept in ")
     assert f"; {cache.folder} has {reason}" in line
     assert shards(cache.folder) == before and len(shards(another.folder)) == 1
     about = json.loads((another.folder / "features.json").read_text())

@@ -149,8 +149,14 @@ def test_resuming_asks_for_the_same_training(tmp_path, samples):
     with pytest.raises(UsageError, match="nothing to resume"):
         trainer(tmp_path, samples, ONE_EPOCH).run(resume=True)
     trainer(tmp_path, samples, ONE_EPOCH).run()
-    with pytest.raises(UsageError, match="other data, options or precision"):
+    with pytest.raises(UsageError, match=r"with --lr 0.0008 instead of 0.1; give the same again"):
         trainer(tmp_path, samples, replace(ONE_EPOCH, lr=0.1)).run(resume=True)
+    other = replace(CONFIG, dropout=0.2), Machine(torch.device("cpu"), torch.bfloat16)
+    message = "with --dropout 0.1 instead of 0.2, --precision fp32 instead of bf16"
+    with pytest.raises(UsageError, match=message):
+        trainer(tmp_path, samples, ONE_EPOCH, other[1], other[0]).run(resume=True)
+    with pytest.raises(UsageError, match="with another dataset; give the same again"):
+        trainer(tmp_path, samples[::-1], ONE_EPOCH).run(resume=True)
 
 
 def test_stops_when_the_dev_score_is_stale(tmp_path, samples):

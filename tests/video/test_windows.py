@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vidcaption.errors import InputError, UsageError
-from vidcaption.options import MOST_FRAMES, CaptionOptions, Sampling
+from vidcaption.options import MOST_FRAMES, WHOLE, CaptionOptions, Sampling
 from vidcaption.types import Window
 from vidcaption.video import windows as module
 from vidcaption.video.batches import WindowReader
 from vidcaption.video.reader import VideoReader, probe
-from vidcaption.video.windows import fixed_spans, fixed_windows
+from vidcaption.video.windows import centres, fixed_spans, fixed_windows, whole_windows
 
 durations = st.floats(0.01, 1e5)
 
@@ -48,6 +48,11 @@ def bounds(duration_s: float, **options: Any) -> list[tuple[float, float]]:
 def windows_of(path: Path, **options: Any) -> list[Window]:
     with VideoReader(path, size=(64, 48)) as reader:
         return list(fixed_windows(reader, CaptionOptions(**options)))
+
+
+def whole_of(path: Path, **options: Any) -> list[Window]:
+    with VideoReader(path, size=(64, 48)) as reader:
+        return list(whole_windows(reader, CaptionOptions(window_s=WHOLE, **options)))
 
 
 def bounds_of(windows: list[Window]) -> list[tuple[float, float]]:
@@ -227,6 +232,42 @@ def test_a_picture_that_stands_is_looked_at_so_often_at_most(
         assert len(list(fixed_windows(reader, CaptionOptions(window_s=60, frames=29)))) == 334
         with pytest.raises(InputError, match=r"more than 10,000 times; .* fewer --frames"):
             next(fixed_windows(reader, CaptionOptions(window_s=60, frames=31)))
+
+
+def test_one_window_for_a_whole_video(clips: Clips) -> None:
+    (window,) = whole_of(clips["h264.mp4"], frames=5)
+    assert (window.start_s, window.end_s) == pytest.approx((0, 2))
+    assert numbers(window) == [2, 6, 10, 14, 18]
+    (part,) = whole_of(clips["h264.mp4"], frames=2, start_s=0.4, end_s=1.2)
+    assert (part.start_s, part.end_s) == (0.4, 1.2)
+    assert numbers(part) == [6, 10]
+    (still,) = whole_of(clips["still.jpg"], frames=4)
+    assert (still.start_s, still.end_s, numbers(still)) == (0.0, 4.0, [5])
+    (single,) = whole_of(clips["one_frame.mp4"], frames=3)
+    assert len(single.frames) == 3 and len(set(single.frames)) == 1
+    assert whole_of(clips["h264.mp4"], start_s=2.0) == []
+
+
+@pytest.mark.parametrize(("name", "end_s"), [("truncated.mp4", 1.1), ("longer_than_said.mp4", 1.3)])
+def test_a_whole_video_is_as_long_as_its_stream(clips: Clips, name: str, end_s: float) -> None:
+    for start_s, until_s, known_s in ((0.0, None, end_s), (0.9, 5.0, end_s), (0.5, 1.0, 1.0)):
+        (window,) = whole_of(clips[name], frames=4, start_s=start_s, end_s=until_s)
+        assert (window.start_s, window.end_s) == pytest.approx((start_s, known_s))
+        with VideoReader(clips[name], size=(64, 48)) as reader:
+            shown = list(reader.frames(centres(start_s, known_s, 4)))
+        assert numbers(window) == [number_of(frame.image) for frame in shown]
+    assert whole_of(clips[name], start_s=end_s + 0.1) == []
+
+
+def test_a_whole_video_is_read_once_where_its_container_is_about_right(
+    clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes, frames = [], VideoReader.frames
+    monkeypatch.setattr(VideoReader, "frames", lambda *args: passes.append(args) or frames(*args))
+    for name, number in (("h264.mp4", 1), ("truncated.mp4", 2)):
+        whole_of(clips[name], frames=5)
+        assert len(passes) == number
+        passes.clear()
 
 
 def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:

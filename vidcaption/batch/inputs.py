@@ -11,6 +11,7 @@ from vidcaption.batch import ledger
 from vidcaption.errors import OutputError, UsageError
 from vidcaption.output.naming import natural_key
 from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_hidden
+from vidcaption.video.names import address_hint, is_address, is_pipe, pipe_hint
 
 _PATTERN = re.compile(r"[*?[]")
 _SUFFIX = re.compile(r"\.?[^\s./\\]+(?:\.[^\s./\\]+)*")
@@ -35,14 +36,18 @@ def discover(
     wrote. Links to folders are followed, but none twice. Files that are the same one in the end are
     found once, at the first place.
 
-    Raises UsageError for an input that does not exist, a pattern that nothing matches, a folder
-    that cannot be listed, and one without videos or images.
+    Raises UsageError for an input that does not exist, an address, a pipe, a pattern that nothing
+    matches, a folder that cannot be listed, and one without videos or images.
     """
     known = VIDEO_SUFFIXES | IMAGE_SUFFIXES | {suffix.casefold() for suffix in suffixes}
     names = [str(name) for name in inputs]
+    if addresses := [name for name in names if is_address(name)]:
+        raise UsageError(address_hint(addresses[0]))
     missing = [name for name in names if not os.path.exists(name) and not _PATTERN.search(name)]
     if missing:
         raise UsageError(f"no such file or folder: {', '.join(missing)}")
+    if pipes := [name for name in names if os.path.exists(name) and is_pipe(name)]:
+        raise UsageError(pipe_hint(pipes[0]))
     found: dict[Path, Path] = {}
     seen: set[str] = set()
     for file, root in _each(names, listed, recursive, frozenset(known)):

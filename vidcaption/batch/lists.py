@@ -2,15 +2,14 @@
 
 import codecs
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-from vidcaption.errors import OutputError, UsageError
+from vidcaption.errors import UsageError
+from vidcaption.video import spool
 
 STDIN = "-"
 
@@ -37,7 +36,7 @@ def read_list(name: str) -> list[Path]:
     if not any(os.path.lexists(path) for path in paths):
         first = ascii(str(paths[0])[:100])
         raise UsageError(
-            f"none of the {len(paths)} paths in {what} exists, the first being {first}; "
+            f"no path in {what} exists, the first being {first}; "
             "they are relative to the working folder"
         )
     return paths
@@ -70,29 +69,11 @@ def _entries(data: bytes, what: str) -> list[bytes]:
 def spooled() -> Iterator[Path]:
     """The video on standard input as a file, which is removed at the end.
 
-    A file always, as most containers have to be read forth and back. Raises UsageError if standard
-    input is a terminal, OutputError if the file cannot be written.
+    Raises UsageError if standard input is a terminal, OutputError if the file cannot be written.
     """
     stream = _readable_stdin("pipe a video into it")
-    try:
-        place = TemporaryDirectory(prefix="vidcaption-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise _not_kept("there is no folder for temporary files") from error
-    with place as folder:
-        path = Path(folder, "stdin")
-        try:
-            with path.open("wb") as file:
-                shutil.copyfileobj(stream, file, 1 << 20)
-        except OSError as error:
-            raise _not_kept(f"{error.strerror} in {Path(folder).parent}") from error
+    with spool.spooled(stream, "stdin", "the video on standard input") as path:
         yield path
-
-
-def _not_kept(reason: str) -> OutputError:
-    return OutputError(
-        f"the video on standard input cannot be kept: {reason}; name a folder with space in the "
-        "environment variable TMPDIR"
-    )
 
 
 def _readable_stdin(hint: str) -> BinaryIO:

@@ -9,7 +9,8 @@ import typer
 
 from vidcaption.cli.app import app
 from vidcaption.cli.interrupt import INTERRUPTED
-from vidcaption.cli.streams import settle
+from vidcaption.cli.mistakes import explained
+from vidcaption.cli.streams import PIPE_CLOSED, settle
 from vidcaption.errors import VidcaptionError
 
 __all__ = ["main"]
@@ -27,20 +28,26 @@ def main(args: Sequence[str] | None = None) -> int:
     # PyTorch's threads would keep their cores while they wait for each other, and where another
     # program wants one that takes several times as long: see benchmarks/threads.py.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    args = list(sys.argv[1:] if args is None else args) or ["--help"]
+    args = list(sys.argv[1:] if args is None else args)
+    if args[:1] == ["help"]:
+        args = [*args[1:], "--help"]
     try:
         command = typer.main.get_command(app)
         code = command.main(args, prog_name="vidcaption", standalone_mode=False)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        command_path = context.command_path if context else "vidcaption"
+        command_path = context.command_path if context else " ".join(["vidcaption", *args[:1]])
         notes = "; ".join((*_notes(error), f"see {command_path} --help"))
-        return _fail(f"{error.format_message().rstrip('.')} ({notes})", 2)
+        return _fail(f"{explained(error, args)} ({notes})", 2)
     except VidcaptionError as error:
         notes = "; ".join(_notes(error))
         return _fail(f"{error} ({notes})" if notes else str(error), error.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # Typer's, whose help nobody reads
+            return PIPE_CLOSED
+        raise
     except Exception as error:  # a defect, of any class: one sentence is for whoever runs it
         if os.environ.get("VIDCAPTION_DEBUG"):
             raise

@@ -8,17 +8,34 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from vidcaption.errors import SetupError
+from vidcaption.cli.help import Helped, HelpedCommand, helped
+from vidcaption.cli.mistakes import video_as_command
+from vidcaption.errors import SetupError, UsageError
+from vidcaption.options import nearest
 from vidcaption.version import __version__
 
 
-class Group(TyperGroup):
+class Group(Helped, TyperGroup):
     """A command with subcommands, each listed with the whole first sentence of its help."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         for command in self.commands.values():
             command.short_help = (command.help or "").partition("\n\n")[0]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Without a subcommand, the help."""
+        return super().parse_args(ctx, args or ["--help"])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Raises UsageError for a subcommand that does not exist."""
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            raise UsageError(self.unknown(*args))
+        return super().resolve_command(ctx, args)
+
+    def unknown(self, name: str, *args: str) -> str:
+        """What to say of a subcommand that does not exist."""
+        return f"there is no command {name!r}; {nearest(name, self.commands)}"
 
     def get_params(self, ctx: Any) -> Any:
         """The options; a switch that nobody typed is off, where for Typer it would be None.
@@ -57,7 +74,7 @@ class Later(TyperCommand):
 
             holder.command(name, cls=ConfiguredCommand)(declared)
         else:
-            holder.command(name)(declared)
+            holder.command(name, cls=HelpedCommand)(declared)
         return typer.main.get_group(holder).commands[name]
 
     def make_context(self, *args: Any, **attributes: Any) -> Any:
@@ -126,6 +143,10 @@ class Commands(Group):
         ):
             self.add_command(command)
 
+    def unknown(self, name: str, *args: str) -> str:
+        """``vidcaption clip.mp4`` means ``vidcaption run clip.mp4``."""
+        return video_as_command(name, args) or super().unknown(name, *args)
+
 
 # Help in plain text: the module that draws it with Rich takes longer to import than all the rest.
 app = typer.Typer(
@@ -145,10 +166,17 @@ def _print_version(asked: bool) -> None:
 
 
 @app.callback()
+@helped("""
+    vidcaption run clip.mp4               print what is seen, with times
+    vidcaption run clip.mp4 --srt         write clip.srt
+    vidcaption run --help                 the options most people need
+""")
 def vidcaption(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "-V", "--version", callback=_print_version, is_eager=True, help="Show the version."
+        ),
     ] = False,
 ) -> None:
     """Captions local videos: timed sentences about what is seen."""

@@ -9,15 +9,20 @@ import typer
 from vidcaption.cli.arguments import Json
 from vidcaption.cli.completion import complete_command
 from vidcaption.cli.configured import ConfiguredCommand, Setting, configured, settings, sources_told
-from vidcaption.cli.files import nearest, to_toml
+from vidcaption.cli.files import to_toml
 from vidcaption.cli.flags import bundles_of
+from vidcaption.cli.help import HelpedCommand, helped
 from vidcaption.errors import UsageError
-from vidcaption.options import check
+from vidcaption.options import check, nearest
 
 config = typer.Typer()
 
 
-@config.command()
+@config.command(cls=HelpedCommand)
+@helped("""
+    vidcaption config show run
+    vidcaption config show train --json
+""")
 def show(
     context: typer.Context,
     command: Annotated[

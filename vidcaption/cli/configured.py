@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperOption
+from typer.core import TyperArgument, TyperOption
 
 from vidcaption.cli import files
+from vidcaption.cli.help import HelpedCommand, key_of
 from vidcaption.errors import UsageError, VidcaptionError
+from vidcaption.options import is_seconds, nearest, plain
 
 DEFAULT, COMMAND_LINE = "default", "command line"
 _SOURCES = "vidcaption.sources."
-_OF_ITSELF = ("config_file", "preset")  # which tell where options stand, and stand in no file
+_OF_ITSELF = ("config_file", "preset", "help_all")  # they stand in no file
 
 Parameter = TyperArgument | TyperOption
 
@@ -35,7 +37,7 @@ class Setting:
     source: str
 
 
-class ConfiguredCommand(TyperCommand):
+class ConfiguredCommand(HelpedCommand):
     """A command whose options have a variable each, as VIDCAPTION_RUN_BEAM, and a key in files."""
 
     configured = True
@@ -44,14 +46,14 @@ class ConfiguredCommand(TyperCommand):
         super().__init__(name, **attributes)
         for option in self.params:
             if isinstance(option, TyperOption):
-                option.envvar = f"{_prefix(name)}{_key(option).replace('-', '_').upper()}"
+                option.envvar = f"{_prefix(name)}{key_of(option).replace('-', '_').upper()}"
                 option.show_envvar = False  # a rule tells them all; the help has no room for each
 
     @property
     def keys(self) -> dict[str, Parameter]:
         """What may stand in a file: every option, and the arguments that are a list."""
         return {
-            _key(each): each
+            key_of(each): each
             for each in self.params
             if each.expose_value
             and each.name not in _OF_ITSELF
@@ -74,18 +76,6 @@ class ConfiguredCommand(TyperCommand):
                     const=False,
                 )
         return parser
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """The options of each class under a heading of their own, after all others."""
-        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        for each in self.get_params(ctx):
-            heading = "Arguments" if isinstance(each, TyperArgument) else "Options"
-            rows = sections.setdefault(getattr(each, "rich_help_panel", None) or heading, [])
-            rows += filter(None, [each.get_help_record(ctx)])
-        for heading, rows in sections.items():
-            if rows:
-                with formatter.section(heading):
-                    formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with sources_told(ctx):
@@ -124,7 +114,7 @@ def use_preset(ctx: typer.Context, name: str | None) -> str | None:
     path = Path(os.path.expanduser(name)) if name.endswith(".toml") else presets().get(name)
     if path is None:
         raise UsageError(
-            f"--preset is {name!r}, which is unknown; {files.nearest(name, presets())}; "
+            f"--preset is {name!r}, which is unknown; {nearest(name, presets())}; "
             "or give a file, NAME.toml"
         )
     table = _read(ctx, path)
@@ -143,7 +133,7 @@ def presets() -> dict[str, Path]:
 def settings(ctx: typer.Context) -> list[Setting]:
     """Every option of a command that was parsed, and where its value comes from."""
     return [
-        Setting(key, ctx.params.get(each.name), _source(ctx, each))
+        Setting(key, plain(ctx.params.get(each.name)), _source(ctx, each))
         for key, each in _command(ctx).keys.items()
     ]
 
@@ -174,20 +164,16 @@ def _prefix(command: str | None) -> str:
     return f"VIDCAPTION_{(command or '').upper()}_"
 
 
-def _key(parameter: Any) -> str:
-    """An option's long flag without its dashes, or an argument's name."""
-    long = (flag[2:] for flag in parameter.opts if flag.startswith("--"))
-    return next(long, str(parameter.name))
-
-
 def _kinds(command: ConfiguredCommand) -> dict[str, Any]:
     """The type of each key, as the command's function declares it."""
     declared = inspect.signature(command.callback).parameters if command.callback else {}
     kinds = {key: declared[each.name].annotation for key, each in command.keys.items()}
-    return {
+    kinds = {
         key: get_args(kind)[0] if get_origin(kind) is Annotated else kind
         for key, kind in kinds.items()
     }
+    seconds = {key for key, each in command.keys.items() if is_seconds(str(each.name))}
+    return {key: kind | str if key in seconds else kind for key, kind in kinds.items()}
 
 
 def _command(ctx: typer.Context) -> ConfiguredCommand:
@@ -232,5 +218,5 @@ def _check_variables(ctx: typer.Context) -> None:
         ours = name.startswith("VIDCAPTION_") and not name.startswith(others)
         if ours and name not in known and name != "VIDCAPTION_DEBUG":
             raise UsageError(
-                f"the environment has {name}, which is no option; {files.nearest(name, known)}"
+                f"the environment has {name}, which is no option; {nearest(name, known)}"
             )

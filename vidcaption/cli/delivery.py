@@ -6,12 +6,15 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+import typer
+
 from vidcaption.batch import Books, Job, Outcome
 from vidcaption.batch.ledger import of_others
 from vidcaption.batch.loop import POLL_S
 from vidcaption.cli.selection import Selection
+from vidcaption.cli.streams import PIPE_CLOSED
 from vidcaption.cli.voice import put
-from vidcaption.errors import UsageError
+from vidcaption.errors import OutputError, UsageError
 from vidcaption.options import OutputOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.formats import render_many, stream_named
@@ -25,12 +28,13 @@ class Delivery:
     ``targets``: for each input, the file to write in each format, or nothing where they go to
     standard output or a device as they come. Where the command can mean several videos one output
     has the form for several, however many there are. ``shared``: it is a file, of which each input
-    is a part. ``lines``: readable lines go to standard output.
+    is a part. ``lines``: readable lines go to standard output. ``beside_inputs``: each file goes
+    next to its input, as nothing else was asked for.
     """
 
     def __init__(self, output: OutputOptions, selection: Selection) -> None:
         formats = output.formats or ("txt",)
-        place = output.output or (None if output.formats else "-")
+        place = output.place or (None if output.formats else "-")
         if place is None and selection.piped and output.out_dir is None:
             if len(formats) > 1:
                 raise UsageError(
@@ -40,8 +44,9 @@ class Delivery:
             place = "-"
         self._format = formats[0]
         self.several = selection.several
-        self.lines = place == "-" and self._format == "txt"
+        self.lines = place == "-" and not output.formats
         self.on_stdout = place == "-"
+        self.beside_inputs = place is None and output.out_dir is None
         self.shared: Path | None = None
         self._device: Path | None = None
         self._found = selection.found
@@ -81,7 +86,12 @@ class Delivery:
             self._put_together(self.shared, outcomes, books)
         elif self._device is not None:
             pieces = self._pieces(each.captions for each in outcomes)
-            write_atomic(self._device, map(encoded, pieces))
+            try:
+                write_atomic(self._device, map(encoded, pieces))
+            except OutputError as error:
+                if isinstance(error.__cause__, BrokenPipeError):
+                    raise typer.Exit(PIPE_CLOSED) from error
+                raise
         elif self.on_stdout and not self.lines:
             for piece in self._pieces(each.captions for each in outcomes):
                 put(piece)

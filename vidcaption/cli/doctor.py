@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from vidcaption.cli.arguments import Json
+from vidcaption.cli.help import helped
 
 if TYPE_CHECKING:
     from vidcaption.doctor import Finding
 
 
+@helped("""
+    vidcaption doctor
+    vidcaption doctor --json
+""")
 def doctor(context: typer.Context, as_json: Json = False) -> int:
     """Tell whether this installation works, down to a caption, and what to do if not.
 
@@ -40,6 +45,7 @@ def _settings(context: typer.Context) -> "Finding":
     """Whether the options that files and the environment set are such as the commands take."""
     from vidcaption.cli.config import resolved
     from vidcaption.cli.configured import DEFAULT, configured
+    from vidcaption.cli.mistakes import explained
     from vidcaption.doctor import Finding
     from vidcaption.errors import VidcaptionError
 
@@ -48,7 +54,7 @@ def _settings(context: typer.Context) -> "Finding":
         try:
             sources |= {each.source for each in resolved(command, context.find_root())}
         except (VidcaptionError, typer.TyperException) as error:
-            told: str = getattr(error, "format_message", error.__str__)()
+            told = str(error) if isinstance(error, VidcaptionError) else explained(error, ())
             notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
             return Finding(
                 "options",

@@ -2,21 +2,36 @@
 
 import json
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vidcaption.cli.arguments import Json, Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.help import helped
+from vidcaption.cli.log import VERBOSE
 from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
-from vidcaption.options import DeviceOptions, SearchOptions, VoiceOptions
+from vidcaption.options import DeviceOptions, EvaluateOptions, SearchOptions, VoiceOptions
+
+if TYPE_CHECKING:
+    from vidcaption.evaluation.evaluate import Evaluation
 
 logger = logging.getLogger(__name__)
 
 
+@helped(
+    """
+    vidcaption evaluate default data.csv
+    vidcaption evaluate my-model data.csv --against default
+    vidcaption evaluate my-model data.csv --split dev --html page.html --captions said.jsonl
+    """,
+    first="split frames beam against captions html json device offline",
+)
 @with_options
 def evaluate(
     model: Annotated[
@@ -28,15 +43,16 @@ def evaluate(
         ),
     ],
     dataset: Annotated[Path, typer.Argument(help="A dataset: a file of captions or a folder.")],
+    options: EvaluateOptions,
     search: SearchOptions,
     machine: DeviceOptions,
+    voice: VoiceOptions,
     split: Annotated[
         str | None,
         typer.Option(
             help="The part of the dataset to score: test unless given, or all if it has no parts."
         ),
     ] = None,
-    frames: Annotated[int, typer.Option(help="Frames looked at per sample.", min=1, max=64)] = 4,
     as_json: Json = False,
     against: Annotated[
         str | None,
@@ -76,6 +92,7 @@ def evaluate(
     from vidcaption.cli.voice import put, put_json
     from vidcaption.datasets.objects import coco_names, read_names
     from vidcaption.datasets.samples import of_split
+    from vidcaption.output.text import counted
     from vidcaption.output.write import check_writable, write_atomic
 
     targets = [path for path in (captions, html) if path]
@@ -89,7 +106,6 @@ def evaluate(
         coco = objects == "coco"
         names = coco_names().without("person") if coco else read_names(Path(objects))
     samples, split = of_split(read_references(dataset), split, dataset)
-    voice = VoiceOptions()
     folder = resolve_with_bar(model, offline, voice)
     other_folder = resolve_with_bar(against, offline, voice) if against else None
 
@@ -105,14 +121,22 @@ def evaluate(
         )
     place = Machine.find(machine)
     place.keep_freed_memory()
-    evaluation = score_model(folder, samples, frames, search, place, names)
-    facts = {"dataset": dataset.name, "split": split, **evaluation.report}
+    where = f"{counted(len(samples), 'sample')} on {place.device}, {place.precision}"
+    logger.log(VERBOSE, where)
+
+    def score(name: str, folder: Path) -> "Evaluation":
+        with _counting(voice, name, len(samples)) as advance:
+            return score_model(folder, samples, options.frames, search, place, names, advance)
+
+    evaluation = score(model, folder)
+    facts = {"model": model, "dataset": dataset.name, "split": split, **evaluation.report}
     if objects:
         facts["objects"] = Path(objects).name
     table = score_table(facts)
     if against and other_folder:
-        other = score_model(other_folder, samples, frames, search, place, names)
-        facts |= {"against": other.report, "differences": differences(evaluation, other)}
+        other = score(against, other_folder)
+        facts["against"] = {"model": against, **other.report}
+        facts["differences"] = differences(evaluation, other)
         table += "\n" + comparison_table(facts, model, against)
     if captions:
         rows = (
@@ -127,3 +151,21 @@ def evaluate(
     else:
         put(table)
     return 0
+
+
+@contextmanager
+def _counting(voice: VoiceOptions, label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar, if one is wanted, that moves on by what the function inside is given."""
+    from vidcaption.cli.voice import make_bar
+
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+
+    bar = make_bar(voice)
+    if bar:
+        bar.begin(label, total, lambda: done)
+    with bar or nullcontext():
+        yield advance

@@ -10,6 +10,7 @@ import typer
 from vidcaption.cli.arguments import Datasets, Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.help import helped
 from vidcaption.cli.log import VERBOSE
 from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
@@ -19,6 +20,13 @@ from vidcaption.options import DeviceOptions, FeatureOptions, VoiceOptions
 logger = logging.getLogger(__name__)
 
 
+@helped(
+    """
+    vidcaption features data.csv -o features --model default
+    vidcaption train data.csv --out my-model --init default --features features
+    """,
+    first="out model frames device offline",
+)
 @with_options
 def features(
     datasets: Datasets,
@@ -57,6 +65,7 @@ def features(
     from vidcaption.cli.references import read_references
     from vidcaption.cli.voice import put
     from vidcaption.datasets.samples import with_splits
+    from vidcaption.output.text import counted
 
     if backbone_weights == "none" and model is None:
         raise UsageError(
@@ -91,7 +100,7 @@ def features(
         computed = cache.fill(encoder, progress, options.workers)
     elapsed_s = time.monotonic() - began_s
     logger.info(
-        f"features of {len(samples)} samples are there, {computed} computed in {elapsed_s:.1f} s"
+        f"features of {counted(len(samples), 'sample')}, {computed} computed in {elapsed_s:.1f} s"
     )
     put(f"{cache.folder}\n")
     return 0

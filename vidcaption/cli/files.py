@@ -7,7 +7,6 @@ A file has a table per command, whose keys are its flags without the dashes in f
     out-dir = "captions"
 """
 
-import difflib
 import json
 import tomllib
 from collections.abc import Collection, Mapping
@@ -16,6 +15,7 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from vidcaption.errors import UsageError
+from vidcaption.options import nearest
 
 PROJECT_FILE = Path("vidcaption.toml")  # in the working directory
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -63,12 +63,6 @@ def read_table(
                 f"{path}: [{command}] {key} is {to_toml(value)}; it must be {_words(kinds[key])}"
             )
     return table
-
-
-def nearest(name: str, known: Collection[str]) -> str:
-    """What to say of a name that is not known: the most similar ones that are, or all."""
-    near = difflib.get_close_matches(name, known)
-    return f"did you mean {' or '.join(near)}" if near else f"there are {', '.join(sorted(known))}"
 
 
 def to_toml(value: Any) -> str:

@@ -140,7 +140,7 @@ def _update(
 
 def _print(moments: "Sequence[Moment]", as_json: bool) -> None:
     from vidcaption.cli.voice import put, put_json
-    from vidcaption.output.formats import txt_line
+    from vidcaption.output.formats import readable_line
     from vidcaption.output.text import printable
     from vidcaption.types import Segment
 
@@ -164,7 +164,7 @@ def _print(moments: "Sequence[Moment]", as_json: bool) -> None:
     for moment in moments:
         path = moment.path
         name = path.relative_to(here) if path.is_relative_to(here) else path
-        line = txt_line(Segment(moment.start_s, moment.end_s, moment.text, moment.score))
+        line = readable_line(Segment(moment.start_s, moment.end_s, moment.text, moment.score))
         put(f"{moment.score:6.2f}  {printable(str(name))}  {line}\n")
 
 

@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 
 from vidcaption.cli.configured import use_files
-from vidcaption.options import Options, VoiceOptions, choices_of, flag_of
+from vidcaption.cli.help import show_all
+from vidcaption.options import Options, VoiceOptions, choices_of, flag_of, parse
 
 R = TypeVar("R")
 _CONFIG = inspect.Parameter(
@@ -29,13 +30,22 @@ _CONFIG = inspect.Parameter(
         ),
     ],
 )
+_HELP_ALL = inspect.Parameter(
+    "help_all",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool,
+        typer.Option("--help-all", is_eager=True, callback=show_all, help="Show all options."),
+    ],
+)
 
 
 def with_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give ``command`` one flag per field of each parameter annotated with an Options class.
 
-    Typer sees the flags, and ``--config`` besides; ``command`` gets the dataclasses, built and
-    checked. Values that a dataclass refuses raise its UsageError before ``command`` is entered.
+    Typer sees the flags, ``--config`` and ``--help-all``; ``command`` gets the dataclasses, built
+    and checked. Values that one refuses raise its UsageError before ``command`` is entered.
     Meanwhile the package logs as its VoiceOptions ask, or as the defaults do.
 
     >>> @app.command()
@@ -47,7 +57,8 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
 
     @functools.wraps(command)
     def with_flags(**values: Any) -> R:
-        del values[_CONFIG.name]  # its options are among the values
+        for parameter in (_CONFIG, _HELP_ALL):  # whose work is done
+            del values[parameter.name]
         voice = VoiceOptions()
         for name, kind in bundles.items():
             values[name] = kind(**{f.name: values.pop(f.name) for f in fields(kind)})
@@ -64,7 +75,7 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
             parameters += [_parameter(bundles[name], f) for f in fields(bundles[name])]
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-    parameters.append(_CONFIG)
+    parameters += [_CONFIG, _HELP_ALL]
     vars(with_flags)["__signature__"] = signature.replace(parameters=parameters)
     return with_flags
 
@@ -91,6 +102,7 @@ def _parameter(kind: type[Options], f: Field[Any]) -> inspect.Parameter:
         metavar=_metavar(f),
         show_default=f.default is not False and f.default is not None,
         rich_help_panel=_panel(kind),
+        parser=_parser(f),
     )
     return inspect.Parameter(
         f.name,
@@ -98,6 +110,12 @@ def _parameter(kind: type[Options], f: Field[Any]) -> inspect.Parameter:
         default=f.default,
         annotation=Annotated[f.type, info],
     )
+
+
+def _parser(f: Field[Any]) -> Callable[[str], Any] | None:
+    """None for switches, paths and texts, which Typer reads; errors of the others are ours."""
+    number = {int, float}.intersection((f.type, *get_args(f.type)))
+    return functools.partial(parse, f) if number or choices_of(f) else None
 
 
 def _metavar(f: Field[Any]) -> str | None:
@@ -108,7 +126,8 @@ def _metavar(f: Field[Any]) -> str | None:
     if low is None and above is None:
         return None
     floor = f">{above:g}" if low is None else f"{low:g}"
-    return f"{floor}..{high:g}" if high is not None else f"{floor}.."
+    bounds = f"{floor}..{high:g}" if high is not None else f"{floor}.."
+    return f"{bounds}|whole" if f.metadata["whole"] else bounds
 
 
 def _panel(kind: type[Options]) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from vidcaption.cli.arguments import Json
 from vidcaption.cli.completion import complete_model
+from vidcaption.cli.help import HelpedCommand, helped
 
 Name = Annotated[
     str,
@@ -23,7 +24,11 @@ Name = Annotated[
 models = typer.Typer()
 
 
-@models.command("list")
+@models.command("list", cls=HelpedCommand)
+@helped("""
+    vidcaption models list
+    vidcaption models list --json
+""")
 def list_models(as_json: Json = False) -> int:
     """The embedded model, those in the Hub's cache, and those of the catalogue."""
     from dataclasses import asdict
@@ -51,7 +56,11 @@ def list_models(as_json: Json = False) -> int:
     return 0
 
 
-@models.command()
+@models.command(cls=HelpedCommand)
+@helped("""
+    vidcaption models pull owner/name
+    vidcaption models pull owner/name@v1.0 --update
+""")
 def pull(
     names: Annotated[
         list[str],
@@ -80,9 +89,17 @@ def pull(
     return _put_json(rows) if as_json else _put_lines(row["name"] for row in rows)
 
 
-@models.command()
-def info(name: Name, as_json: Json = False) -> int:
-    """What is known of a model on this machine: size, checksum, licence, scores, config, card."""
+@models.command(cls=HelpedCommand)
+@helped("""
+    vidcaption models info default
+    vidcaption models info my-model --card
+""")
+def info(
+    name: Name,
+    card: Annotated[bool, typer.Option("--card", help="Print its model card, too.")] = False,
+    as_json: Json = False,
+) -> int:
+    """What is known of a model on this machine: size, checksum, licence, scores, config."""
     from vidcaption.output.text import printable
     from vidcaption.store import resolve
     from vidcaption.store.catalog import facts
@@ -90,7 +107,7 @@ def info(name: Name, as_json: Json = False) -> int:
     known = facts(resolve(name, offline=True))
     if as_json:
         return _put_json(known)
-    card = known.pop("card")
+    text = known.pop("card")
     lines = {
         **known,
         "size": _megabytes(known["size"]),
@@ -103,10 +120,16 @@ def info(name: Name, as_json: Json = False) -> int:
     }
     width = max(map(len, lines))
     _put_lines(f"{key:{width}}  {printable(value)}" for key, value in lines.items())
-    return _put_lines(["", *(printable(line) for line in card.splitlines())] if card else [])
+    if text and not card:
+        return _put_lines([f"{'card':{width}}  {len(text.splitlines())} lines; --card prints them"])
+    return _put_lines(["", *(printable(line) for line in text.splitlines())] if text else [])
 
 
-@models.command()
+@models.command(cls=HelpedCommand)
+@helped("""
+    vidcaption models verify
+    vidcaption models verify owner/name
+""")
 def verify(
     names: Annotated[
         list[str] | None,
@@ -142,7 +165,10 @@ def verify(
     return 0 if all(row["whole"] for row in rows) else 1
 
 
-@models.command()
+@models.command(cls=HelpedCommand)
+@helped("""
+    ls $(vidcaption models path default)
+""")
 def path(name: Name, as_json: Json = False) -> int:
     """Print the folder of a model that is on this machine."""
     from vidcaption.store import name_of, resolve
@@ -153,7 +179,10 @@ def path(name: Name, as_json: Json = False) -> int:
     return _put_lines([str(folder)])
 
 
-@models.command()
+@models.command(cls=HelpedCommand)
+@helped("""
+    vidcaption models export default --out exported
+""")
 def export(
     name: Name,
     out: Annotated[
@@ -184,7 +213,10 @@ def export(
     return _put_lines([str(path)])
 
 
-@models.command()
+@models.command(cls=HelpedCommand)
+@helped("""
+    vidcaption models rm owner/name@v1.0 --yes
+""")
 def rm(
     names: Annotated[
         list[str],
@@ -218,7 +250,11 @@ def rm(
     return _put_lines(removed)
 
 
-@models.command()
+@models.command(cls=HelpedCommand)
+@helped("""
+    vidcaption models push my-model owner/name --create --dry-run
+    vidcaption models push my-model owner/name --license mit --scores scores.json
+""")
 def push(
     folder: Annotated[Path, typer.Argument(help="A model folder.")],
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A repo on the Hub.")],

@@ -15,8 +15,8 @@ from vidcaption.cli.log import VERBOSE, event
 from vidcaption.cli.voice import make_bar, put
 from vidcaption.errors import OutputError, VidcaptionError
 from vidcaption.options import LogOptions
-from vidcaption.output.formats import txt_line
-from vidcaption.output.text import printable
+from vidcaption.output.formats import readable_line
+from vidcaption.output.text import counted, one_line, printable
 from vidcaption.types import Segment
 
 if TYPE_CHECKING:
@@ -54,12 +54,12 @@ class Reporter:
         self._manifest = manifest
         self._count = count
         self._bar = make_bar(voice, lines_on_stdout=delivery.lines)
-        if self._bar is not None and count > 1:
-            self._bar.headline = self._headline
+        if self._bar is not None:
+            self._bar.headline = self._headline if count > 1 else self._position
         self._captioning: Captioning | None = None  # that was opened last
         self._at: Job | None = None  # what it is of, until its outcome comes
         self._said_waiting = False
-        self._began_s = time.monotonic()
+        self._began_s = self._opened_s = time.monotonic()
         self._worked_s = self._seen_s = 0.0  # of work, and of video captioned in it
         self._became: Counter[str] = Counter()
         self.trouble = False
@@ -71,6 +71,7 @@ class Reporter:
     def opened(self, job: Job, captioning: "Captioning") -> None:
         info = captioning.info
         first, self._captioning, self._at = self._captioning is None, captioning, job
+        self._opened_s = time.monotonic()
         if self._bar is not None:
             start_s, end_s = captioning.options.start_s, captioning.options.end_s
             ends_s = [each for each in (end_s, info.duration_s) if each is not None]
@@ -92,8 +93,9 @@ class Reporter:
             put(("" if first else "\n") + printable(str(job.path)) + ":\n")
 
     def captioned(self, segment: Segment) -> None:
-        if self._delivery.lines:
-            put(txt_line(segment) + "\n")
+        if self._delivery.lines and self._captioning is not None:
+            still = self._captioning.info.duration_s is None  # its times mean nothing
+            put((one_line(segment.text) if still else readable_line(segment)) + "\n")
 
     def retrying(self, job: Job, error: VidcaptionError, wait_s: float) -> None:
         message = f"{error}; trying again in {wait_s:g} s"
@@ -172,10 +174,8 @@ class Reporter:
         self._worked_s += outcome.elapsed_s
         self._seen_s += self._progress_s()
         if captions.corrupt:
-            logger.info(
-                f"{job.path}: {captions.corrupt} broken packets were left out",
-                extra=event("broken", **facts),
-            )
+            broken = counted(captions.corrupt, "broken packet")
+            logger.info(f"{job.path}: {broken} left out", extra=event("broken", **facts))
         if (missing_s := self._captioning.missing_s) > MISSING_S:
             logger.info(
                 f"{job.path}: the last {missing_s:.1f} s are missing; it may be cut off",
@@ -205,6 +205,16 @@ class Reporter:
         if self._captioning is None:
             return 0.0
         return self._captioning.progress_s - self._captioning.resumed_s
+
+    def _position(self) -> str:
+        """How far the only video is captioned, and how fast."""
+        if self._captioning is None:
+            return ""
+        seen_s, duration_s = self._progress_s(), self._captioning.info.duration_s
+        text = str(timedelta(seconds=round(self._captioning.progress_s)))
+        text += f" of {timedelta(seconds=round(duration_s))}" if duration_s is not None else ""
+        speed = seen_s / max(time.monotonic() - self._opened_s, 1e-3)
+        return f"{text}, {speed:.1f} x real time" if seen_s else text
 
     def _headline(self) -> str:
         """Files, speed and the time that is left, if the rest is like what was done so far."""

@@ -11,6 +11,7 @@ import typer
 
 from vidcaption.cli.arguments import Model, Offline
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.help import helped
 from vidcaption.cli.log import VERBOSE, closing_words, event
 from vidcaption.cli.weights import load_captioners, resolve_with_bar
 from vidcaption.errors import OutputError
@@ -31,6 +32,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@helped(
+    """
+    vidcaption run clip.mp4                         print captions with their times
+    vidcaption run clip.mp4 --srt --json            write clip.srt and clip.json
+    vidcaption run videos -r --vtt --out-dir out    a folder, mirrored in out
+    vidcaption run videos --txt --window whole      one plain sentence for each file
+    cat clip.mp4 | vidcaption run - --srt           from a pipe to standard output
+    """,
+    first="srt json txt output out-dir recursive window model device force",
+)
 @with_options
 def run(
     output: OutputOptions,
@@ -58,24 +69,28 @@ def run(
     over. Files that were edited, or that vidcaption did not write, are kept.
 
     Exit codes: 0 all inputs are captioned, 1 some are not, 2 the command is wrong, 3 nothing can
-    run or be written, 130 interrupted.
+    run or be written, 130 interrupted, 141 nobody reads standard output any more.
     """
     from vidcaption.batch import Books, Manifest, spooled
     from vidcaption.cli.delivery import Delivery
     from vidcaption.cli.interrupt import interruptible
     from vidcaption.cli.reporter import described
     from vidcaption.cli.selection import select
+    from vidcaption.cli.streams import results_awaited
     from vidcaption.cli.voice import put
     from vidcaption.model.manifest import WEIGHTS, read_rows
+    from vidcaption.output.text import counted
     from vidcaption.output.write import check_some_writable
     from vidcaption.video.workers import Workers, suitable
 
     with closing_words(), interruptible(), ExitStack() as stack:
         selection = select(inputs or [], batch)
         delivery = Delivery(output, selection)
+        if delivery.beside_inputs and not batch.dry_run and results_awaited():
+            logger.info("captions are written next to the inputs; add -o - for standard output")
         if selection.shard is not None:
-            counted = f"{selection.shard}: {len(selection.chosen)} inputs"
-            logger.log(VERBOSE, counted, extra=event("shard"))
+            part = f"{selection.shard}: {counted(len(selection.chosen), 'input')}"
+            logger.log(VERBOSE, part, extra=event("shard"))
         if not selection.chosen:
             logger.info("nothing to do: --shard or --retry-failed leave no input")
             return 0

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vidcaption.cli.voice import aligned
-from vidcaption.output.text import printable
+from vidcaption.output.text import counted, printable
 from vidcaption.report.figures import comparison_rows, figure_rows
 
 
@@ -13,13 +13,13 @@ def score_table(report: Mapping[str, Any]) -> str:
     bootstrap, search = report["bootstrap"], report["search"]
     settings = ", ".join(f"{name} {value}" for name, value in search.items())
     lines = [
-        f"{report['dataset']}, {report['split']}: {report['samples']} samples",
+        f"{report['dataset']}, {report['split']}: {counted(report['samples'], 'sample')}",
         "",
         *aligned([("", "", f"{bootstrap['level']:.0%} interval"), *figure_rows(report)], ">"),
         "",
         f"{report['metrics']}; {bootstrap['resamples']} bootstrap resamples",
-        f"{settings}; {report['frames']} frames, {report['precision']}",
-        f"model {report['model_sha256']}",
+        f"{settings}; {counted(report['frames'], 'frame')}, {report['precision']}",
+        f"model {report['model']}, sha256 {report['model_sha256']}",
     ]
     return "".join(printable(line) + "\n" for line in lines)
 
@@ -31,7 +31,7 @@ def comparison_table(report: Mapping[str, Any], model: str, against: str) -> str
     lines = [
         *aligned([head, *comparison_rows(report)], ">"),
         "",
-        f"{against} is model {report['against']['model_sha256']}; where the interval has no 0, the "
-        f"models differ on such samples with {level} confidence",
+        f"{against} has sha256 {report['against']['model_sha256']}; where the interval has no 0, "
+        f"the models differ on such samples with {level} confidence",
     ]
     return "".join(printable(line) + "\n" for line in lines)

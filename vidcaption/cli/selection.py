@@ -10,6 +10,8 @@ from vidcaption.batch.lists import STDIN
 from vidcaption.errors import UsageError
 from vidcaption.options import BatchOptions
 
+_STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # as some programs name it
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -27,6 +29,7 @@ class Selection:
 
 def select(inputs: Sequence[str], batch: BatchOptions) -> Selection:
     """Find the inputs. Raises UsageError."""
+    inputs = [STDIN if name in _STDIN else name for name in inputs]
     if STDIN in inputs:
         return _piped(inputs, batch)
     shard = Shard.parse(batch.shard, os.environ) if batch.shard is not None else None

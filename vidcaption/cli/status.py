@@ -7,8 +7,14 @@ from typing import Annotated, get_args
 import typer
 
 from vidcaption.cli.arguments import Json
+from vidcaption.cli.help import helped
 
 
+@helped("""
+    vidcaption run videos --srt --manifest run.jsonl
+    vidcaption status run.jsonl
+    vidcaption run --retry-failed run.jsonl --srt
+""")
 def status(
     manifests: Annotated[
         list[Path], typer.Argument(metavar="MANIFEST", help="Files that run --manifest wrote.")
@@ -22,7 +28,7 @@ def status(
     from vidcaption.batch import read_manifest
     from vidcaption.batch.work import Status
     from vidcaption.cli.voice import put, put_json
-    from vidcaption.output.text import printable
+    from vidcaption.output.text import counted, printable
 
     rows = [row for manifest in manifests for row in read_manifest(manifest)]
     numbers = Counter(row.status for row in rows)
@@ -42,7 +48,7 @@ def status(
         put_json(summary)
         return 0
     parts = ", ".join(f"{number} {name}" for name, number in counts.items())
-    put(f"{len(rows)} inputs: {parts}; {seconds:.1f} s of work\n")
+    put(f"{counted(len(rows), 'input')}: {parts}; {seconds:.1f} s of work\n")
     for row in failed:
         put(printable(f"failed: {row.error or row.path}") + "\n")
     return 0

@@ -2,9 +2,12 @@
 
 import io
 import os
+import stat
 import sys
 from contextlib import suppress
 from typing import Any
+
+PIPE_CLOSED = 128 + 13  # the exit code of those that SIGPIPE ends
 
 
 class Unfailing(io.RawIOBase):
@@ -31,6 +34,21 @@ class Unfailing(io.RawIOBase):
             while left and (written := self._raw.write(left)):
                 left = left[written:]
         return len(data)
+
+
+def results_awaited() -> bool:
+    """Whether somebody has sent standard output to a file or another program.
+
+    Not where standard error goes to the same place: that is a log of all that is printed. A pipe
+    counts only if a person is at the terminal: programs capture the output of all they start.
+    """
+    try:
+        out, err = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
+    except (AttributeError, OSError):  # closed, or replaced by a test
+        return False
+    if stat.S_ISFIFO(out.st_mode):
+        return sys.stderr.isatty()
+    return stat.S_ISREG(out.st_mode) and not os.path.samestat(out, err)
 
 
 def settle() -> None:

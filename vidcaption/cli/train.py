@@ -2,10 +2,10 @@
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +14,18 @@ from vidcaption.cli.completion import complete_model, complete_preset
 from vidcaption.cli.configured import Setting, presets, settings, use_preset
 from vidcaption.cli.files import to_toml
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.help import helped
+from vidcaption.errors import UsageError
 from vidcaption.model.config import ModelConfig
 from vidcaption.options import DeviceOptions, TrainOptions, VoiceOptions, flag_of
 
+if TYPE_CHECKING:
+    from vidcaption.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
 RECIPE = "training.toml"
+FEW_SAMPLES = 100
 # what belongs to one run rather than to the recipe
 _PASSING = ("out", "resume", "quiet", "verbose", "progress", "device", "threads")
 
@@ -27,6 +35,15 @@ _PLACES = (
 )
 
 
+@helped(
+    """
+    vidcaption train data.csv --out my-model
+    vidcaption train data.csv --out my-model --init default    from the built-in model
+    vidcaption train data.csv --out my-model --resume          after an interrupt
+    vidcaption run clip.mp4 --model my-model                   use it
+    """,
+    first="out init preset resume epochs finetune-epochs batch-size min-count features device",
+)
 @with_options
 def train(
     context: typer.Context,
@@ -88,6 +105,10 @@ def train(
             "Below --out unless given.",
         ),
     ] = None,
+    new_words: Annotated[
+        bool,
+        typer.Option("--new-words", help="Add the words of the captions to those of --init."),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
     ] = False,
@@ -110,6 +131,7 @@ def train(
     one model. With --config FOLDER/training.toml and another --out the same training is run again.
     """
     from vidcaption.cli.bar import make_progress
+    from vidcaption.cli.interrupt import INTERRUPTED, interruptible
     from vidcaption.cli.references import read_references
     from vidcaption.datasets.samples import with_splits
     from vidcaption.datasets.scores import read_classes, read_scores
@@ -123,15 +145,23 @@ def train(
 
     from vidcaption.model.device import Machine
     from vidcaption.model.folder import load
+    from vidcaption.model.vocabulary import SPECIAL
     from vidcaption.output.write import write_atomic
     from vidcaption.store import resolve
     from vidcaption.training.backbone import find_weights
     from vidcaption.training.distributed import World, own_device
+    from vidcaption.training.history import best_of
     from vidcaption.training.material import Material
     from vidcaption.training.page import write_training_page
     from vidcaption.training.trainer import CHECKPOINT, DEV_FRAMES, Trainer
+    from vidcaption.training.words import with_new_words
 
+    if new_words and init is None:
+        raise UsageError("--new-words adds words to the model of --init; leave it out, or add that")
     start = load(resolve(init)) if init else None
+    if start and new_words:
+        captions = [text for s in samples if s.split == "train" for text in s.captions]
+        start = with_new_words(start, captions, training.min_count, training.seed)
     # a checkpoint has the CNN already, and so has a model
     weights = None if resume or start else find_weights(config.backbone, backbone_weights)
     found = Machine.find(own_device(machine))
@@ -150,20 +180,59 @@ def train(
     if not world.first:
         voice = replace(voice, quiet=True, verbose=False)
         logging.getLogger("vidcaption").setLevel(logging.ERROR)
-    with make_progress(voice) as progress:
-        trainer = Trainer(
-            *(out, config, training, found, material, progress, world),
-            imagenet=weights,
-            init=start,
-            features=features,
+    try:
+        with interruptible(), make_progress(voice) as progress:
+            trainer = Trainer(
+                *(out, config, training, found, material, progress, world),
+                imagenet=weights,
+                init=start,
+                features=features,
+            )
+            if len(trainer.vocabulary) == len(SPECIAL):
+                least = training.min_count
+                raise UsageError(f"no word occurs {least} times in the captions; lower --min-count")
+            if world.first and not resume and not (out / CHECKPOINT).exists():
+                write_atomic(out / RECIPE, _recipe(settings(context)))
+            for warning in _warnings(trainer, init):
+                logger.warning(warning)
+            history = trainer.run(resume).history
+            if history and world.first:
+                progress.add_task("training.html", total=None)
+                write_training_page(out, trainer.dev, DEV_FRAMES, found)
+    except KeyboardInterrupt:
+        if (out / CHECKPOINT).exists():
+            again = "; the same command with --resume goes on after its last epoch"
+        else:
+            again = " before the first epoch was over: nothing is kept"
+        logger.info(f"interrupted{again}")
+        return INTERRUPTED
+    if history:
+        best = best_of(history)
+        logger.info(
+            f"the model is in {out}: epoch {best.epoch} of {len(history)}, {best.score}; use it: "
+            f"vidcaption run VIDEO --model {out}"
         )
-        if world.first and not resume and not (out / CHECKPOINT).exists():
-            write_atomic(out / RECIPE, _recipe(settings(context)))
-        if trainer.run(resume).history and world.first:
-            progress.add_task("training.html", total=None)
-            write_training_page(out, trainer.dev, DEV_FRAMES, found)
     world.leave()
     return 0
+
+
+def _warnings(trainer: "Trainer", init: str | None) -> Iterator[str]:
+    """What a training can hardly learn, or cannot."""
+    from vidcaption.output.text import counted
+
+    if len(trainer.train) < FEW_SAMPLES:
+        yield (
+            f"{counted(len(trainer.train), 'sample')} to learn from are too few: thousands are "
+            "needed, or hundreds with --init default"
+        )
+    captions = [text for sample in trainer.train for text in sample.captions]
+    unknown = trainer.vocabulary.unknown(captions)
+    if unknown:
+        what = f"{counted(len(unknown), 'word')} of the captions will never be said"
+        if init is None:
+            yield f"{what}, as they are too rare; --min-count 1 keeps all"
+        else:
+            yield f"{what}, as {init} does not know them; --new-words adds those that are not rare"
 
 
 def _recipe(chosen: Iterable[Setting]) -> str:

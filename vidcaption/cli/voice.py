@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vidcaption.cli.streams import PIPE_CLOSED
 from vidcaption.errors import OutputError
 from vidcaption.options import LogOptions, VoiceOptions
 from vidcaption.output.text import json_text, printable
@@ -23,7 +24,7 @@ def say(message: str) -> None:
 def put(text: str) -> None:
     """Results on standard output, at once. Raises OutputError if they cannot be written.
 
-    If the reader has gone away (``| head``), the command ends quietly with exit code 1.
+    If the reader has gone away (``| head``), the command ends quietly with exit code 141.
     """
     if sys.stdout is None:
         raise OutputError("standard output is closed; leave it open, or give --output")
@@ -34,7 +35,7 @@ def put(text: str) -> None:
         # What is left in the buffer must not be tried again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
-            raise typer.Exit(1) from error
+            raise typer.Exit(PIPE_CLOSED) from error
         raise OutputError(f"standard output cannot be written: {error.strerror}") from error
 
 

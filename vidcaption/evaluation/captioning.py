@@ -75,8 +75,12 @@ def caption_samples(
     frames: int,
     options: SearchOptions,
     machine: Machine,
+    advance: Callable[[int], object] = lambda count: None,
 ) -> Mapping[str, Said]:
-    """The caption of each sample, by its id and in their order. Raises InputError."""
+    """The caption of each sample, by its id and in their order. Raises InputError.
+
+    ``advance`` is told how many samples each batch had.
+    """
     size = network.config.image_size
     said = {}
     every = range(len(samples))
@@ -85,4 +89,5 @@ def caption_samples(
         with machine.autocast():
             captions = caption_features(network, vocabulary, network.encode(batch), options)
         said.update({samples[i].id: each for i, each in zip(indices, captions, strict=True)})
+        advance(len(indices))
     return {sample.id: said[sample.id] for sample in samples}

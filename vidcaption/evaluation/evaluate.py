@@ -1,7 +1,7 @@
 """A model's scores on one split of a dataset, and those of two models side by side."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,15 +40,18 @@ def score_model(
     options: SearchOptions,
     machine: Machine,
     objects: ObjectNames | None = None,
+    advance: Callable[[int], object] = lambda count: None,
 ) -> Evaluation:
     """Caption the samples and score the captions, approximately where Java is missing.
 
-    With ``objects`` also by the objects that they name. Raises ModelError, InputError, and
-    SetupError where pycocoevalcap is missing.
+    With ``objects`` also by the objects that they name. ``advance``: as of ``caption_samples``.
+    Raises ModelError, InputError, and SetupError where pycocoevalcap is missing.
     """
     check_scoring()
     model = model_folder.load(folder, machine.device)
-    said = caption_samples(model.network, model.vocabulary, samples, frames, options, machine)
+    said = caption_samples(
+        model.network, model.vocabulary, samples, frames, options, machine, advance
+    )
     java = has_java()
     texts = {key: each.text for key, each in said.items()}
     scores = coco_figures(texts, {sample.id: sample.captions for sample in samples}, java)

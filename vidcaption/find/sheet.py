@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vidcaption.errors import InputError
 from vidcaption.find.search import Moment
-from vidcaption.output.formats import txt_line
+from vidcaption.output.formats import readable_line
 from vidcaption.report.page import render
 from vidcaption.report.pictures import jpeg_uri, ratio, shrink
 from vidcaption.types import Segment
@@ -29,7 +29,7 @@ def contact_sheet(title: str, moments: Sequence[Moment]) -> str:
 
 def line(moment: Moment) -> str:
     """Its times and caption, readable."""
-    return txt_line(Segment(moment.start_s, moment.end_s, moment.text, moment.score))
+    return readable_line(Segment(moment.start_s, moment.end_s, moment.text, moment.score))
 
 
 def thumbnail(moment: Moment) -> NDArray[np.uint8]:

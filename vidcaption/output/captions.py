@@ -1,17 +1,43 @@
 """The captions of one video: what the library returns and what the formats write."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any, overload
 
-from vidcaption.output.formats import format_named, stream_named
+from vidcaption.output.formats import document, format_named, stream_named
 from vidcaption.output.write import write_atomic
-from vidcaption.types import CaptionData
+from vidcaption.types import CaptionData, Segment
 
 
 @dataclass(frozen=True, slots=True)
-class Captions(CaptionData):
-    """Everything said about one video, to be read, shown and saved."""
+class Captions(CaptionData, Sequence[Segment]):
+    """Everything said about one video: a sequence of its segments.
+
+    >>> for segment in captions:
+    ...     print(segment.start_s, segment.text)
+    """
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    @overload
+    def __getitem__(self, index: int) -> Segment: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Segment, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Segment | tuple[Segment, ...]:
+        return self.segments[index]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` writes, see ``schema.json``: dictionaries, lists, texts and numbers."""
+        return document(self)
+
+    def to_srt(self) -> str:
+        """The text of a SubRip file."""
+        return self.render("srt")
 
     def render(self, format: str) -> str:
         """The text of a file in ``format``, such as ``"srt"``. Raises UsageError if unknown."""

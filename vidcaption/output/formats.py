@@ -16,8 +16,10 @@ from typing import Any
 import srt
 
 from vidcaption.errors import UsageError
+from vidcaption.options import plain
+from vidcaption.output.chapters import edl, ffmetadata, matroska
 from vidcaption.output.layout import cues
-from vidcaption.output.text import json_text, milliseconds, one_line, printable
+from vidcaption.output.text import clock, json_text, milliseconds, one_line, printable
 from vidcaption.types import CaptionData, Segment
 
 SCHEMA_VERSION = 1  # of schema.json; goes up when a reader of the old form would fail
@@ -72,13 +74,25 @@ class Stream:
         yield self.tail
 
 
-def txt_line(segment: Segment) -> str:
+def readable_line(segment: Segment) -> str:
     """``[00:00.000 --> 00:04.000] text``, without a line end; hours are shown from the first on."""
     start, end = (
-        _clock(milliseconds(seconds)).removeprefix("00:")
+        clock(milliseconds(seconds)).removeprefix("00:")
         for seconds in (segment.start_s, segment.end_s)
     )
     return f"[{start} --> {end}] {one_line(segment.text)}"
+
+
+def document(captions: CaptionData) -> dict[str, Any]:
+    """What the JSON format holds; see ``schema.json``."""
+    return {
+        "schema": SCHEMA_VERSION,
+        "video": asdict(captions.video),
+        "model": asdict(captions.model),
+        "options": {name: plain(value) for name, value in asdict(captions.options).items()},
+        "corrupt": captions.corrupt,
+        "segments": [_segment(segment) for segment in captions.segments],
+    }
 
 
 def _srt(captions: CaptionData) -> str:
@@ -100,20 +114,12 @@ def _vtt(captions: CaptionData) -> str:
     parts = ["WEBVTT\n"]
     for cue in cues(captions.segments, captions.video.duration_s):
         text = html.escape("\n".join(cue.lines), quote=False)
-        parts.append(f"{_clock(cue.start_ms)} --> {_clock(cue.end_ms)}\n{text}\n")
+        parts.append(f"{clock(cue.start_ms)} --> {clock(cue.end_ms)}\n{text}\n")
     return "\n".join(parts)
 
 
 def _json(captions: CaptionData) -> str:
-    document = {
-        "schema": SCHEMA_VERSION,
-        "video": asdict(captions.video),
-        "model": asdict(captions.model),
-        "options": asdict(captions.options),
-        "corrupt": captions.corrupt,
-        "segments": [_segment(segment) for segment in captions.segments],
-    }
-    return json_text(document, indent=2, allow_nan=False) + "\n"
+    return json_text(document(captions), indent=2, allow_nan=False) + "\n"
 
 
 def _jsonl(captions: CaptionData) -> str:
@@ -130,7 +136,7 @@ def _csv(captions: CaptionData) -> str:
 
 
 def _txt(captions: CaptionData) -> str:
-    return "".join(txt_line(segment) + "\n" for segment in captions.segments)
+    return "".join(one_line(segment.text) + "\n" for segment in captions.segments)
 
 
 FORMATS: dict[str, Callable[[CaptionData], str]] = {
@@ -141,6 +147,9 @@ FORMATS: dict[str, Callable[[CaptionData], str]] = {
     "tsv": _tsv,
     "csv": _csv,
     "txt": _txt,
+    "edl": edl,
+    "chapters": ffmetadata,
+    "xml": matroska,
 }
 
 
@@ -198,14 +207,6 @@ def _comma_lines(rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def _clock(ms: int) -> str:
-    """``HH:MM:SS.mmm``."""
-    seconds, ms = divmod(ms, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{seconds:02}.{ms:03}"
 
 
 _STREAMS = {

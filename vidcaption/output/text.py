@@ -34,6 +34,19 @@ def json_text(value: Any, **options: Any) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 frame``, ``2 frames``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def milliseconds(seconds: float) -> int:
     """The nearest whole millisecond: the one rounding that all formats share."""
     return round(seconds * 1000)
+
+
+def clock(ms: int) -> str:
+    """``HH:MM:SS.mmm``."""
+    seconds, ms = divmod(ms, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{seconds:02}.{ms:03}"

@@ -9,8 +9,9 @@ from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.evaluate import Evaluation
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
+from vidcaption.output.text import counted
 from vidcaption.report.cases import choose, look
-from vidcaption.report.figures import comparison_rows, figure_rows
+from vidcaption.report.figures import comparison_rows, figure_rows, meanings
 from vidcaption.report.page import card, render
 
 EACH = 5  # samples of each kind
@@ -39,7 +40,8 @@ def evaluation_page(
     shown = {*_TABLES, *(name for name, *_ in rows)}
     against = None
     if "differences" in report:
-        against = {"rows": comparison_rows(report), "model": report["against"]["model_sha256"]}
+        other = report["against"]
+        against = {**other, "rows": comparison_rows(report), "sha256": other["model_sha256"]}
     model = model_folder.load(folder, machine.device)
     merits = evaluation.figures["CIDEr"].rows[:, 0]
 
@@ -49,9 +51,12 @@ def evaluation_page(
         return card(look(model, sample, said, cider, report["frames"], machine))
 
     chosen = choose(merits, EACH)
+    captions = counted(report["samples"], "caption")
     return render(
         "evaluation.html",
-        title=f"{report['dataset']}, {report['split']}: {report['samples']} captions",
+        title=f"{report['model']} on {report['dataset']}, {report['split']}: {captions}",
+        model=report["model"],
+        meanings=meanings(report),
         level=f"{report['bootstrap']['level']:.0%} interval",
         figures=rows,
         against=against,

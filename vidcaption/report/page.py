@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from vidcaption.output.text import one_line, printable
+from vidcaption.output.text import counted, one_line, printable
 from vidcaption.report.cases import Attention, Case
 from vidcaption.report.pictures import heat, jpeg_uri, overlay_uri, ratio, strip
 
@@ -37,7 +37,7 @@ def card(case: Case) -> dict[str, Any]:
         "score": score if case.cider is None else f"CIDEr {case.cider:.1f}, {score}",
         "strip": jpeg_uri(picture),
         "frames": frames,
-        "count": "1 frame" if frames == 1 else f"{frames} frames",
+        "count": counted(frames, "frame"),
         "width": width,
         "height": height,
         "shape": f"{ratio(case.frames[0]):.3f}",

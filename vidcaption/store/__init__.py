@@ -42,8 +42,8 @@ def resolve(
         return cached
     if offline or settings().is_offline_mode():
         raise ModelError(
-            f"{place} is not complete in {settings().HF_HUB_CACHE}, and the network is not to be "
-            f"used; fetch it once with 'vidcaption models pull {place}'"
+            f"{place} is not on this machine, or not complete in {settings().HF_HUB_CACHE}; fetch "
+            f"it with 'vidcaption models pull {place}', which uses the network"
         )
     from vidcaption.store.hub import fetch
 

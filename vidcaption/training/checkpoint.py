@@ -1,6 +1,7 @@
 """The state of a training on disk, from which it goes on."""
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
         raise OutputError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
 
 
-def read_checkpoint(path: Path, fingerprint: str) -> dict[str, Any]:
+def read_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
     """The state at ``path``, its tensors on the CPU.
 
-    Raises UsageError where there is none, where it is broken, and where its own ``fingerprint`` is
-    another one.
+    ``fingerprint``: by flag or name, all that a training goes on with unchanged. Raises UsageError
+    where there is no checkpoint, where it is broken, and where its own fingerprint is another one.
     """
     if not path.is_file():
         raise UsageError(
@@ -40,7 +41,18 @@ def read_checkpoint(path: Path, fingerprint: str) -> dict[str, Any]:
         ) from error
     if own != fingerprint:
         raise UsageError(
-            f"{path} belongs to a training with other data, options or precision; give the same "
-            "again"
+            f"{path} belongs to a training with {_differences(own, fingerprint)}; give the same "
+            "again, or train into another folder"
         )
     return state
+
+
+def _differences(own: Any, fingerprint: Mapping[str, Any]) -> str:
+    """What a training had, and what is given now."""
+    if not isinstance(own, dict) or own.keys() != fingerprint.keys():
+        return "other options, of another version"
+    return ", ".join(
+        f"{name} {own[name]} instead of {now}" if name.startswith("--") else f"another {name}"
+        for name, now in fingerprint.items()
+        if own[name] != now
+    )

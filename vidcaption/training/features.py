@@ -31,6 +31,7 @@ from vidcaption.datasets.samples import Clip, Sample, load_frames
 from vidcaption.errors import InputError, OutputError
 from vidcaption.model.device import Machine
 from vidcaption.model.encoder import Encoder
+from vidcaption.output.text import counted
 from vidcaption.output.write import sweep, write_atomic
 
 logger = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ class FeatureCache:
         return self.folder / f"{name}.safetensors"
 
     def _announce(self, missing: int) -> str:
-        what = f"features of {missing} samples are computed and kept in {self.folder}"
+        what = f"computing the features of {counted(missing, 'sample')}, kept in {self.folder}"
         return what + ("" if self._shards else self._unlike())
 
     def _unlike(self) -> str:

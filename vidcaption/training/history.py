@@ -32,11 +32,25 @@ class Epoch:
     seconds: float
 
     def __str__(self) -> str:
-        cider = "" if self.dev_cider is None else f", dev CIDEr {self.dev_cider:.1f}"
         return (
-            f"epoch {self.epoch} ({self.stage}): loss {self.loss:.3f}, "
-            f"dev loss {self.dev_loss:.3f}{cider}, {self.seconds:.0f} s"
+            f"epoch {self.epoch} ({self.stage}): loss {self.loss:.3f}, {self.score}, "
+            f"{self.seconds:.0f} s"
         )
+
+    @property
+    def score(self) -> str:
+        """What it reached on dev, in words."""
+        cider = "" if self.dev_cider is None else f", dev CIDEr {self.dev_cider:.1f}"
+        return f"dev loss {self.dev_loss:.3f}{cider}"
+
+
+def best_of(epochs: Sequence[Epoch]) -> Epoch:
+    """The epoch whose model is kept: the first with the best dev score.
+
+    Those of the content classifier, which come first, count only where there are no others.
+    """
+    captioning = [e for e in epochs if e.stage != "concepts"] or epochs
+    return max(captioning, key=lambda e: -e.dev_loss if e.dev_cider is None else e.dev_cider)
 
 
 def check_plotting() -> None:
@@ -85,7 +99,10 @@ def _epoch(row: Mapping[str, str]) -> Epoch:
 
 
 def plot_history(epochs: Sequence[Epoch]) -> bytes:
-    """PNG: losses and dev CIDEr, below them the learning rate; each stage begins at a line."""
+    """PNG: losses and dev CIDEr, below them the learning rate; each stage begins at a line.
+
+    A dotted line marks the epoch whose model is kept.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5.2), layout="constrained")
@@ -110,5 +127,6 @@ def plot_history(epochs: Sequence[Epoch]) -> bytes:
             axes.axvline(begin, color="grey", linewidth=0.8)
         where = ("data", "axes fraction")
         left.annotate(f" {stage}", (begin, 1), xycoords=where, va="top", color="grey")
-    figure.legend(loc="outside upper center", ncols=3)
+    left.axvline(best_of(epochs).epoch, color="black", linestyle=":", label="the model")
+    figure.legend(loc="outside upper center", ncols=4)
     return to_png(figure)

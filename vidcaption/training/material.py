@@ -34,7 +34,7 @@ class Material:
         samples: Sequence[Sample],
         texts: Sequence[str] = (),
         *,
-        min_count: int,
+        min_count: int | None,
         seed: int,
         scores: Sequence[Scores] = (),
         classes: Sequence[str | None] = (),

@@ -17,7 +17,7 @@ from vidcaption.report.page import card, render
 from vidcaption.report.pictures import data_uri
 from vidcaption.report.plots import plot_captions
 from vidcaption.report.sheet import plot_sheet
-from vidcaption.training.history import LOSS, Epoch, plot_history, read_history
+from vidcaption.training.history import LOSS, Epoch, best_of, plot_history, read_history
 
 PAGE, CAPTIONS, SHEET = "training.html", "captions.png", "sheet.png"
 MOST_SAMPLES = 1000  # captioned for the histograms
@@ -63,12 +63,15 @@ def write_training_page(
     }
     for name, png in pictures.items():
         write_atomic(folder / name, png)
+    best = best_of(epochs)
     html = render(
         "training.html",
         title=f"Training of {folder.resolve().name}",
         loss=data_uri("image/png", pictures[LOSS]),
         captions=data_uri("image/png", pictures[CAPTIONS]),
         epochs=map(_row, epochs),
+        best=best.epoch,
+        marked=epochs.index(best),
         counts=f"Captions of {len(part)} of {len(samples)} dev samples, by the best epoch's model.",
         cases=map(card, cases),
         model_card=read_text(folder / CARD),

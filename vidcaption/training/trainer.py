@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -25,7 +25,7 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import search
-from vidcaption.options import SearchOptions, TrainOptions
+from vidcaption.options import SearchOptions, TrainOptions, flag_of
 from vidcaption.training.calibration import fit, rightness
 from vidcaption.training.card import write_card
 from vidcaption.training.checkpoint import read_checkpoint, write_checkpoint
@@ -515,9 +515,12 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         return state
 
-    def _fingerprint(self) -> str:
-        """Of all that a resumed training must have in common with the interrupted one."""
-        return (
-            repr((self.config, self.options, self.machine.precision, self.world.size))
-            + sha256(repr(self.material.describe()).encode()).hexdigest()
-        )
+    def _fingerprint(self) -> dict[str, Any]:
+        """All that a resumed training must have in common with the interrupted one."""
+        bundles = (self.config, self.options)
+        return {
+            "dataset": sha256(repr(self.material.describe()).encode()).hexdigest(),
+            **{flag_of(f): getattr(each, f.name) for each in bundles for f in fields(each)},
+            "--precision": self.machine.precision,
+            "number of processes": self.world.size,
+        }

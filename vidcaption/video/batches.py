@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Self
 
 from vidcaption.errors import InputError
-from vidcaption.options import CaptionOptions, VideoDecoder
+from vidcaption.options import WHOLE, CaptionOptions, VideoDecoder
 from vidcaption.types import VideoInfo, Window
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.split import auto_windows
-from vidcaption.video.windows import first_after, fixed_windows
+from vidcaption.video.windows import first_after, fixed_windows, whole_windows
 
 MOST_WINDOWS = 1_000_000  # of one video: 46 days at 4 s each
 
@@ -43,7 +43,7 @@ class WindowReader:
 
     def __enter__(self) -> Self:
         """Raises InputError where the file is not a video that can be read."""
-        self._reader = VideoReader(self._path, self._size, self._options.sampling, self._decoder)
+        self._reader = self._open()
         self.info = self._reader.info
         windows, done = self._cut(self._from_first_frame()), self._done
         self._windows = (each for each in windows if not done or (each.start_s, each.end_s) > done)
@@ -51,6 +51,8 @@ class WindowReader:
 
     def _cut(self, options: CaptionOptions) -> Iterator[Window]:
         """All windows, or those from some time before what is done."""
+        if options.window_s == WHOLE:
+            return whole_windows(self._reader, options)
         if options.segment == "scenes":
             from vidcaption.video.scenes import scene_windows  # OpenCV, for those who ask for it
 
@@ -68,6 +70,9 @@ class WindowReader:
                 "give a later --end"
             )
         return replace(self._options, start_s=max(self._options.start_s, start_s))
+
+    def _open(self) -> VideoReader:
+        return VideoReader(self._path, self._size, self._options.sampling, self._decoder)
 
     def __exit__(
         self,

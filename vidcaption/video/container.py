@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from vidcaption.errors import InputError
 from vidcaption.options import VideoDecoder
 from vidcaption.video.clock import origin_of
+from vidcaption.video.names import address_hint, is_address, pipe_hint
 
 PROTOCOL = "file:"
 MAX_SIDE = 16_384  # pixels
@@ -117,6 +118,8 @@ def _check_file(path: str) -> None:
     if stat.S_ISDIR(status.st_mode):
         os.scandir(path).close()  # one that may be listed was named by mistake
         raise InputError(f"{path} is a folder; name the videos in it")
+    if stat.S_ISFIFO(status.st_mode):
+        raise InputError(pipe_hint(path))
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path} is not a regular file; save the video to a file first")
     if status.st_size == 0:
@@ -125,6 +128,8 @@ def _check_file(path: str) -> None:
 
 
 def _unreadable(path: str, error: OSError | FFmpegError) -> InputError:
+    if is_address(path):
+        return InputError(address_hint(path))
     if isinstance(error, ArgumentError):  # not one of the formats allowed
         return InputError(f"{path} is a text file or a playlist, not a video")
     if isinstance(error, MemoryError):

@@ -119,12 +119,17 @@ class VideoReader:
         size: tuple[int, int] | None = None,
         sampling: Sampling = "exact",
         decoder: VideoDecoder = "cpu",
+        *,
+        info: VideoInfo | None = None,
     ) -> None:
-        self.info, first = _look(os.fsdecode(path))
-        self.start_s = first[0]
+        first: Shown | None = None
+        if info is None:
+            info, first = _look(os.fsdecode(path))
+        self.info = info
+        self.start_s = first[0] if first else 0.0
         self.corrupt = 0
         self._end_s = 0.0
-        self._still = first if self.info.duration_s is None else None  # decoded already
+        self._still = first if info.duration_s is None else None  # decoded already
         self._selection: Selection | None = None  # of the pass, if it decodes no more than needed
         self._size = size
         self._sampling: Sampling = sampling

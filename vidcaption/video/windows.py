@@ -1,18 +1,18 @@
-"""Cuts a video into windows at fixed times, and samples each window's frames."""
+"""Cuts a video into windows at fixed times or takes it whole, and samples each window's frames."""
 
 import math
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from heapq import heappop, heappush
-from itertools import count, islice
+from itertools import chain, count, islice
 
 from vidcaption.errors import InputError
-from vidcaption.options import SHORTEST, CaptionOptions
+from vidcaption.options import SHORTEST, WHOLE, CaptionOptions
 from vidcaption.types import Frame, Span, Window
 from vidcaption.video.cuts import CutFinder
-from vidcaption.video.reader import VideoReader
 from vidcaption.video.plan import MAX_OLDER_S
+from vidcaption.video.reader import VideoReader
 
 MOST_TIMES = 10_000_000  # at which a video is looked at
 LONGEST = 1 + SHORTEST  # windows: what is longer is split
@@ -73,10 +73,39 @@ def first_after(done: tuple[float, float] | None, options: CaptionOptions) -> in
     return max(0, int(before_s / (options.stride_s or options.window_s)))
 
 
+def whole_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Window]:
+    """One window for all from ``start_s`` to ``end_s``, its frames spread evenly over it.
+
+    They are spread over the duration that the container says while the stream is read to its end.
+    Only if that is another one, by more than half the time between two frames, is it read again.
+    """
+    if reader.info.duration_s is None:
+        yield still_window(reader, options)
+        return
+    start_s = options.start_s
+    latest_s = math.inf if options.end_s is None else options.end_s
+    end_s = max(start_s, min(reader.info.duration_s, latest_s))
+    frames = _spread(reader, options, end_s, latest_s)
+    known_s = min(reader.end_s, latest_s)
+    if abs(known_s - end_s) >= (end_s - start_s) / options.frames / 2 and known_s > start_s:
+        frames = _spread(reader, options, known_s, latest_s)
+    if known_s > start_s:
+        yield Window(start_s, known_s, frames)
+
+
+def _spread(
+    reader: VideoReader, options: CaptionOptions, end_s: float, latest_s: float
+) -> tuple[Frame, ...]:
+    """Frames at the centres of equal slices up to ``end_s``; the stream is read to ``latest_s``."""
+    times_s = centres(options.start_s, end_s, options.frames)
+    return tuple(reader.frames(chain(times_s, [latest_s])))[: options.frames]
+
+
 def still_window(reader: VideoReader, options: CaptionOptions) -> Window:
     """The one window of a still image, of one frame: it lasts ``window_s``, so as to be a cue."""
     (frame,) = reader.frames([0.0])
-    return Window(0.0, options.window_s, (frame,))
+    length_s = CaptionOptions.window_s if options.window_s == WHOLE else options.window_s
+    return Window(0.0, length_s, (frame,))
 
 
 def centres(start_s: float, end_s: float, number: int) -> tuple[float, ...]:

@@ -1,0 +1,123 @@
+"""Help pages: short at first, with examples, in colour on terminals that have it."""
+
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import typer
+from typer.core import TyperArgument, TyperCommand
+
+C = TypeVar("C", bound=Callable[..., Any])
+_ALL = "vidcaption.help_all"
+_HEADING = re.compile(r"^(\S.*:|Usage:)(?=$| )", re.MULTILINE)
+_TYPE = re.compile(r" <(?:list\[)?(\w+)\]?>")  # as Typer calls what has no name of its own
+_TERM = re.compile(r"^  (-\S.*?|[a-z][\w-]*)(?=  |$)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Page:
+    """``examples``: commands, a line each. ``first``: keys of the options that ``--help`` shows."""
+
+    examples: str
+    first: tuple[str, ...] = ()
+
+
+def helped(examples: str, first: str = "") -> Callable[[C], C]:
+    """Give a command examples, and say which options most people need; without that, all."""
+
+    def decorate(command: C) -> C:
+        vars(command)["page"] = Page(inspect.cleandoc(examples), tuple(first.split()))
+        return command
+
+    return decorate
+
+
+class Helped:
+    """What help pages of commands and groups have in common."""
+
+    callback: Any
+
+    @property
+    def page(self) -> Page:
+        page: Page = getattr(self.callback, "page", Page(""))
+        return page
+
+    def get_help(self, ctx: Any) -> str:
+        text: str = super().get_help(ctx)  # type: ignore[misc]
+        if not coloured():
+            return text
+        ctx.color = True  # or Typer removes it again
+        text = _HEADING.sub(lambda match: typer.style(match[0], bold=True), text)
+        return _TERM.sub(lambda match: "  " + typer.style(match[1], fg="cyan"), text)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        if self.page.examples:
+            with formatter.section("Examples"):
+                formatter.write("".join(f"  {line}\n" for line in self.page.examples.splitlines()))
+
+
+def _value(kind: re.Match[str]) -> str:
+    return " TEXT" if kind[1] == "str" else f" {kind[1].upper()}"
+
+
+class HelpedCommand(Helped, TyperCommand):
+    """A command whose ``--help`` has examples, and where it says so only its first options."""
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """The first paragraph, and the others with all options."""
+        if not self._is_short(ctx):
+            super().format_help_text(ctx, formatter)
+            return
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(inspect.cleandoc(self.help or "").partition("\n\n")[0])
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The first options; or all, those of each class under a heading, after all others."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        shown = (*self.page.first, "help-all", "help")
+        for each in self.get_params(ctx):
+            argument = isinstance(each, TyperArgument)
+            heading = "Arguments" if argument else "Options"
+            if not self._is_short(ctx):
+                heading = getattr(each, "rich_help_panel", None) or heading
+            elif not argument and key_of(each) not in shown:
+                continue
+            for term, text in filter(None, [each.get_help_record(ctx)]):
+                value = "" if argument else _value
+                sections.setdefault(heading, []).append((_TYPE.sub(value, term), text))
+        for heading, rows in sections.items():
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
+
+    def _is_short(self, ctx: Any) -> bool:
+        return bool(self.page.first) and _ALL not in ctx.meta
+
+
+def key_of(parameter: Any) -> str:
+    """An option's long flag without its dashes, or an argument's name."""
+    long = (flag[2:] for flag in parameter.opts if flag.startswith("--"))
+    return next(long, str(parameter.name))
+
+
+def show_all(ctx: typer.Context, asked: bool) -> None:
+    """``--help-all``."""
+    if asked and not ctx.resilient_parsing:
+        ctx.meta[_ALL] = True
+        text = ctx.get_help()
+        typer.echo(text, color=getattr(ctx, "color", None))
+        raise typer.Exit
+
+
+def coloured() -> bool:
+    """Whether standard output takes colours: see https://no-color.org and force-color.org."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

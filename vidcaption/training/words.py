@@ -1,0 +1,38 @@
+"""A model that is trained further, with words that it did not know."""
+
+from collections.abc import Iterable
+
+import torch
+
+from vidcaption.model.folder import Model
+from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.vocabulary import SPECIAL, Vocabulary
+
+
+def with_new_words(
+    model: Model, captions: Iterable[str], min_count: int | None, seed: int
+) -> Model:
+    """``model``, its vocabulary extended by the words of ``captions``; see ``Vocabulary.build``.
+
+    What it knows stays as it is; new words begin with random vectors, and as the least likely.
+    """
+    known = model.vocabulary.words
+    new = [word for word in Vocabulary.build(captions, min_count).words if word not in known]
+    if not new:
+        return model
+    vocabulary = Vocabulary(
+        [*known[len(SPECIAL) :], *new], model.vocabulary.concepts, model.vocabulary.classes
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = CaptionNetwork(model.network.config, vocabulary)
+    state = network.state_dict()
+    for name, old in model.network.state_dict().items():
+        if state[name].shape == old.shape:
+            state[name] = old
+        else:  # a row or a number for each word
+            state[name][: len(old)] = old
+            if old.ndim == 1:
+                state[name][len(old) :] = old.min()
+    network.load_state_dict(state)
+    return Model(network, vocabulary, model.sha256)
