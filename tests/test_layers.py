@@ -29,7 +29,7 @@ ROOMS = """
     model
     types
     options suffixes
-    errors version
+    errors version cpus
 """
 LEVEL = {
     name: level

@@ -284,9 +284,9 @@ class RemoteReader:
         except (EOFError, OSError) as error:
             if not worker.heard_of:
                 raise InputError(
-                    f"{self._request.path} cannot be read: the process that reads videos ended as it "
-                    f"started ({worker.fate()}); make sure that there is memory for it, and that "
-                    f"{sys.executable} works"
+                    f"{self._request.path} cannot be read: the process that reads videos ended as "
+                    f"it started ({worker.fate()}); make sure that there is memory for it, and "
+                    f"that {sys.executable} works"
                 ) from error
             raise InputError(
                 f"{self._request.path} has ended the process that decoded it ({worker.fate()}): it "
