@@ -28,8 +28,8 @@ ROOMS = """
     video
     model
     types
-    options suffixes cpus
-    errors version
+    options suffixes
+    errors version cpus
 """
 LEVEL = {
     name: level

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from vidcaption.batcher import Batcher, Costs, Pending
 from vidcaption.errors import InputError
@@ -16,36 +16,13 @@ from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.merge import merge_equal
-from vidcaption.types import ModelInfo, Progress, Segment, VideoInfo, Window, Word
+from vidcaption.types import ModelInfo, Progress, Segment, VideoInfo, Word
+from vidcaption.video.protocol import Reader
 from vidcaption.video.workers import RemoteReader
 
 KEEP_S = 15.0  # between two times at which the finished windows are kept
 
 Keep = Callable[[int, Progress], bool]
-
-
-class Reader(Protocol):
-    """Gives the windows of a video, as ``WindowReader`` does."""
-
-    @property
-    def info(self) -> VideoInfo: ...
-
-    @property
-    def corrupt(self) -> int: ...
-
-    @property
-    def end_s(self) -> float: ...
-
-    def __enter__(self) -> object: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def read(self) -> list[Window]: ...
 
 
 class _Waiting(NamedTuple):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vidcaption.batcher import Batcher, Runner
-from vidcaption.captioning import Captioning, Keep, Reader
+from vidcaption.captioning import Captioning, Keep
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
@@ -26,6 +26,7 @@ from vidcaption.options import (
 from vidcaption.output.captions import Captions
 from vidcaption.store import name_of, resolve
 from vidcaption.types import ModelInfo, Progress, Segment
+from vidcaption.video.protocol import Reader
 from vidcaption.video.workers import RemoteReader, Request, Workers
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from vidcaption.find.update import Survey, find_files, missing, state_of, survey
 from vidcaption.options import CaptionOptions
 from vidcaption.pipeline import Captioning
 from vidcaption.types import Segment
-from vidcaption.video.workers import Workers
 
 QUICK = CaptionOptions(end_s=5, beam=1, frames=1, max_words=4)
 
@@ -49,12 +48,6 @@ def captioner() -> Captioner:
     return Captioner.from_pretrained()
 
 
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    with Workers(1, timeout_s=60) as workers:
-        yield workers
-
-
 @pytest.fixture
 def recipe(captioner: Captioner) -> Recipe:
     return Recipe(None, captioner.model.sha256, QUICK)
@@ -63,26 +56,24 @@ def recipe(captioner: Captioner) -> Recipe:
 class Updater:
     """Surveys files and captions what is to be captioned, as the commands do."""
 
-    def __init__(self, index: Index, recipe: Recipe, captioner: Captioner, workers: Workers):
+    def __init__(self, index: Index, recipe: Recipe, captioner: Captioner):
         self.index, self.recipe = index, recipe
-        self._captioner, self._workers = captioner, workers
+        self._captioner = captioner
         self.log = Log()
 
     def survey(self, *files: Path, redo: bool = False) -> Survey:
         return survey(self.index, files, self.index.recipe_id(self.recipe), redo=redo)
 
     def outcomes(self, *files: Path) -> Iterator[Outcome]:
-        return update(
-            self.index, files, self.recipe, lambda: [self._captioner], self.log, self._workers
-        )
+        return update(self.index, files, self.recipe, lambda: [self._captioner], self.log)
 
     def __call__(self, *files: Path, redo: bool = False) -> list[Outcome]:
         return list(self.outcomes(*self.survey(*files, redo=redo).todo))
 
 
 @pytest.fixture
-def updater(index: Index, recipe: Recipe, captioner: Captioner, workers: Workers) -> Updater:
-    return Updater(index, recipe, captioner, workers)
+def updater(index: Index, recipe: Recipe, captioner: Captioner) -> Updater:
+    return Updater(index, recipe, captioner)
 
 
 def indexed(index: Index) -> set[str]:
@@ -222,7 +213,7 @@ def test_what_another_process_did_meanwhile_is_not_done_again(
     outcomes = updater.outcomes(one, two)
     assert next(outcomes).status == "captioned"
     with Index(updater.index.path) as index:
-        other = Updater(index, updater.recipe, updater._captioner, updater._workers)
+        other = Updater(index, updater.recipe, updater._captioner)
         assert [outcome.status for outcome in other(two)] == ["captioned"]
         kept = index.videos()[two]
     assert [outcome.status for outcome in outcomes] == ["done"]

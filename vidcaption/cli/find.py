@@ -10,6 +10,7 @@ import typer
 
 from vidcaption.cli.arguments import Json
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.help import helped
 from vidcaption.cli.log import closing_words, event
 from vidcaption.errors import InputError, UsageError
 from vidcaption.options import CaptionOptions, FindOptions, LogOptions, MachineOptions
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@helped(
+    """
+    vidcaption find "a dog on a beach" ~/Videos
+    vidcaption find "snow -skiing" --after 2026-01-01 --html snow.html
+    vidcaption find '"red car"' --no-update --json --limit 100
+    """,
+    first="index update json clip html open limit path after before",
+)
 @with_options
 def find(
     query: Annotated[
@@ -68,14 +77,6 @@ def find(
 
     The best come first: captions with all of the words, in any form of them, then those with some.
     New files are captioned first, which may take long, with the model and the options of before.
-
-    Examples:
-
-    vidcaption find "a dog on a beach" ~/Videos
-
-    vidcaption find "snow -skiing" --after 2026-01-01 --html snow.html
-
-    vidcaption find '"red car"' --no-update --json --limit 100
 
     Exit codes: 0 it was searched, with or without a result, 1 something could not be indexed or
     cut, 2 the command is wrong, 3 nothing can run or be written, 130 interrupted.

@@ -10,6 +10,7 @@ import typer
 from vidcaption.cli.arguments import Offline
 from vidcaption.cli.completion import complete_model
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.help import helped
 from vidcaption.cli.log import closing_words, event
 from vidcaption.errors import UsageError
 from vidcaption.options import CaptionOptions, IndexOptions, LogOptions, MachineOptions
@@ -17,6 +18,14 @@ from vidcaption.options import CaptionOptions, IndexOptions, LogOptions, Machine
 logger = logging.getLogger(__name__)
 
 
+@helped(
+    """
+    vidcaption index ~/Videos
+    vidcaption index /media/camera --segment scenes --index camera.sqlite
+    vidcaption index --redo --prune         another model or options; forget what is gone
+    """,
+    first="index redo prune segment window model device",
+)
 @with_options
 def index(
     indexing: IndexOptions,
@@ -45,14 +54,6 @@ def index(
     Folders are remembered: find looks into them for new files each time. A file is captioned when
     it is new or has changed. One that was moved is known again by its content. Files that are not
     there now stay in the index, as they may be on a drive that is away; find passes over them.
-
-    Examples:
-
-    vidcaption index ~/Videos
-
-    vidcaption index /media/camera --segment scenes --index camera.sqlite
-
-    vidcaption index --redo --prune
 
     Exit codes: 0 all files are indexed, 1 some are not, 2 the command is wrong, 3 nothing can run
     or be written, 130 interrupted; the same command goes on then.

@@ -10,6 +10,7 @@ import typer
 
 from vidcaption.cli.arguments import Model, Offline
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.help import helped
 from vidcaption.cli.log import closing_words
 from vidcaption.errors import InputError, OutputError, UsageError
 from vidcaption.options import CaptionOptions, DeviceOptions, MuxOptions, VoiceOptions
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@helped(
+    """
+    vidcaption mux talk.mp4                 write talk.captioned.mp4
+    vidcaption mux talk.mp4 -o talk.mkv --subtitles talk.de.srt --language deu
+    vidcaption mux talk.mp4 --burn          draw the captions
+    """,
+    first="output subtitles language burn window model device force",
+)
 @with_options
 def mux(
     output: MuxOptions,
@@ -38,12 +47,6 @@ def mux(
     Picture and sound are copied as they are, unless --burn draws the captions. They are taken from
     the .srt or .vtt file beside a video, as run writes it and you edited it; where there is none,
     the video is captioned first, with the options below.
-
-    \b
-    Examples:
-      vidcaption mux talk.mp4                       # talk.captioned.mp4
-      vidcaption mux talk.mp4 -o talk.mkv --subtitles talk.de.srt --language deu
-      vidcaption mux talk.mp4 --burn --beam 5
     """
     from vidcaption.batch import discover
     from vidcaption.cli.captioning import beside, caption, loader

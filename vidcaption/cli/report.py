@@ -15,6 +15,7 @@ import typer
 
 from vidcaption.cli.arguments import Model, Offline
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.help import helped
 from vidcaption.cli.log import closing_words
 from vidcaption.errors import InputError, OutputError
 from vidcaption.options import CaptionOptions, DeviceOptions, ReportOptions, VoiceOptions
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@helped(
+    """
+    vidcaption report talk.mp4                     write talk.html
+    vidcaption report talk.mp4 --embed             with the video in it
+    vidcaption report videos -r --out-dir pages    pages/index.html and the others
+    """,
+    first="out-dir recursive embed window model device force",
+)
 @with_options
 def report(
     output: ReportOptions,
@@ -47,12 +56,6 @@ def report(
     its pages. Captions are taken from the .json file beside a video, if run wrote it with the same
     model; otherwise the video is captioned, with the options below. Pages that are up to date are
     passed over.
-
-    \b
-    Examples:
-      vidcaption report talk.mp4                    # talk.html
-      vidcaption report talk.mp4 --embed            # with the video in it
-      vidcaption report videos -r --out-dir pages   # pages/index.html and the others
     """
     from vidcaption.batch import discover
     from vidcaption.cli.captioning import beside, caption, loader

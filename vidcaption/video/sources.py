@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path, PurePath
 from threading import Event
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -19,6 +19,7 @@ from vidcaption.options import CaptionOptions
 from vidcaption.types import VideoInfo, Window
 from vidcaption.video.batches import WindowReader
 from vidcaption.video.decode import Shown
+from vidcaption.video.protocol import Reader
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.spool import spooled
 
@@ -34,7 +35,7 @@ class StreamReader:
 
     info: VideoInfo
 
-    def __init__(self, stream: BinaryIO, reader_of: "Callable[[Path], Reader]") -> None:
+    def __init__(self, stream: BinaryIO, reader_of: Callable[[Path], Reader]) -> None:
         name = getattr(stream, "name", None)
         self._name = name if isinstance(name, str) and name else "stream"
         self._stream, self._stack, self._reader_of = stream, ExitStack(), reader_of
