@@ -23,9 +23,6 @@ from vidcaption.video.protocol import Reader
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.spool import spooled
 
-if TYPE_CHECKING:
-    from vidcaption.captioning import Reader
-
 
 class StreamReader:
     """Reads the windows of a video in a stream, as WindowReader does. ``info.path`` is its name.
