@@ -22,6 +22,7 @@ MODEL = ROOT / "weights" / "default"
 CATALOG = ROOT / "weights" / "catalog.json"
 PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", MODEL / CARD, CATALOG)
 MAIN = ("BLEU-4", "METEOR", "CIDEr")
+OBJECTS = ("objects named", "confirmed")
 
 
 def read(name: str) -> Any:
@@ -40,7 +41,8 @@ def part(report: Any) -> str:
 
 def scores() -> str:
     """One row for each split that was scored; what the figures depend on, below."""
-    reports = [read(name) for name in ("flickr8k-test", "flickr8k-dev", "msrvtt-dev")]
+    scored = ("flickr8k-test", "flickr8k-dev", "msrvtt-dev", "coco-test", "coco-dev")
+    reports = [read(name) for name in scored]
     first = reports[0]
     names = list(first["scores"])
     rows = [
@@ -48,6 +50,7 @@ def scores() -> str:
             f"{report['dataset']}, {report['split']}",
             report["samples"],
             *(f"{report['scores'][name]:.1f}" for name in names),
+            *objects(report),
         )
         for report in reports
     ]
@@ -56,7 +59,12 @@ def scores() -> str:
         f"{first['search']['length_penalty']:g}, {first['precision']}, up to {first['frames']} "
         "frames per sample."
     )
-    return table(["dataset, split", "samples", *names], *rows) + f"\n\n{facts}"
+    return table(["dataset, split", "samples", *names, *OBJECTS], *rows) + f"\n\n{facts}"
+
+
+def objects(report: Any) -> list[str]:
+    """The shares of objects named and confirmed."""
+    return [f"{report[name]:.0%}" for name in ("objects_named", "objects_confirmed")]
 
 
 def compared(labels: str) -> str:
@@ -66,10 +74,10 @@ def compared(labels: str) -> str:
     for label, report in reports.items():
         low, high = report["intervals"]["CIDEr"]
         figures = [f"{report['scores'][name]:.1f}" for name in MAIN]
-        figures += [f"{low:.1f} to {high:.1f}", f"{report['distinct_captions']:.0%}"]
+        figures += [f"{low:.1f} to {high:.1f}", *objects(report), report["vocabulary_used"]]
         rows.append((label, *figures))
     [scored] = {part(report) for report in reports.values()}
-    return table([scored, *MAIN, "CIDEr, 95%", "distinct captions"], *rows)
+    return table([scored, *MAIN, "CIDEr, 95%", *OBJECTS, "different words"], *rows)
 
 
 def size() -> str:
@@ -302,7 +310,7 @@ def reuse() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
     "ablation": lambda: compared("ablation/rows"),
-    "frames": lambda: compared("ablation/frames"),
+    "before": lambda: compared("ablation/before"),
     "size": size,
     "speed": speed,
     "soak": soak,

@@ -109,8 +109,8 @@ def search(
 
     With one beam each word is the likeliest. With more, one lane still goes that greedy way and
     the others are a beam, so a beam's caption is never ranked below the greedy one. ``<unk>`` is
-    never said. ``hints``: (B, V), what is added to the words' log-probabilities, which stay below 0,
-    to choose by. The words' probabilities and attention come from one last pass over the result.
+    never said. ``hints``: (B, V), what is added to the words' log-probabilities to choose by; they
+    stay below 0. The words' probabilities and attention come from one last pass over the result.
     """
     batch, device = len(memory.pooled), memory.pooled.device
     lanes = options.beam + 1 if options.beam > 1 else 1
