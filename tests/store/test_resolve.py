@@ -181,7 +181,7 @@ def test_a_model_of_a_newer_version_is_refused(
 
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
-    config = json.loads(files[CONFIG]) | {"schema": 2, "since": "9.1.0"}
+    config = json.loads(files[CONFIG]) | {"schema": 99, "since": "9.1.0"}
     (tmp_path / CONFIG).write_text(json.dumps(config), encoding="utf-8")
     write_manifest(tmp_path)
     newer = {name: (tmp_path / name).read_bytes() for name in (CONFIG, MANIFEST)}
