@@ -239,7 +239,7 @@ def test_a_shard_found_in_the_environment_is_told_of(
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "1")
     run = Run(capsys, "in/i2.png", "--srt", "--shard", "auto", "-v")
-    assert run.lines[0] == "vidcaption: shard 1/1, by torchrun's RANK: 1 inputs"
+    assert run.lines[0] == "vidcaption: shard 1/1, by torchrun's RANK: 1 input"
 
 
 def test_a_list_of_inputs(here: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,7 +167,7 @@ def test_what_may_pass_is_tried_again(
     """A disk that fails for a while, and a file that is gone for a while."""
     path, gone = write_image(tmp_path / "still.png"), tmp_path / "gone.png"
 
-    def fail(self: object, *args: object) -> None:
+    def fail(self: object, *args: object, **named: object) -> None:
         raise InputError(f"{path} cannot be read") from OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
