@@ -17,7 +17,7 @@ from vidcaption.batch import Job, Outcome
 from vidcaption.errors import VidcaptionError
 from vidcaption.find.index import Index, Recipe
 from vidcaption.find.query import Query
-from vidcaption.find.update import Survey, find_files, missing, state_of, survey, update
+from vidcaption.find.update import Survey, _Claims, find_files, missing, state_of, survey, update
 from vidcaption.options import CaptionOptions
 from vidcaption.pipeline import Captioning
 from vidcaption.types import Segment
@@ -171,7 +171,7 @@ def test_what_may_pass_is_tried_again(
         raise InputError(f"{path} cannot be read") from OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Captioner, "open", fail)
+        patch.setattr(Captioning, "_enter", fail)
         assert [outcome.status for outcome in updater(path, gone)] == ["failed", "failed"]
     assert not updater.index.videos()
     assert updater.survey(path, gone).todo == [path, gone]
@@ -209,16 +209,14 @@ def test_what_another_process_is_at_is_waited_for(updater: Updater, tmp_path: Pa
 def test_what_another_process_did_meanwhile_is_not_done_again(
     updater: Updater, tmp_path: Path
 ) -> None:
-    one, two = write_image(tmp_path / "one.png"), write_image(tmp_path / "two.png", number=9)
-    outcomes = updater.outcomes(one, two)
-    assert next(outcomes).status == "captioned"
+    path = write_image(tmp_path / "still.png")
+    job = Job(path, path.parent, {}, part=str(path))
+    claims = _Claims(updater.index, updater.recipe, updater.index.recipe_id(updater.recipe))
+    assert claims.plan(job).needed
     with Index(updater.index.path) as index:
         other = Updater(index, updater.recipe, updater._captioner)
-        assert [outcome.status for outcome in other(two)] == ["captioned"]
-        kept = index.videos()[two]
-    assert [outcome.status for outcome in outcomes] == ["done"]
-    assert updater.index.videos()[two] == kept
-    assert updater.log.opened_paths == [one]
+        assert [outcome.status for outcome in other(path)] == ["captioned"]
+    assert not claims.plan(job).needed
 
 
 def test_folders_that_are_away_lose_nothing(
