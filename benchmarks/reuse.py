@@ -83,7 +83,7 @@ class Forgetful(Looks):
 
 
 def one_run(captioner: Captioner, video: Path, level: int | None) -> dict[str, Any]:
-    options = CaptionOptions(same_within=level or 0, merge=False)
+    options = CaptionOptions(same_within=level or 0, merge=False, segment="fixed")
     began, worked = time.perf_counter(), time.process_time()
     with captioner.open(video, options) as captioning:
         if level is None:

@@ -201,7 +201,7 @@ def test_too_few_open_files(tmp_path: Path) -> None:
     result = subprocess.run(
         [*RUN, str(CLIP), "--srt", "--out-dir", str(tmp_path)],
         capture_output=True, text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6)),
     )  # fmt: skip
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (3, "", 1)
     assert "started to read videos: too many open files; raise that limit" in result.stderr

@@ -70,12 +70,13 @@ riding a horse on the beach
 """,
     "jsonl": (
         '{"video": "clips/a, b.mp4", "start": 0.0, "end": 4.0, "text": "a \\"big\\" dog", '
-        '"score": -0.1235, "words": [{"text": "dog", "probability": 0.9877}]}\n'
+        '"score": -0.1235, "confidence": null, '
+        '"words": [{"text": "dog", "probability": 0.9877}], "concepts": []}\n'
         '{"video": "clips/a, b.mp4", "start": 4.0, "end": 8.0, "text": "a < b & c --> d\\n2", '
-        '"score": -1.0, "words": []}\n'
+        '"score": -1.0, "confidence": null, "words": [], "concepts": []}\n'
         '{"video": "clips/a, b.mp4", "start": 3661.5, "end": 7203.25, '
         '"text": "a man in a red coat is riding a horse\\ton the beach", '
-        '"score": -2.5, "words": []}\n'
+        '"score": -2.5, "confidence": null, "words": [], "concepts": []}\n'
     ),
     "tsv": """\
 start	end	text
@@ -144,15 +145,27 @@ def test_golden_json() -> None:
                 "end": 4.0,
                 "text": 'a "big" dog',
                 "score": -0.1235,
+                "confidence": None,
                 "words": [{"text": "dog", "probability": 0.9877}],
+                "concepts": [],
             },
-            {"start": 4.0, "end": 8.0, "text": "a < b & c --> d\n2", "score": -1.0, "words": []},
+            {
+                "start": 4.0,
+                "end": 8.0,
+                "text": "a < b & c --> d\n2",
+                "score": -1.0,
+                "confidence": None,
+                "words": [],
+                "concepts": [],
+            },
             {
                 "start": 3661.5,
                 "end": 7203.25,
                 "text": "a man in a red coat is riding a horse\ton the beach",
                 "score": -2.5,
+                "confidence": None,
                 "words": [],
+                "concepts": [],
             },
         ],
     }

@@ -426,7 +426,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_pipe_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
-    with pytest.raises(InputError, match="not a regular file"):
+    with pytest.raises(InputError, match="is a pipe, which can be read only once"):
         probe(tmp_path / "pipe.mp4")
 
 

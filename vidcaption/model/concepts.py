@@ -31,8 +31,12 @@ class Concepts(NamedTuple):
 
 
 def surest(probabilities: Tensor, count: int) -> Concepts:
-    """The ``count`` likeliest of (B, N) probabilities; those below ``LEAST`` are left out."""
-    confidence, ids = probabilities.topk(min(count, probabilities.shape[-1]))
+    """The ``count`` likeliest of (B, N) probabilities; those below ``LEAST`` are left out.
+
+    To three digits, as the others depend on which windows are in a batch.
+    """
+    rounded = probabilities.float().round(decimals=3)
+    confidence, ids = rounded.topk(min(count, rounded.shape[-1]))
     return Concepts(ids, confidence.where(confidence >= LEAST, 0.0))
 
 

@@ -101,8 +101,8 @@ class CaptionNetwork(nn.Module):
         return [
             replace(
                 caption,
-                confidence=sure,
-                concepts=tuple((n, p) for n, p in zip(ids, seen, strict=True) if p),
+                confidence=round(sure, 4),
+                concepts=tuple((n, round(p, 3)) for n, p in zip(ids, seen, strict=True) if p),
             )
             for caption, sure, ids, seen in every
         ]

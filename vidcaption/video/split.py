@@ -54,8 +54,9 @@ def auto_windows(
 def _cut_down(
     windows: Iterator[Window], finder: CutFinder, options: CaptionOptions
 ) -> Iterator[Window]:
-    """Of each window the longest part that is of one scene."""
+    """Of each window the longest part that is of one scene, if that is not the last one's."""
     held: deque[Window] = deque()
+    last: tuple[float, float] | None = None
     for window in chain(windows, (None,)):
         if window:
             held.append(window)
@@ -64,8 +65,10 @@ def _cut_down(
         while held and held[0].end_s <= finder.known_s:
             first = held.popleft()
             finder.forget(first.start_s)
-            start_s, end_s = _longest(first.start_s, first.end_s, finder.found)
-            yield _window(start_s, end_s, _samples(first), finder.found, options)
+            part = _longest(first.start_s, first.end_s, finder.found)
+            if part != last:
+                yield _window(*part, _samples(first), finder.found, options)
+            last = part
 
 
 def _split(
