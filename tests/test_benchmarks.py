@@ -357,7 +357,7 @@ def test_soak_prints_json() -> None:
     assert report["last_run"] == {"done": 9, "failed": 1}
     assert sum(report["outputs_of_each_run"]) == 9 and report["outputs_of_each_run"][-1] == 0
     assert {report[name] for name in ("lost", "done_twice", "torn", "broken_not_told_of")} == {0}
-    for memory, least in ((report["memory_mib"], 100), (report["memory_mib"]["readers"], 20)):
+    for memory, least in ((report["memory_mib"], 100), (report["memory_mib"]["readers"], 5)):
         assert memory["peak"] > least and memory["peak"] >= max(memory["quarters"])
 
 
