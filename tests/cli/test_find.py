@@ -65,7 +65,7 @@ def test_the_first_search_indexes(here: Path, capsys: pytest.CaptureFixture[str]
     assert any("text.mp4 is not a video" in line for line in again.lines)
     again = Out(capsys, "find", "motorcycle")
     assert again.code == 0 and again.lines == [
-        "vidcaption: 1 file is passed over, as they could not be captioned before; vidcaption "
+        "vidcaption: 1 file is skipped: captioning failed before; vidcaption "
         "index --redo captions them again"
     ]
 

@@ -5,7 +5,7 @@ import torch
 
 from vidcaption.errors import ModelError
 from vidcaption.model import folder as model_folder
-from vidcaption.model.concepts import LEAST, Concepts, ConceptSlots, ContentClassifier, surest
+from vidcaption.model.concepts import LEAST, SURE, Concepts, ConceptSlots, ContentClassifier, surest
 from vidcaption.model.confidence import Confidence
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
@@ -153,3 +153,34 @@ def test_confidence_follows_score_length_and_concepts():
     torch.nn.init.constant_(confidence.weigh.bias, 1.0)
     assert confidence([caption], seen) == [pytest.approx(1 / (1 + math.exp(-1)))]
     assert confidence([], seen) == []
+
+
+def test_words_of_sure_concepts_are_hinted_at():
+    slots = ConceptSlots(12, 16, PLAIN)
+    concepts = Concepts(torch.tensor([[0, 1, 2]]), torch.tensor([[0.9, 0.8, SURE - 0.01]]))
+    hints = slots.sure_words(concepts, len(PLAIN))
+    [dog] = PLAIN.encode("dog")
+    # a name of two words is none of them, and the cat is not sure enough
+    assert hints.nonzero().tolist() == [[0, dog]] and hints[0, dog].item() == pytest.approx(0.9)
+
+
+def test_what_is_sure_is_said_sooner_and_once(network):
+    features = torch.randn(8, 2, 4, 1280, generator=torch.Generator().manual_seed(1))
+    memory = network.remember(features)
+    [dog] = KNOWING.encode("dog")
+    options = SearchOptions(beam=1, min_words=1)
+    hints = torch.zeros(8, len(KNOWING))
+    hints[:, dog] = 50.0
+    with torch.inference_mode():
+        hinted = search(network.decoder, memory, options, hints)
+        network.decoder.repeated[dog] = 100.0
+        once = search(network.decoder, memory, options, hints)
+    assert all(dog in caption.ids for caption in hinted)
+    assert all(caption.ids.count(dog) == 1 for caption in once)
+    # the probabilities that are written are the network's own
+    assert all((caption.log_probs < 0).all() for caption in hinted)
+
+
+def test_concepts_are_dear_to_repeat(network):
+    words = {word for name in KNOWING.concepts for word in KNOWING.encode(name)}
+    assert set(network.decoder.repeated.nonzero().flatten().tolist()) == words

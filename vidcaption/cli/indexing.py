@@ -61,7 +61,7 @@ def bring_up_to_date(
     recipe = recipe_of(model, folder, options)
     found = survey(index, files, index.recipe_id(recipe), redo=redo)
     _tell("outdated", found.outdated, "captioned by another model or with other options")
-    _tell("broken", found.broken, "passed over, as they could not be captioned before")
+    _tell("broken", found.broken, "skipped: captioning failed before")
     if found.known:
         facts = event("known", paths=list(map(str, found.known)))
         message = f"{counted(found.known)} known by their content, and not captioned again"

@@ -18,7 +18,8 @@ def read_scores(path: Path, folders: Collection[Path]) -> dict[Path, dict[str, f
     try:
         encoded = path.read_bytes()
         text = (gzip.decompress(encoded) if path.suffix == ".gz" else encoded).decode()
-        for number, line in enumerate(text.splitlines(), 1):  # noqa: B007
+        for line in text.splitlines():
+            number += 1
             row = json.loads(line)
             concepts = {str(name): float(score) for name, score in row["concepts"].items()}
             if not all(0 <= score <= 1 for score in concepts.values()):
