@@ -184,3 +184,18 @@ def test_what_is_sure_is_said_sooner_and_once(network):
 def test_concepts_are_dear_to_repeat(network):
     words = {word for name in KNOWING.concepts for word in KNOWING.encode(name)}
     assert set(network.decoder.repeated.nonzero().flatten().tolist()) == words
+
+
+def test_captions_name_what_is_sure(network, monkeypatch):
+    features = torch.randn(8, 2, 4, 1280, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr("vidcaption.model.network.HINT", 200.0)
+    with torch.inference_mode():
+        captions = network.caption(features, SearchOptions(beam=1, min_words=1))
+    sure = 0
+    for caption in captions:
+        for concept, probability in caption.concepts:
+            words = KNOWING.encode(KNOWING.concepts[concept])
+            if probability >= SURE and len(words) == 1:
+                sure += 1
+                assert words[0] in caption.ids
+    assert sure
