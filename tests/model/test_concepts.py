@@ -8,7 +8,7 @@ from vidcaption.model import folder as model_folder
 from vidcaption.model.concepts import LEAST, SURE, Concepts, ConceptSlots, ContentClassifier, surest
 from vidcaption.model.confidence import Confidence
 from vidcaption.model.config import ModelConfig
-from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.network import HINT, CaptionNetwork
 from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions
@@ -139,6 +139,20 @@ def test_captions_come_with_concepts_and_confidence(network):
         rounded = [(n, round(p, 3)) for n, p in zip(ids, sure, strict=True) if p]
         assert caption.concepts == tuple(rounded)
         assert 0 < caption.confidence < 1
+
+
+def test_captions_are_those_of_given_concepts(network):
+    features = torch.randn(1, 2, 4, 1280, generator=torch.Generator().manual_seed(0))
+    given = Concepts(torch.tensor([[2, 0]]), torch.tensor([[0.9, 0.0]]))
+    with torch.inference_mode():
+        [caption] = network.caption(features, SearchOptions(), given)
+        [own] = search(
+            *(network.decoder, network.remember(features, given), SearchOptions()),
+            HINT * network.slots.sure_words(given, len(KNOWING)),
+        )
+    assert caption.concepts == ((2, 0.9),)
+    assert caption.ids == own.ids
+    assert torch.equal(caption.log_probs, own.log_probs)
 
 
 def test_confidence_follows_score_length_and_concepts():

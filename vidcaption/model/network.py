@@ -85,9 +85,15 @@ class CaptionNetwork(nn.Module):
             pooled = pooled + named.mean(1)
         return self.decoder.attention.project(slots, pooled)
 
-    def caption(self, features: Tensor, options: SearchOptions) -> list[Caption]:
-        """Captions of B windows, with concepts and confidence. ``features``: (B, T, R, C)."""
-        concepts = self.recognise(features)
+    def caption(
+        self, features: Tensor, options: SearchOptions, concepts: Concepts | None = None
+    ) -> list[Caption]:
+        """Captions of B windows, with concepts and confidence.
+
+        ``features``: (B, T, R, C). ``concepts``: those that ``recognise`` finds unless given.
+        """
+        if concepts is None:
+            concepts = self.recognise(features)
         memory = self.remember(features, concepts)
         if self.slots is None or self.confidence is None or concepts is None:
             return search(self.decoder, memory, options)
