@@ -29,6 +29,7 @@ from typing import Any
 from vidcaption.find.index import Entry, Index, Recipe, State
 from vidcaption.find.query import Query
 from vidcaption.find.search import search
+from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import CaptionOptions, FindOptions
 from vidcaption.store import resolve
 
@@ -41,8 +42,8 @@ QUERIES = (
 
 def words() -> list[str]:
     """Of the embedded model, the most frequent first."""
-    entries: list[str] = json.loads((resolve() / "vocab.json").read_text(encoding="utf-8"))
-    return [word for word in entries if word.isalpha()]
+    vocabulary = Vocabulary.from_json((resolve() / "vocab.json").read_text(encoding="utf-8"))
+    return [word for word in vocabulary.words if word.isalpha()]
 
 
 def entries(number: int, captions: list[list[str]]) -> Iterator[Entry]:

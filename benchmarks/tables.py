@@ -15,6 +15,7 @@ from typing import Any
 from safetensors import safe_open
 
 from vidcaption.model.manifest import CARD, WEIGHTS, WORDS, write_manifest
+from vidcaption.model.vocabulary import Vocabulary
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -85,7 +86,7 @@ def size() -> str:
     with safe_open(MODEL / WEIGHTS, "np") as file:
         names = file.keys()
         shapes = [file.get_slice(name).get_shape() for name in names]
-    words = len(json.loads((MODEL / WORDS).read_text(encoding="utf-8")))
+    words = len(Vocabulary.from_json((MODEL / WORDS).read_text(encoding="utf-8")))
     millions = sum(map(math.prod, shapes)) / 1e6
     return f"{millions:.1f} million parameters, stored in fp16; {words:,} words."
 

@@ -20,6 +20,7 @@ from greys import TRAIN, write_greys
 from PIL import Image
 
 from vidcaption import Captioner, InputError
+from vidcaption.model import folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.options import Sampling, TrainOptions, VoiceOptions, flag_of
 from vidcaption.video.reader import probe
@@ -52,6 +53,19 @@ def test_the_scores_are_those_of_the_embedded_model() -> None:
         if "model_sha256" in report:
             scored[path.name] = report["model_sha256"]
     assert set(scored.values()) == {Captioner.from_pretrained().model.sha256}
+
+
+def test_the_card_counts_the_words_and_parameters() -> None:
+    model = folder.load(ROOT / "weights/default")
+    parameters = sum(parameter.numel() for parameter in model.network.parameters()) / 1e6
+    card = (ROOT / "weights/default/README.md").read_text(encoding="utf-8")
+    assert f"{parameters:.1f} million parameters" in card
+    assert f"{len(model.vocabulary):,} words" in card
+
+
+def test_made_up_captions_use_the_words_of_the_embedded_model() -> None:
+    words = load("find").words()
+    assert len(words) > 5000 and {"dog", "man", "a"} <= set(words)
 
 
 def test_speed_prints_json(
