@@ -9,24 +9,44 @@ at least half of what the detector is sure of. Prints JSON.
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from vidcaption.datasets.objects import coco_names
+from vidcaption.datasets.objects import ObjectNames, coco_names
 from vidcaption.datasets.read import read_dataset
 from vidcaption.datasets.scores import read_scores
 from vidcaption.evaluation.captioning import in_batches, load_clip
 from vidcaption.model import folder
 from vidcaption.model.concepts import surest
 from vidcaption.model.device import Machine
+from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions
 from vidcaption.store import resolve
 
 SURE = 0.5  # of the detector
 SEEN = 0.3
 DOUBTED = 0.5  # what is left of the classifier's probability where the detector sees nothing
+
+
+def mix(
+    probabilities: Tensor,
+    scores: Sequence[Mapping[str, float]],
+    vocabulary: Vocabulary,
+    names: ObjectNames,
+) -> Tensor:
+    """(B, N) probabilities of the vocabulary's concepts, with a detector's scores for its objects.
+
+    But for ``person``: the classifier knows women, men and children.
+    """
+    mixed = probabilities.clone()
+    for column, name in enumerate(vocabulary.concepts):
+        if name in names.without("person").classes:
+            score = torch.tensor([row.get(name, 0.0) for row in scores])
+            mixed[:, column] = torch.where(score > 0, score, DOUBTED * mixed[:, column])
+    return mixed
 
 
 def main() -> None:
@@ -41,7 +61,7 @@ def main() -> None:
     samples = [s for s in read_dataset(photographs) if not s.captions]
     detected = read_scores(Path(arguments.scores), [photographs.parent])
     index = {name: i for i, name in enumerate(vocabulary.concepts)}
-    objects = set(names.classes) - {"person"}  # the classifier knows women, men and children
+    objects = set(names.classes) - {"person"}
     size, slots = network.config.image_size, network.config.concept_slots
     rows = []
 
@@ -53,12 +73,8 @@ def main() -> None:
             features = network.encode(clips)
             own = network.classifier(features).sigmoid().mean(1).float()
             scores = [detected.get(samples[i].stills[0].resolve(), {}) for i in batch]
-            mixed = own.clone()
-            for name in objects & index.keys():
-                score = torch.tensor([row.get(name, 0.0) for row in scores])
-                column = mixed[:, index[name]]
-                mixed[:, index[name]] = torch.where(score > 0, score, DOUBTED * column)
-            captions = network.caption(features, SearchOptions(beam=5), surest(mixed, slots))
+            found = surest(mix(own, scores, vocabulary, names), slots)
+            captions = network.caption(features, SearchOptions(beam=5), found)
             for i, row, mine, caption in zip(batch, scores, own, captions, strict=True):
                 text = " ".join(vocabulary.decode(caption.ids))
                 seen = {n for n, p in row.items() if p >= SEEN}
