@@ -36,7 +36,6 @@ TESTS = {
     "training/losses.py": ["training/test_losses.py"],
     "evaluation/metrics.py": ["evaluation/test_metrics.py"],
     "batch/ledger.py": ["batch/test_ledger.py"],
-    "batch/rows.py": ["batch/test_ledger.py"],
 }
 KEPT = ("device", "non_blocking", "strict")
 CPU_S, TIMEOUT_S = 60, 900  # of one mutant, which may run for ever; a busy machine takes long
@@ -50,7 +49,7 @@ ALIVE: dict[str, dict[str, str]] = {
         "padded = (F.pad(chosen, (0, self.words.shape[-1] - length)))": "PAD is 0",
         "targets = (F.pad(words, (0, 1))).scatter(-1, ends, EOS).unsqueeze(-1)": "PAD is 0",
     },
-    "batch/rows.py": {
+    "batch/ledger.py": {
         "_FLAGS = (os.O_RDWR | os.O_APPEND | os.O_CREAT)": "O_BINARY is for Windows",
         '_FLAGS = (os.O_RDWR) | os.O_CREAT | getattr(os, "O_BINARY", 0)': (
             "noticed by several processes, whose module is not changed"

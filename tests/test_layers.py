@@ -29,7 +29,7 @@ ROOMS = """
     model
     types
     options suffixes
-    errors version cpus
+    errors events version cpus
 """
 LEVEL = {
     name: level

@@ -1,7 +1,7 @@
 import pytest
 
 from vidcaption.cli.bar import Bar
-from vidcaption.cli.voice import put, say
+from vidcaption.cli.console import put, say
 
 
 def test_results_stay_on_standard_output_while_a_bar_is_drawn(

@@ -6,8 +6,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from vidcaption.cli.configured import ConfiguredCommand
 from vidcaption.cli.flags import with_options
+from vidcaption.cli.settings import ConfiguredCommand
 from vidcaption.errors import UsageError
 from vidcaption.options import Options, option
 

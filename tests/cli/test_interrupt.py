@@ -9,13 +9,13 @@ import time
 
 import pytest
 
-from vidcaption.cli.interrupt import interruptible
+from vidcaption.cli.console import interruptible
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
 SCRIPT = """
 import sys, time
-from vidcaption.cli.interrupt import interruptible
+from vidcaption.cli.console import interruptible
 try:
     with interruptible():
         try:

@@ -45,15 +45,15 @@ def test_help_loads_no_heavy_library(words: list[str], tmp_path: Path) -> None:
 def test_what_concerns_all_commands_loads_none(args: list[str], tmp_path: Path) -> None:
     shown = Apart(*args, cwd=tmp_path)
     assert (shown.code, shown.lines) == (0, []) and "vidcaption" in shown.out
-    modules = {f"vidcaption.cli.{each.name}" for each in SUBCOMMANDS}
-    assert not (HEAVY | modules | {"vidcaption.cli.configured"}) & shown.loaded
+    modules = {f"vidcaption.cli.commands.{each.name}" for each in SUBCOMMANDS}
+    assert not (HEAVY | modules | {"vidcaption.cli.settings"}) & shown.loaded
 
 
 def test_a_command_loads_no_other(tmp_path: Path) -> None:
     (tmp_path / "vidcaption.toml").write_text("[train]\nepochs = 2\n[run]\nbeam = 2\n")
     run = Apart("run", "missing.mp4", cwd=tmp_path)
     assert run.lines == ["vidcaption: no such file or folder: missing.mp4"]
-    others = {f"vidcaption.cli.{each.name}" for each in SUBCOMMANDS if each.name != "run"}
+    others = {f"vidcaption.cli.commands.{each.name}" for each in SUBCOMMANDS if each.name != "run"}
     assert not others & run.loaded
 
 
@@ -154,7 +154,7 @@ def test_unexpected_errors_are_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = raise_(RuntimeError("it\nbroke \x1b[31m"))
-    monkeypatch.setattr("vidcaption.cli.selection.discover", broken)
+    monkeypatch.setattr("vidcaption.batch.selection.discover", broken)
     assert main(["run", "x"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("vidcaption: unexpected RuntimeError: it broke \\u001b[31m. This is a")
@@ -168,21 +168,21 @@ def test_too_few_open_files_are_no_defect(
         OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
         RuntimeError("unable to open file <x>: Too many open files (24)"),  # as PyTorch says it
     ):
-        monkeypatch.setattr("vidcaption.cli.selection.discover", raise_(error))
+        monkeypatch.setattr("vidcaption.batch.selection.discover", raise_(error))
         assert main(["run", "x"]) == 3
         err = capsys.readouterr().err
         assert err.startswith("vidcaption: this process may not open as many files as it needs;")
 
 
 def test_debug_lets_unexpected_errors_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vidcaption.cli.selection.discover", raise_(RuntimeError("it broke")))
+    monkeypatch.setattr("vidcaption.batch.selection.discover", raise_(RuntimeError("it broke")))
     monkeypatch.setenv("VIDCAPTION_DEBUG", "1")
     with pytest.raises(RuntimeError, match="it broke"):
         main(["run", "x"])
 
 
 def test_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("vidcaption.cli.selection.discover", raise_(KeyboardInterrupt()))
+    monkeypatch.setattr("vidcaption.batch.selection.discover", raise_(KeyboardInterrupt()))
     assert main(["run", "x"]) == 130
     assert capsys.readouterr() == ("", "")
 

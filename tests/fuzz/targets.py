@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import av
 
-from vidcaption.batch.lists import read_list
+from vidcaption.batch.inputs import read_list
 from vidcaption.batch.manifest import read_manifest
 from vidcaption.errors import InputError, ModelError, UsageError
 from vidcaption.model.config import ModelConfig

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vidcaption.cli.configured import presets
+from vidcaption.cli.settings import presets
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary

@@ -1,12 +1,10 @@
 """Many inputs: find them, skip what is done, caption each, and go on when one fails."""
 
-from vidcaption.batch.inputs import discover, suffixes_of
-from vidcaption.batch.lists import read_list, spooled
-from vidcaption.batch.loop import caption_all
+from vidcaption.batch.inputs import discover, read_list, spooled, suffixes_of
 from vidcaption.batch.manifest import Manifest, read_manifest
 from vidcaption.batch.plan import Books, Job, Plan
-from vidcaption.batch.shard import Shard
-from vidcaption.batch.work import Outcome, Watcher
+from vidcaption.batch.runner import Outcome, Watcher, caption_all
+from vidcaption.batch.selection import Shard
 
 __all__ = [
     "Books",

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
-from vidcaption.batch.rows import add_row, open_rows, parsed
-from vidcaption.batch.work import Outcome, Status
+from vidcaption.batch.ledger import add_row, open_rows, parsed
+from vidcaption.batch.runner import Outcome, Status
 from vidcaption.errors import OutputError, UsageError
 
 _BEGINNING = b'{"path": "'  # of each row

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vidcaption.batch.rows import add_row, open_rows, parsed
+from vidcaption.batch.ledger import add_row, open_rows, parsed
 from vidcaption.errors import OutputError
 from vidcaption.output.write import check_place
 from vidcaption.types import Progress, Segment, Word

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 
 import typer
 
-from vidcaption.cli.app import app
-from vidcaption.cli.interrupt import INTERRUPTED
-from vidcaption.cli.mistakes import explained
-from vidcaption.cli.streams import PIPE_CLOSED, settle
+from vidcaption.cli.app import app, explained
+from vidcaption.cli.console import INTERRUPTED, PIPE_CLOSED, say, settle
 from vidcaption.errors import VidcaptionError
 
 __all__ = ["main"]
@@ -71,7 +69,5 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _fail(message: str, code: int) -> int:
-    from vidcaption.cli.voice import say
-
     say(" ".join(message.split()))
     return code

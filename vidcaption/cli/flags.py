@@ -1,18 +1,83 @@
-"""Typer options made from options dataclasses, so that no flag is described twice."""
+"""Typer options: made from options dataclasses, and those that several commands have.
+
+What the shell offers for them uses no network, and loads no PyTorch.
+"""
 
 import functools
 import inspect
+import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import typer
 
-from vidcaption.cli.configured import use_files
 from vidcaption.cli.help import show_all
+from vidcaption.cli.settings import configured, presets, use_files
+from vidcaption.errors import VidcaptionError
 from vidcaption.options import Options, VoiceOptions, choices_of, flag_of, parse
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Models on this machine: the embedded one, those in the Hub's cache, and folders.
+
+    A cached commit is offered by its branches and tags, ``owner/name`` standing for ``main``.
+    """
+    from vidcaption.store import DEFAULT, cache
+
+    names, cached = [DEFAULT], list[cache.Cached]()
+    with suppress(VidcaptionError):  # there may be no home, or an odd setting of the Hub
+        cached = list(cache.models())
+    for each in cached:
+        if each.complete:
+            at = (
+                each.repo if name == cache.MAIN else f"{each.repo}@{name}"
+                for name in each.revisions
+            )
+            names += list(at) or [f"{each.repo}@{each.commit}"]
+    return sorted(name for name in names if name.startswith(incomplete)) + _folders(incomplete)
+
+
+def complete_preset(incomplete: str) -> list[str]:
+    """Presets of ``train``."""
+    return [name for name in presets() if name.startswith(incomplete)]
+
+
+def complete_command(context: typer.Context, incomplete: str) -> list[str]:
+    """Commands that options can be set for."""
+    return [name for name in configured(context) if name.startswith(incomplete)]
+
+
+def _folders(incomplete: str) -> list[str]:
+    """Folders whose path begins so, hidden ones only if the dot is there."""
+    start = Path(os.path.expanduser(incomplete))
+    parent, beginning = (start, "") if incomplete.endswith("/") else (start.parent, start.name)
+    prefix = incomplete[: len(incomplete) - len(beginning)]
+    try:
+        names = sorted(each.name for each in parent.iterdir() if each.is_dir())
+    except OSError:
+        return []
+    shown = (name for name in names if beginning.startswith(".") or not name.startswith("."))
+    return [prefix + name for name in shown if name.startswith(beginning)]
+
+
+Datasets = Annotated[list[Path], typer.Argument(metavar="DATASET", help="Datasets, used together.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Never use the network: the model is here, or it fails.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        autocompletion=complete_model,
+        help="A model folder, or owner/name or owner/name@revision on the Hub; the embedded model "
+        "unless given.",
+    ),
+]
+
 
 R = TypeVar("R")
 _CONFIG = inspect.Parameter(
@@ -64,7 +129,7 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
             values[name] = kind(**{f.name: values.pop(f.name) for f in fields(kind)})
             if isinstance(values[name], VoiceOptions):
                 voice = values[name]
-        from vidcaption.cli.log import logging_as
+        from vidcaption.cli.console import logging_as
 
         with logging_as(voice):
             return command(**values)

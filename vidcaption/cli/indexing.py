@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidcaption.cli.log import VERBOSE, event
-from vidcaption.cli.weights import load_captioners, resolve_with_bar
+from vidcaption.cli.captioning import load_captioners, resolve_with_bar
+from vidcaption.events import VERBOSE, event
 from vidcaption.options import BatchOptions, CaptionOptions, LogOptions, MachineOptions
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _caption(
     machine: MachineOptions,
     voice: LogOptions,
 ) -> int:
-    from vidcaption.cli.interrupt import INTERRUPTED
+    from vidcaption.cli.console import INTERRUPTED
     from vidcaption.cli.reporter import Reporter
     from vidcaption.find.update import update
     from vidcaption.video.workers import Workers, suitable

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from vidcaption.batch import Job, Manifest, Outcome, Plan
 from vidcaption.batch.plan import in_the_way
-from vidcaption.cli.log import VERBOSE, event
-from vidcaption.cli.voice import make_bar, put
+from vidcaption.cli.console import make_bar, put
 from vidcaption.errors import OutputError, VidcaptionError
+from vidcaption.events import VERBOSE, event
 from vidcaption.options import LogOptions
 from vidcaption.output.formats import readable_line
 from vidcaption.output.text import counted, one_line, printable

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vidcaption.cli.voice import aligned
+from vidcaption.cli.console import aligned
 from vidcaption.output.text import counted, printable
 from vidcaption.report.figures import comparison_rows, figure_rows
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vidcaption.batch import Books, Job, Outcome, Plan, Watcher, caption_all, discover
 from vidcaption.batch.ledger import Ledger
-from vidcaption.batch.work import may_pass
+from vidcaption.batch.runner import may_pass
 from vidcaption.errors import InputError, UsageError
 from vidcaption.find.index import Entry, Index, Recipe, State, Video
 

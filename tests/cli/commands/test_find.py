@@ -1,0 +1,222 @@
+"""The contracts of ``vidcaption find`` and ``vidcaption index``."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from clips import write_image
+from indexes import put
+from runs import QUICK, Apart, Run
+
+from vidcaption.cli import main
+from vidcaption.find.index import Index
+
+CLIP = Path(__file__).parents[3] / "examples/clip.mp4"
+INDEX = ["index", "--beam", "1", "--frames", "1", "--end", "8"]
+LINE = re.compile(r" *\d+\.\d\d  \S+  \[\d\d:\d\d\.\d{3} --> \d\d:\d\d\.\d{3}\] \S.*")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a video in ``videos``, and a user's data folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_, **__: tmp_path / "data")
+    (tmp_path / "videos").mkdir()
+    shutil.copy(CLIP, tmp_path / "videos/clip.mp4")
+    return tmp_path
+
+
+@pytest.fixture
+def dogs(here: Path) -> Path:
+    """An index of made-up captions of the video."""
+    path = here / "dogs.sqlite"
+    with Index(path, create=True) as index:
+        put(index, here / "videos/clip.mp4", "A dog on a beach", "Two men ride horses", "A dog")
+    return path
+
+
+class Out:
+    """What a command did."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *args: str) -> None:
+        self.code = main([*args])
+        self.out, self.err = capsys.readouterr()
+        self.lines = self.err.splitlines()
+
+
+def test_the_first_search_indexes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = Out(capsys, "find", "motorcycles", "videos")
+    assert found.code == 0
+    assert found.lines[0] == "vidcaption: 1 file is to be indexed"
+    assert all(LINE.fullmatch(line) for line in found.out.splitlines())
+    assert "  videos/clip.mp4  [00:00.000 --> 00:04.000] " in found.out
+    assert (here / "data/index.sqlite").is_file()
+    # the second does not, and needs no folder, as the first is remembered
+    assert Out(capsys, "find", "motorcycle").out == found.out
+    (here / "videos/text.mp4").write_text("no video\n" * 100)
+    again = Out(capsys, "find", "motorcycle")
+    assert again.code == 1 and again.out == found.out
+    assert any("text.mp4 is not a video" in line for line in again.lines)
+    again = Out(capsys, "find", "motorcycle")
+    assert again.code == 0 and again.lines == [
+        "vidcaption: 1 file is skipped: captioning failed before; vidcaption "
+        "index --redo captions them again"
+    ]
+
+
+def test_index(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index = [*INDEX, "--index", "i.sqlite"]
+    assert Out(capsys, *index, "videos").code == 0
+    done = Out(capsys, *index, "-q")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    other = Out(capsys, *index, "--window", "2")
+    assert other.code == 0 and other.lines == [
+        "vidcaption: 1 file is captioned by another model or with other options; vidcaption index "
+        "--redo captions them again"
+    ]
+    with Index(here / "i.sqlite") as opened:
+        before = opened.videos()
+    assert Out(capsys, *index, "--window", "2", "--redo").code == 0
+    with Index(here / "i.sqlite") as opened:
+        (after,) = opened.videos().values()
+        assert after.recipe != before[after.path].recipe
+        latest = opened.latest_recipe()
+    assert latest is not None and latest[1].window_s == 2
+    # find goes on as index did
+    write_image(here / "videos/still.png")
+    assert Out(capsys, "find", "man", "--index", "i.sqlite").code == 0
+    with Index(here / "i.sqlite") as opened:
+        assert {video.recipe for video in opened.videos().values()} == {after.recipe}
+
+
+def test_prune(here: Path, capsys: pytest.CaptureFixture[str], dogs: Path) -> None:
+    (here / "videos/clip.mp4").unlink()
+    found = Out(capsys, "find", "dog", "--index", "dogs.sqlite", "--no-update")
+    assert (found.code, found.out) == (0, "") and found.lines == [
+        "vidcaption: 2 moments are left out, in files that are not there now",
+        "vidcaption: nothing is found for 'dog'",
+    ]
+    pruned = Out(capsys, *INDEX, "--index", "dogs.sqlite", "--prune")
+    assert pruned.code == 0 and "1 file is forgotten, as not there now" in pruned.err
+    with Index(dogs) as index:
+        assert not index.videos() and index.count() == 0
+
+
+def test_json(dogs: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["find", "dogs on beaches", "--index", "dogs.sqlite", "--no-update", "--json"]
+    rows = json.loads(Out(capsys, *args).out)
+    assert [row["text"] for row in rows] == ["A dog on a beach", "A dog"]
+    assert rows[0]["score"] >= rows[1]["score"] >= 0
+    del rows[0]["score"]
+    assert rows[0] == {
+        "video": str(here / "videos/clip.mp4"), "start": 0.0, "end": 4.0,
+        "text": "A dog on a beach", "confidence": None, "concepts": [],
+    }  # fmt: skip
+    assert len(json.loads(Out(capsys, *args, "--limit", "1").out)) == 1
+    none = Out(capsys, "find", "zebra", "--index", "dogs.sqlite", "--no-update", "--json")
+    assert (none.code, json.loads(none.out)) == (0, [])
+
+
+def test_clips_and_page(dogs: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["find", "dog", "--index", "dogs.sqlite", "--no-update"]
+    found = Out(capsys, *args, "--clip", "clips", "--html", "page.html", "-q")
+    assert (found.code, found.err) == (0, "")
+    names = sorted(path.name for path in (here / "clips").iterdir())
+    assert names == ["001-clip-0.0s.mp4", "002-clip-8.0s.mp4"]
+    assert (here / "page.html").read_text().count("data:image/jpeg") == 2
+    (here / "videos/clip.mp4").write_text("no video")
+    found = Out(capsys, *args, "--clip", "more")
+    assert found.code == 1 and sum("not a video" in line for line in found.lines) == 2
+
+
+def test_words_alone_load_little(dogs: Path, here: Path) -> None:
+    found = Apart("find", "dog", "--index", "dogs.sqlite", "--no-update", cwd=here)
+    assert found.code == 0 and len(found.out.splitlines()) == 2
+    heavy = {"torch", "torchvision", "cv2", "av", "numpy", "jinja2", "rich", "huggingface_hub"}
+    assert not heavy & found.loaded
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["find", "dog"], "there is no index at .+ yet; name the folders to be indexed, or run"),
+        (["find", "dog", "videos", "--no-update"], "there is no index at .+ yet"),
+        (["find", "* -dog", "videos"], "there is no word to look for in '. -dog'"),
+        (["find", "dog", "gone"], "no such file or folder: gone"),
+        (["find", "dog", "--index", "videos/clip.mp4"], "--index is .+clip.mp4, which is no index"),
+        (["find", "dog", "--before", "now"], "--before is 'now'; give a date, such as"),
+        (["find", "dog", "--limit", "0"], "--limit is 0; it must be at least 1"),
+        (["index"], "there is no index at .+ yet; name the folders to index"),
+        (["index", "gone"], "no such file or folder: gone"),
+        (["run", "videos/clip.mp4", "--index", "videos/clip.mp4"], "which is no index"),
+    ],
+)
+def test_wrong_commands(
+    capsys: pytest.CaptureFixture[str], here: Path, args: list[str], message: str
+) -> None:
+    wrong = Out(capsys, *args)
+    assert wrong.code == 2 and wrong.out == ""
+    assert len(wrong.lines) == 1 and re.search(message, wrong.lines[0])
+    assert sorted(path.name for path in here.iterdir()) == ["videos"]
+
+
+def test_open_without_a_player(
+    dogs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.platform", "linux")
+    found = Out(capsys, "find", "dog", "--index", "dogs.sqlite", "--no-update", "--open")
+    assert found.code == 3 and "--open needs mpv or VLC" in found.err
+    assert len(found.out.splitlines()) == 2
+
+
+def test_run_adds_to_an_index(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "videos", "--jsonl", "-o", "-", "--index", "i.sqlite")
+    assert run.code == 0
+    texts = [json.loads(line)["text"] for line in run.out.splitlines()]
+    with Index(here / "i.sqlite") as index:
+        assert index.videos().keys() == {here / "videos/clip.mp4"}
+        assert index.count() == len(texts)
+    found = Out(capsys, "find", texts[0], "--index", "i.sqlite", "--no-update", "--json")
+    assert json.loads(found.out)[0]["text"] == texts[0]
+    # the same options find it done
+    index_args = ["index", *QUICK, "videos", "--index", "i.sqlite"]
+    assert Out(capsys, *index_args).err == ""
+
+
+def test_run_goes_on_where_the_index_fails(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidcaption.find.index.WAIT_S", 0.01)
+    Index(here / "i.sqlite", create=True).__exit__(None, None, None)
+    Out(capsys, *INDEX, "videos", "--index", "i.sqlite")
+    with Index(here / "i.sqlite") as busy, busy._writing():
+        run = Run(capsys, "videos", "--srt", "--index", "i.sqlite")
+    assert run.code in (1, 3) and "is being written by another process" in run.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_an_interrupt_says_how_to_go_on(here: Path) -> None:
+    for number in range(60):
+        write_image(here / f"videos/{number}.png", number=number)
+    command = [sys.executable, "-m", "vidcaption", "index", "videos", "--index", "i.sqlite"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=here) as process:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            if (here / "i.sqlite").exists():
+                with Index(here / "i.sqlite") as index:
+                    if index.videos():
+                        break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+    assert process.returncode == 130
+    assert re.search(r"interrupted: \d+ captioned, .*; the same command goes on from here", said)
+    with Index(here / "i.sqlite") as index:
+        assert 1 <= len(index.videos()) < 61

@@ -1,0 +1,159 @@
+"""Where the results of ``run`` go: files next to the inputs, one file, or standard output."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from vidcaption.batch.ledger import of_others
+from vidcaption.batch.plan import Books, Job
+from vidcaption.batch.runner import POLL_S, Outcome
+from vidcaption.batch.selection import Selection
+from vidcaption.errors import UsageError
+from vidcaption.options import OutputOptions
+from vidcaption.output.captions import Captions
+from vidcaption.output.formats import render_many, stream_named
+from vidcaption.output.naming import output_paths
+from vidcaption.output.write import check_some_writable, encoded, write_atomic
+
+
+class Delivery:
+    """Decided and checked before any work: raises UsageError or OutputError if it cannot be met.
+
+    ``targets``: for each input, the file to write in each format, or nothing where they go to
+    standard output or a device as they come. Where the command can mean several videos one output
+    has the form for several, however many there are. ``shared``: it is a file, of which each input
+    is a part. ``lines``: readable lines go to standard output. ``beside_inputs``: each file goes
+    next to its input, as nothing else was asked for.
+    """
+
+    def __init__(self, output: OutputOptions, selection: Selection) -> None:
+        formats = output.formats or ("txt",)
+        place = output.place or (None if output.formats else "-")
+        if place is None and selection.piped and output.out_dir is None:
+            if len(formats) > 1:
+                raise UsageError(
+                    f"a video on standard input gives one format on standard output, and "
+                    f"{len(formats)} are asked for; leave the others out, or add --out-dir"
+                )
+            place = "-"
+        self._format = formats[0]
+        self.several = selection.several
+        self.lines = place == "-" and not output.formats
+        self.on_stdout = place == "-"
+        self.beside_inputs = place is None and output.out_dir is None
+        self.shared: Path | None = None
+        self._device: Path | None = None
+        self._found = selection.found
+        self.targets: Mapping[Path, Mapping[str, Path]] = {}
+        if place is None:
+            found = selection.found
+            self.targets = output_paths(found, formats, output.out_dir, found, of_others(found))
+        else:
+            if self.several:
+                render_many(self._format, ())  # refuses a format that holds one video only
+            if place != "-":
+                self._into_one(Path(place), selection)
+        # Those that exist may be done, whether they can be written or not. Of many, a few that
+        # cannot be written are no reason to do nothing: they fail in their turn.
+        if not any(os.path.isfile(path) for path in self._files()):
+            check_some_writable(self._files())
+
+    def job(self, path: Path, source: Path | None = None) -> Job:
+        """What is wanted of an input; ``source`` is read for it, where that is another file."""
+        part = None if self.shared is None else self._part_of(path)
+        return Job(path, self._found[path], self.targets.get(path, {}), source, part)
+
+    def check(self, books: Books, manifest: Path | None) -> None:
+        """Raise OutputError if the one file for all is to be kept, UsageError if it, or another
+        file to write, is the manifest.
+        """
+        if self.shared is not None:
+            books.check(self.shared)
+        if manifest is not None:
+            place = os.path.realpath(manifest)
+            if any(os.path.realpath(path) == place for path in self._files()):
+                raise UsageError(f"--manifest is {manifest}, which captions are to be written to")
+
+    def deliver(
+        self, outcomes: Iterable[Outcome], books: Books, put: Callable[[str], None]
+    ) -> None:
+        """Run through ``outcomes`` and write what they share, to standard output with ``put``.
+
+        Raises OutputError.
+        """
+        if self.shared is not None:
+            self._put_together(self.shared, outcomes, books)
+        elif self._device is not None:
+            pieces = self._pieces(each.captions for each in outcomes)
+            write_atomic(self._device, map(encoded, pieces))
+        elif self.on_stdout and not self.lines:
+            for piece in self._pieces(each.captions for each in outcomes):
+                put(piece)
+        else:
+            deque(outcomes, maxlen=0)
+
+    def _into_one(self, target: Path, selection: Selection) -> None:
+        if any(os.path.realpath(target) == os.path.realpath(path) for path in selection.found):
+            raise UsageError(f"--output is {target}, which is an input")
+        if _is_device(target):
+            self._device = target
+            return
+        self.shared = target if self.several else None
+        self.targets = {path: {self._format: target} for path in selection.found}
+
+    def _files(self) -> Iterator[Path]:
+        if self._device is not None:
+            yield self._device
+        for by_format in self.targets.values():
+            yield from by_format.values()
+
+    def _put_together(self, target: Path, outcomes: Iterable[Outcome], books: Books) -> None:
+        done: set[Path] = set()
+        try:
+            for outcome in outcomes:
+                if outcome.error is None:
+                    done.add(outcome.job.path)
+        finally:  # also when interrupted
+            while not self._is_written(target, done, books):
+                time.sleep(POLL_S)  # another run is writing
+
+    def _is_written(self, target: Path, done: Collection[Path], books: Books) -> bool:
+        """Write all there is of the inputs, unless it is there. False if another run is at it."""
+        names = self._known(target, done, books)
+        if not names or books.holds(target, self._joined(target, names, books)):
+            return True
+        with books.lease([target]) as ours:
+            if ours:
+                names = self._known(target, done, books)  # another run may have added some since
+                books.put_together(target, self._joined(target, names, books))
+            return ours
+
+    def _known(self, target: Path, done: Collection[Path], books: Books) -> list[str]:
+        """The parts that were done now, and in the runs before and beside this, in order."""
+        parts, names = books.parts(target), []
+        for path in self._found:
+            name = self._part_of(path)
+            made_from = parts.fingerprint(name)
+            if made_from and (path in done or made_from == books.fingerprint(path)):
+                names.append(name)
+        return names
+
+    def _joined(self, target: Path, names: list[str], books: Books) -> Callable[[], Iterator[str]]:
+        stream, parts = stream_named(self._format), books.parts(target)
+        return lambda: stream.joined(map(parts.text, names))
+
+    def _part_of(self, path: Path) -> str:
+        """What the captions of an input are called in the one file for all."""
+        return f"{self._format} {path}"
+
+    def _pieces(self, captions: Iterable[Captions | None]) -> Iterator[str]:
+        given = (each for each in captions if each is not None)
+        if self.several:
+            return render_many(self._format, given)
+        return (each.render(self._format) for each in given)
+
+
+def _is_device(path: Path) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)

@@ -1,0 +1,393 @@
+"""Many inputs: each is claimed, captioned and written, or it fails, and nothing else does."""
+
+import errno
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeVar
+
+from vidcaption.batch.plan import Books, Job, Plan
+from vidcaption.errors import InputError, OutputError, VidcaptionError
+from vidcaption.options import CaptionOptions
+from vidcaption.output.captions import Captions
+from vidcaption.output.write import check_place
+from vidcaption.types import Progress, Segment
+
+if TYPE_CHECKING:
+    from vidcaption.batcher import Batcher
+    from vidcaption.captioning import Captioning
+    from vidcaption.pipeline import Captioner
+
+T = TypeVar("T")
+Status = Literal["captioned", "done", "kept", "failed"]
+
+LONGEST_WAIT_S = 30.0  # between two tries
+_MAY_PASS = {
+    getattr(errno, name)
+    for name in (
+        "EAGAIN", "EBUSY", "ECONNABORTED", "ECONNRESET", "EDQUOT", "EHOSTDOWN", "EHOSTUNREACH",
+        "EINTR", "EIO", "EMFILE", "ENETDOWN", "ENETUNREACH", "ENFILE", "ENOLCK", "ENOMEM", "ENOSPC",
+        "ENOTCONN", "EREMOTEIO", "ESTALE", "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one input.
+
+    ``status``: it was ``captioned`` now; all its outputs were ``done`` before; some of them were
+    ``kept``, as they are edited or not ours, and none was left to write; or it ``failed``, for the
+    reason in ``error``: it cannot be captioned, or its captions cannot be written. ``written`` and
+    ``kept``: files. ``elapsed_s``: seconds of work, of which inputs that are captioned together
+    have a share each, waiting for the receiver of the segments included.
+    """
+
+    job: Job
+    status: Status
+    elapsed_s: float = 0.0
+    captions: Captions | None = None
+    error: InputError | OutputError | None = None
+    written: tuple[Path, ...] = ()
+    kept: tuple[Path, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in a sentence that names the input; nothing if it did not."""
+        if isinstance(self.error, OutputError):  # which names what cannot be written
+            return f"{self.job.path}: {self.error}"
+        return str(self.error or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A job to be done now. Its outputs are ours until the receiver closes ``lease``."""
+
+    job: Job
+    plan: Plan
+    lease: ExitStack
+
+
+class Watcher(Protocol):
+    """Is told of each step while inputs are captioned."""
+
+    def opened(self, job: Job, captioning: "Captioning") -> None:
+        """The work on ``job`` begins; ``captioning`` says what it is and how far it got."""
+
+    def captioned(self, segment: Segment) -> None:
+        """The next segment of the input that was opened last is ready."""
+
+    def retrying(self, job: Job, error: VidcaptionError, wait_s: float) -> None:
+        """``error`` may pass: it is tried again after so many seconds."""
+
+    def waiting(self, jobs: Sequence[Job]) -> None:
+        """Only these are left, and other runs are at work on them."""
+
+
+class Work:
+    """A turn, whose input a worker reads from now on, if there are workers.
+
+    ``gathered``: whether its first windows were read.
+    """
+
+    gathered = False
+    _tried = False
+
+    def __init__(
+        self,
+        turn: Turn,
+        captioner: "Captioner",
+        batcher: "Batcher",
+        options: CaptionOptions,
+        books: Books,
+    ) -> None:
+        self._turn, self._captioner, self._batcher = turn, captioner, batcher
+        self._options, self._books = options, books
+        self._source = turn.job.source or turn.job.path
+        self._captioning = self._begin()
+        self._elapsed_s = 0.0
+
+    @property
+    def reading(self) -> bool:
+        """Whether there may be more to read."""
+        return self._captioning.reading
+
+    @property
+    def queued(self) -> int:
+        """Windows that were read and not asked for yet."""
+        return self._captioning.queued
+
+    def gather(self) -> None:
+        """Read the first windows: all of a short input, to be captioned with those of others."""
+        began_s = time.monotonic()
+        self._captioning.prefetch()
+        self._elapsed_s += time.monotonic() - began_s
+        self.gathered = True
+
+    def finish(self, watcher: Watcher, retries: int) -> Outcome:
+        """Caption it and write that. Returns what became of it; the lease is over then."""
+        job, plan, began_s = self._turn.job, self._turn.plan, time.monotonic()
+        captions: Captions | None = None
+        error: InputError | OutputError | None = None
+        written: list[Path] = []
+
+        def write(captions: Captions) -> None:
+            for format, target in plan.todo.items():
+                if target not in written:
+                    render = captions.render if job.part is None else captions.piece
+                    self._books.write(job, target, render(format), plan.fingerprint)
+                    written.append(target)
+            self._books.forget(job)
+
+        with self._turn.lease:
+            try:
+                captions = _patiently(
+                    lambda: self._caption(watcher), InputError, job, watcher, retries
+                )
+                shifted_s = self._captioning.costs.shifted_s
+            except InputError as failure:
+                error, shifted_s = failure, 0.0
+            if captions is not None:
+                try:
+                    _patiently(partial(write, captions), OutputError, job, watcher, retries)
+                except OutputError as failure:
+                    error = failure
+        status: Status = "failed" if error else "captioned"
+        elapsed_s = self._elapsed_s + time.monotonic() - began_s + shifted_s
+        return Outcome(job, status, elapsed_s, captions, error, tuple(written), plan.kept)
+
+    def abandon(self) -> None:
+        """End the reading, and the lease."""
+        self._captioning.close()
+        self._turn.lease.close()
+
+    def _begin(self) -> "Captioning":
+        """Raises nothing: what is wrong with the input is raised when it is captioned."""
+        job, fingerprint = self._turn.job, self._turn.plan.fingerprint
+
+        def keep(first: int, progress: Progress) -> bool:
+            try:
+                self._books.keep(job, fingerprint, first, progress)
+            except OutputError:  # the captions may be written all the same
+                return False
+            return True
+
+        # What is read from a copy, made for this run, is another input in the next one.
+        resumable = bool(job.targets) and job.source is None
+        captioning = self._captioner.open(
+            self._source,
+            self._options,
+            batcher=self._batcher,
+            before=self._books.progress(job, fingerprint) if resumable else None,
+            keep=keep if resumable else None,
+        )
+        captioning.begin()
+        return captioning
+
+    def _caption(self, watcher: Watcher) -> Captions:
+        """Raises InputError, under the name of the job where another file is read for it."""
+        job = self._turn.job
+        if self._tried:  # and what is read cannot be read again
+            self._captioning = self._begin()
+        self._tried = True
+        try:
+            with self._captioning as captioning:
+                watcher.opened(job, captioning)
+                for segment in _segments(captioning, self._source):
+                    watcher.captioned(segment)
+                captions = captioning.captions()
+        except InputError as error:
+            raise InputError(str(error).replace(str(self._source), str(job.path))) from error
+        return replace(captions, video=replace(captions.video, path=str(job.path)))
+
+
+def _segments(captioning: "Captioning", source: Path) -> Iterator[Segment]:
+    """A defect that one input lays bare (or too little memory for it) is no reason to end all."""
+    try:
+        yield from captioning
+    except VidcaptionError:
+        raise
+    except Exception as error:
+        if os.environ.get("VIDCAPTION_DEBUG"):
+            raise
+        raise InputError(
+            f"{source} cannot be captioned: unexpected {type(error).__name__}: {error}"
+        ) from error
+
+
+def _patiently(
+    work: Callable[[], T],
+    kind: type[VidcaptionError],
+    job: Job,
+    watcher: Watcher,
+    retries: int,
+) -> T:
+    """What ``work`` returns, in the end: an error of ``kind`` that may pass is waited out."""
+    for attempt in range(retries):
+        try:
+            return work()
+        except kind as error:
+            if not may_pass(error):
+                raise
+            wait_s = min(LONGEST_WAIT_S, 0.5 * 2**attempt)
+            watcher.retrying(job, error, wait_s)
+            time.sleep(wait_s)
+    return work()
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether it comes from the machine's state (disk, network) and not from what a file holds."""
+    while error is not None:
+        if getattr(error, "errno", None) in _MAY_PASS:
+            return True
+        error = error.__cause__
+    return False
+
+
+POLL_S = 0.5  # between two looks whether another run has finished
+
+
+def caption_all(
+    load: Callable[[], Sequence["Captioner"]],
+    jobs: Iterable[Job],
+    options: CaptionOptions,
+    books: Books,
+    watcher: Watcher,
+    *,
+    retries: int = 0,
+) -> Generator[Outcome]:
+    """Do ``jobs`` in their order: caption what is not done, and write it to its targets.
+
+    ``load`` is called when something is to be captioned; it returns a model on one device or more,
+    always the same. While one input is captioned, the first one's workers read the next ones, and
+    the windows of short inputs go through the network together. An input that cannot be captioned
+    or written yields an Outcome with that error, after ``retries`` more tries where it may pass,
+    and the next one follows. Other errors are raised: they would meet every input.
+    """
+    with _Ahead(load, options, books, watcher, retries) as ahead:
+        for turn in turns(jobs, books):
+            if isinstance(turn, list):
+                yield from ahead.finish()  # the other run may be waiting for what we are at
+                watcher.waiting(turn)
+                time.sleep(POLL_S)
+            else:
+                yield from ahead.add(turn)
+        yield from ahead.finish()
+
+
+class _Ahead:
+    """Inputs that are begun, in order, with the outcomes of those that need no work."""
+
+    def __init__(
+        self,
+        load: Callable[[], Sequence["Captioner"]],
+        options: CaptionOptions,
+        books: Books,
+        watcher: Watcher,
+        retries: int,
+    ) -> None:
+        self._load, self._options, self._books = load, options, books
+        self._watcher, self._retries = watcher, retries
+        self._queue: deque[Work | Outcome] = deque()
+        self._batcher: Batcher | None = None
+        self._workers = self._enough = 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for work in self._works():
+            work.abandon()
+        if self._batcher is not None:
+            self._batcher.close()
+
+    def add(self, turn: Turn | Outcome) -> Iterator[Outcome]:
+        """Begin an input. Yields the outcomes of others until there is a worker for the next."""
+        self._queue.append(self._begin(turn) if isinstance(turn, Turn) else turn)
+        while sum(work.reading for work in self._works()) >= self._workers:
+            yield from self._step()
+        while self._queue and isinstance(self._queue[0], Outcome):
+            yield from self._step()
+
+    def finish(self) -> Iterator[Outcome]:
+        """The outcomes of all that are left."""
+        while self._queue:
+            yield from self._step()
+
+    def _begin(self, turn: Turn) -> Work:
+        captioner, *others = self._load()
+        if self._batcher is None:
+            self._batcher = captioner.batcher(self._options, others)
+            # one batch in the network of each device, and one that is being filled
+            self._enough = self._batcher.size * (len(others) + 2)
+            self._workers = captioner.workers.number if captioner.workers else 1
+        return Work(turn, captioner, self._batcher, self._options, self._books)
+
+    def _step(self) -> Iterator[Outcome]:
+        """Gather the windows of the next input or, where there are enough, end the first one."""
+        works = list(self._works())
+        following = next((work for work in works if not work.gathered), None)
+        if following is not None and sum(work.queued for work in works) < self._enough:
+            following.gather()
+            return
+        first = self._queue[0]
+        if isinstance(first, Work):
+            first = first.finish(self._watcher, self._retries)
+        self._queue.popleft()
+        yield first
+
+    def _works(self) -> Iterator[Work]:
+        return (each for each in self._queue if isinstance(each, Work))
+
+
+def turns(jobs: Iterable[Job], books: Books) -> Iterator[Turn | Outcome | list[Job]]:
+    """Each job when it can be done, or what became of it where there is nothing to do.
+
+    What another run is at work on comes last, when that run is through with it or has died; a list
+    of such jobs means that there is nothing else at the time.
+    """
+    left = list(jobs)
+    while left:
+        busy = []
+        for job in left:
+            turn = _claim(job, books)
+            if turn is None:
+                busy.append(job)
+            else:
+                yield turn
+        if busy and len(busy) == len(left):
+            yield busy
+        left = busy
+
+
+def _claim(job: Job, books: Books) -> Turn | Outcome | None:
+    """None if another run is at work on the job."""
+    try:
+        plan = books.plan(job)
+        if not plan.needed:
+            return _idle(job, plan)
+        for target in plan.todo.values():
+            check_place(target)  # not only when the captions are there
+        with ExitStack() as lease:
+            if not lease.enter_context(books.lease(plan.todo.values(), job.part)):
+                return None
+            plan = books.plan(job)  # another run may have done it since
+            return Turn(job, plan, lease.pop_all()) if plan.needed else _idle(job, plan)
+    except OutputError as error:
+        return Outcome(job, "failed", error=error)
+
+
+def _idle(job: Job, plan: Plan) -> Outcome:
+    return Outcome(job, "kept" if plan.kept else "done", kept=plan.kept)

@@ -1,0 +1,169 @@
+"""``vidcaption evaluate``."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidcaption.cli.captioning import resolve_with_bar
+from vidcaption.cli.flags import Json, Offline, complete_model, with_options
+from vidcaption.cli.help import helped
+from vidcaption.errors import UsageError
+from vidcaption.events import VERBOSE
+from vidcaption.options import DeviceOptions, EvaluateOptions, SearchOptions, VoiceOptions
+
+if TYPE_CHECKING:
+    from vidcaption.evaluation.evaluate import Evaluation
+
+logger = logging.getLogger(__name__)
+
+
+@helped(
+    """
+    vidcaption evaluate default data.csv
+    vidcaption evaluate my-model data.csv --against default
+    vidcaption evaluate my-model data.csv --split dev --html page.html --captions said.jsonl
+    """,
+    first="split frames beam against captions html json device offline",
+)
+@with_options
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=complete_model,
+            help="A model folder, owner/name or owner/name@revision on the Hub, or 'default' for "
+            "the embedded one.",
+        ),
+    ],
+    dataset: Annotated[Path, typer.Argument(help="A dataset: a file of captions or a folder.")],
+    options: EvaluateOptions,
+    search: SearchOptions,
+    machine: DeviceOptions,
+    voice: VoiceOptions,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="The part of the dataset to score: test unless given, or all if it has no parts."
+        ),
+    ] = None,
+    as_json: Json = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            autocompletion=complete_model,
+            help="Also score this model on the same samples, and print the differences.",
+        ),
+    ] = None,
+    objects: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|coco",
+            help="Also score the objects that captions name: those of COCO except persons, or the "
+            "classes of a TOML file.",
+        ),
+    ] = None,
+    captions: Annotated[
+        Path | None, typer.Option(help="Also write each sample's caption to this file, JSON lines.")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PAGE",
+            help="Also write a page for a browser: the figures, and the best, the worst and some "
+            "other samples with their captions and where the model looked for each word.",
+        ),
+    ] = None,
+    offline: Offline = False,
+) -> int:
+    """Score a model's captions against human ones: BLEU, METEOR, ROUGE-L, CIDEr.
+
+    Needs the extra "eval". Without Java there is no METEOR, and the others are approximate.
+    """
+    from vidcaption.cli.console import put, put_json
+    from vidcaption.cli.references import read_references
+    from vidcaption.cli.scores import comparison_table, score_table
+    from vidcaption.datasets.objects import coco_names, read_names
+    from vidcaption.datasets.samples import of_split
+    from vidcaption.output.text import counted
+    from vidcaption.output.write import check_writable, write_atomic
+
+    targets = [path for path in (captions, html) if path]
+    for path in targets:
+        if path.resolve() == dataset.resolve():
+            raise UsageError(f"{path} is the dataset; choose another file to write")
+    check_writable(targets)
+    names = None
+    if objects:
+        # persons are in most captions: they would hide how the rest is named
+        coco = objects == "coco"
+        names = coco_names().without("person") if coco else read_names(Path(objects))
+    samples, split = of_split(read_references(dataset), split, dataset)
+    folder = resolve_with_bar(model, offline, voice)
+    other_folder = resolve_with_bar(against, offline, voice) if against else None
+
+    from vidcaption.evaluation.evaluate import differences, score_model
+    from vidcaption.evaluation.metrics import has_java
+    from vidcaption.model.device import Machine
+    from vidcaption.report.evaluation import evaluation_page
+
+    if not has_java():
+        logger.warning(
+            "there is no java command: METEOR is left out, and BLEU, ROUGE-L and CIDEr are "
+            "approximate, of this package's own tokens; install a Java runtime for standard scores"
+        )
+    place = Machine.find(machine)
+    place.keep_freed_memory()
+    where = f"{counted(len(samples), 'sample')} on {place.device}, {place.precision}"
+    logger.log(VERBOSE, where)
+
+    def score(name: str, folder: Path) -> "Evaluation":
+        with _counting(voice, name, len(samples)) as advance:
+            return score_model(folder, samples, options.frames, search, place, names, advance)
+
+    evaluation = score(model, folder)
+    facts = {"model": model, "dataset": dataset.name, "split": split, **evaluation.report}
+    if objects:
+        facts["objects"] = Path(objects).name
+    table = score_table(facts)
+    if against and other_folder:
+        other = score(against, other_folder)
+        facts["against"] = {"model": against, **other.report}
+        facts["differences"] = differences(evaluation, other)
+        table += "\n" + comparison_table(facts, model, against)
+    if captions:
+        rows = (
+            json.dumps({"id": key, "caption": said.text, "score": said.score}, ensure_ascii=False)
+            for key, said in evaluation.said.items()
+        )
+        write_atomic(captions, "".join(row + "\n" for row in rows))
+    if html:
+        write_atomic(html, evaluation_page(facts, evaluation, samples, folder, place))
+    if as_json:
+        put_json(facts)
+    else:
+        put(table)
+    return 0
+
+
+@contextmanager
+def _counting(voice: VoiceOptions, label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar, if one is wanted, that moves on by what the function inside is given."""
+    from vidcaption.cli.console import make_bar
+
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+
+    bar = make_bar(voice)
+    if bar:
+        bar.begin(label, total, lambda: done)
+    with bar or nullcontext():
+        yield advance

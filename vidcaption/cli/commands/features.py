@@ -1,0 +1,104 @@
+"""``vidcaption features``."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vidcaption.cli.captioning import resolve_with_bar
+from vidcaption.cli.flags import Datasets, Offline, complete_model, with_options
+from vidcaption.cli.help import helped
+from vidcaption.errors import UsageError
+from vidcaption.events import VERBOSE
+from vidcaption.model.config import CnnConfig
+from vidcaption.options import DeviceOptions, FeatureOptions, VoiceOptions
+
+logger = logging.getLogger(__name__)
+
+
+@helped(
+    """
+    vidcaption features data.csv -o features --model default
+    vidcaption train data.csv --out my-model --init default --features features
+    """,
+    first="out model frames device offline",
+)
+@with_options
+def features(
+    datasets: Datasets,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for features, of any number of CNNs.")
+    ],
+    options: FeatureOptions,
+    config: CnnConfig,
+    place: DeviceOptions,
+    voice: VoiceOptions,
+    backbone_weights: Annotated[
+        str,
+        typer.Option(
+            metavar="imagenet|FILE",
+            help="The CNN's weights: torchvision's, or a torchvision state dict (.pth or "
+            ".safetensors).",
+        ),
+    ] = "imagenet",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            autocompletion=complete_model,
+            help="The model whose CNN to use, such as default, for train --init MODEL: the options "
+            "of the CNN then have no effect.",
+        ),
+    ] = None,
+    offline: Offline = False,
+) -> int:
+    """Compute what a CNN sees in a dataset, once, for any number of trainings.
+
+    The folder is for train --features. Only what is missing there is computed, so that a command
+    that was interrupted goes on. Prints the folder of this CNN's features.
+    """
+    from vidcaption.cli.bar import make_progress
+    from vidcaption.cli.console import put
+    from vidcaption.cli.references import read_references
+    from vidcaption.datasets.samples import with_splits
+    from vidcaption.output.text import counted
+
+    if backbone_weights == "none" and model is None:
+        raise UsageError(
+            "--backbone-weights none is random, and its features serve no training; name a file of "
+            "weights, or imagenet"
+        )
+    known = [s for path in datasets for s in with_splits(read_references(path), seed=0)]
+    samples = [s for split in ("train", "dev") for s in known if s.split == split and s.captions]
+    if not samples:
+        raise UsageError("no captioned sample has split 'train' or 'dev', which training uses")
+
+    from vidcaption.model.device import Machine
+    from vidcaption.model.encoder import Encoder
+    from vidcaption.model.folder import load
+    from vidcaption.training.backbone import find_weights
+    from vidcaption.training.features import FeatureCache
+
+    if model is not None:
+        encoder = load(resolve_with_bar(model, offline, voice)).network.encoder
+    else:
+        encoder = Encoder(config)
+        if weights := find_weights(config.backbone, backbone_weights):
+            encoder.load_imagenet(weights)
+    machine = Machine.find(place)
+    machine.keep_freed_memory()
+    logger.log(VERBOSE, f"{encoder.config.backbone} on {machine.device} in {machine.precision}")
+    encoder.to(machine.device).eval()
+
+    began_s = time.monotonic()
+    cache = FeatureCache(out, encoder, samples, options.frames, machine)
+    with make_progress(voice) as progress:
+        computed = cache.fill(encoder, progress, options.workers)
+    elapsed_s = time.monotonic() - began_s
+    logger.info(
+        f"features of {counted(len(samples), 'sample')}, {computed} computed in {elapsed_s:.1f} s"
+    )
+    put(f"{cache.folder}\n")
+    return 0

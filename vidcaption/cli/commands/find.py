@@ -1,0 +1,185 @@
+"""``vidcaption find``."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidcaption.cli.console import closing_words
+from vidcaption.cli.flags import Json, with_options
+from vidcaption.cli.help import helped
+from vidcaption.errors import InputError, UsageError
+from vidcaption.events import event
+from vidcaption.options import CaptionOptions, FindOptions, LogOptions, MachineOptions
+
+if TYPE_CHECKING:
+    from vidcaption.find.index import Index
+    from vidcaption.find.search import Moment
+
+logger = logging.getLogger(__name__)
+
+
+@helped(
+    """
+    vidcaption find "a dog on a beach" ~/Videos
+    vidcaption find "snow -skiing" --after 2026-01-01 --html snow.html
+    vidcaption find '"red car"' --no-update --json --limit 100
+    """,
+    first="index update json clip html open limit path after before",
+)
+@with_options
+def find(
+    query: Annotated[
+        str,
+        typer.Argument(
+            help='What is to be seen: words, "a phrase" in quotes, -word to leave out.',
+            show_default=False,
+        ),
+    ],
+    options: FindOptions,
+    voice: LogOptions,
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FOLDER", help="Only in these folders; in all that are indexed unless given."
+        ),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The index; one in the user's data folder unless given."),
+    ] = None,
+    update: Annotated[
+        bool,
+        typer.Option("--update/--no-update", help="First caption what is new in the folders."),
+    ] = True,
+    as_json: Json = False,
+    clip: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also cut the moments out into this folder; they begin at a key frame.",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PAGE", help="Also write a page with a picture of each moment to this file."
+        ),
+    ] = None,
+    open: Annotated[
+        bool, typer.Option("--open", help="Play the best moment, with mpv or VLC.")
+    ] = False,
+) -> int:
+    """Find moments in all videos that were indexed, by what is seen in them.
+
+    The best come first: captions with all of the words, in any form of them, then those with some.
+    New files are captioned first, which may take long, with the model and the options of before.
+
+    Exit codes: 0 it was searched, with or without a result, 1 something could not be indexed or
+    cut, 2 the command is wrong, 3 nothing can run or be written, 130 interrupted.
+    """
+    from vidcaption.batch import discover
+    from vidcaption.cli.console import INTERRUPTED, interruptible
+    from vidcaption.cli.indexing import default_index
+    from vidcaption.find.index import Index
+    from vidcaption.find.query import Query
+    from vidcaption.find.search import search
+    from vidcaption.output.write import check_writable, write_atomic
+
+    path = index or default_index()
+    with closing_words(), interruptible():
+        asked = Query.parse(query)
+        check_writable([html] if html else [])
+        if not path.exists() and not (update and folders):
+            raise UsageError(
+                f"there is no index at {path} yet; name the folders to be indexed, or run "
+                "vidcaption index FOLDER first"
+            )
+        files = list(discover(folders, recursive=True)) if update and folders else None
+        with Index(path, create=update) as opened:
+            code = _update(opened, folders or [], files, voice) if update else 0
+            if code == INTERRUPTED:
+                return code
+            found = search(opened, asked, options, folders or [])
+        moments = found.moments
+        if found.away:
+            count = "1 moment is" if found.away == 1 else f"{found.away} moments are"
+            message = f"{count} left out, in files that are not there now"
+            logger.info(message, extra=event("away", count=found.away))
+        if not moments:
+            logger.info(f"nothing is found for {query!r}", extra=event("nothing"))
+        _print(moments, as_json)
+        if html:
+            from vidcaption.find.sheet import contact_sheet
+
+            write_atomic(html, contact_sheet(query, moments))
+        if clip and not _cut(moments, clip):
+            code = 1
+        if open and moments:
+            from vidcaption.find.players import play
+
+            play(moments[0])
+        return code
+
+
+def _update(
+    index: "Index", folders: Sequence[Path], files: Sequence[Path] | None, voice: LogOptions
+) -> int:
+    """Caption what is new of files, in all known folders if None. Returns the exit code."""
+    from vidcaption.cli.indexing import bring_up_to_date
+    from vidcaption.find.update import find_files
+
+    for folder in filter(os.path.isdir, folders):
+        index.add_folder(Path(os.path.realpath(folder)))
+    model, options = index.latest_recipe() or (None, CaptionOptions())
+    files = find_files(index.folders()) if files is None else files
+    return bring_up_to_date(index, files, model, options, MachineOptions(), voice)
+
+
+def _print(moments: "Sequence[Moment]", as_json: bool) -> None:
+    from vidcaption.cli.console import put, put_json
+    from vidcaption.output.formats import readable_line
+    from vidcaption.output.text import printable
+    from vidcaption.types import Segment
+
+    if as_json:
+        put_json(
+            [
+                {
+                    "video": str(moment.path),
+                    "start": round(moment.start_s, 3),
+                    "end": round(moment.end_s, 3),
+                    "text": moment.text,
+                    "score": round(moment.score, 4),
+                    "confidence": moment.confidence,
+                    "concepts": moment.concepts,
+                }
+                for moment in moments
+            ]
+        )
+        return
+    here = Path(os.path.realpath(os.curdir))
+    for moment in moments:
+        path = moment.path
+        name = path.relative_to(here) if path.is_relative_to(here) else path
+        line = readable_line(Segment(moment.start_s, moment.end_s, moment.text, moment.score))
+        put(f"{moment.score:6.2f}  {printable(str(name))}  {line}\n")
+
+
+def _cut(moments: "Sequence[Moment]", folder: Path) -> bool:
+    """Whether all moments could be cut out."""
+    from vidcaption.find.clips import cut
+
+    whole = True
+    for number, moment in enumerate(moments, start=1):
+        try:
+            target = cut(moment, folder, number)
+        except InputError as error:
+            whole = False
+            logger.error(str(error), extra=event("failed", path=moment.path))
+        else:
+            logger.info(f"{moment.path} -> {target}", extra=event("cut", path=moment.path))
+    return whole

@@ -1,0 +1,84 @@
+"""``vidcaption index``."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vidcaption.cli.console import closing_words
+from vidcaption.cli.flags import Offline, complete_model, with_options
+from vidcaption.cli.help import helped
+from vidcaption.errors import UsageError
+from vidcaption.events import event
+from vidcaption.options import CaptionOptions, IndexOptions, LogOptions, MachineOptions
+
+logger = logging.getLogger(__name__)
+
+
+@helped(
+    """
+    vidcaption index ~/Videos
+    vidcaption index /media/camera --segment scenes --index camera.sqlite
+    vidcaption index --redo --prune         another model or options; forget what is gone
+    """,
+    first="index redo prune segment window model device",
+)
+@with_options
+def index(
+    indexing: IndexOptions,
+    options: CaptionOptions,
+    machine: MachineOptions,
+    voice: LogOptions,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folders, with those in them, or files; the folders of before unless given.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=complete_model,
+            help="A model folder, or owner/name or owner/name@revision on the Hub; the embedded "
+            "model unless given.",
+        ),
+    ] = None,
+    offline: Offline = False,
+) -> int:
+    """Caption what is new in folders, for vidcaption find.
+
+    Folders are remembered: find looks into them for new files each time. A file is captioned when
+    it is new or has changed. One that was moved is known again by its content. Files that are not
+    there now stay in the index, as they may be on a drive that is away; find passes over them.
+
+    Exit codes: 0 all files are indexed, 1 some are not, 2 the command is wrong, 3 nothing can run
+    or be written, 130 interrupted; the same command goes on then.
+    """
+    from vidcaption.batch import discover
+    from vidcaption.cli.console import interruptible
+    from vidcaption.cli.indexing import bring_up_to_date, counted, default_index
+    from vidcaption.find.index import Index
+    from vidcaption.find.update import find_files, missing
+
+    path = indexing.index or default_index()
+    with closing_words(), interruptible():
+        if not inputs and not path.exists():
+            raise UsageError(f"there is no index at {path} yet; name the folders to index")
+        files = list(discover(inputs, recursive=True)) if inputs else []
+        below = [Path(os.path.realpath(name)) for name in inputs or ()]
+        with Index(path, create=True) as opened:
+            for folder in filter(os.path.isdir, below):
+                opened.add_folder(folder)
+            if not inputs:
+                files = find_files(opened.folders())
+            code = bring_up_to_date(
+                opened, files, model, options, machine, voice, redo=indexing.redo, offline=offline
+            )
+            if indexing.prune:
+                gone = missing(opened.videos(), below)
+                opened.remove(gone)
+                logger.info(f"{counted(gone)} forgotten, as not there now", extra=event("pruned"))
+            return code

@@ -1,0 +1,136 @@
+"""``vidcaption mux``."""
+
+import logging
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidcaption.cli.console import closing_words
+from vidcaption.cli.flags import Model, Offline, with_options
+from vidcaption.cli.help import helped
+from vidcaption.errors import InputError, OutputError, UsageError
+from vidcaption.options import CaptionOptions, DeviceOptions, MuxOptions, VoiceOptions
+
+if TYPE_CHECKING:
+    from vidcaption.cli.bar import Bar
+    from vidcaption.output.layout import Cue
+
+logger = logging.getLogger(__name__)
+
+
+@helped(
+    """
+    vidcaption mux talk.mp4                 write talk.captioned.mp4
+    vidcaption mux talk.mp4 -o talk.mkv --subtitles talk.de.srt --language deu
+    vidcaption mux talk.mp4 --burn          draw the captions
+    """,
+    first="output subtitles language burn window model device force",
+)
+@with_options
+def mux(
+    output: MuxOptions,
+    options: CaptionOptions,
+    machine: DeviceOptions,
+    voice: VoiceOptions,
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT", help="Videos, folders of them, patterns.")
+    ],
+    model: Model = None,
+    offline: Offline = False,
+) -> int:
+    """Put captions into copies of videos: as a track that players can show, or drawn.
+
+    Picture and sound are copied as they are, unless --burn draws the captions. They are taken from
+    the .srt or .vtt file beside a video, as run writes it and you edited it; where there is none,
+    the video is captioned first, with the options below.
+    """
+    from vidcaption.batch import discover
+    from vidcaption.cli.captioning import beside, caption, loader
+    from vidcaption.cli.console import interruptible, make_bar
+    from vidcaption.output.layout import cues
+    from vidcaption.output.mux import kind_of
+    from vidcaption.output.subtitles import read_cues
+    from vidcaption.output.write import check_some_writable
+
+    def find_cues(video: Path) -> "list[Cue]":
+        there = [path for path in (output.subtitles, *files[video].values()) if path]
+        if (path := next(filter(os.path.isfile, there), None)) is not None:
+            logger.info(f"{video}: captions from {path}")
+            return read_cues(path)
+        captions = caption(load(), video, options, bar)
+        made = list(cues(captions.segments, captions.video.duration_s))
+        if not made:
+            raise InputError(f"{video} has no captions; the model found nothing to say")
+        return made
+
+    with closing_words(), interruptible():
+        found = discover(inputs)
+        targets = {video: output.output or _target(video) for video in found}
+        # what an earlier command made of one in the same folder
+        videos = [video for video in found if video not in targets.values()]
+        _check(output, list(found), targets)
+        for target in targets.values():
+            kind_of(target)
+        check_some_writable(targets[video] for video in videos)
+        load = loader(model, offline, machine, voice)
+        files = beside(found, ("srt", "vtt"))
+        failed = False
+        with make_bar(voice) or nullcontext() as bar:
+            for video in videos:
+                target = targets[video]
+                if target.exists() and not output.force:
+                    logger.info(f"{target} is there already; --force replaces it")
+                    continue
+                try:
+                    _write(video, find_cues(video), target, output, bar)
+                except (InputError, OutputError) as error:
+                    failed = True
+                    logger.error(str(error))
+                else:
+                    logger.info(f"{video} -> {target}")
+        return 1 if failed else 0
+
+
+def _target(video: Path) -> Path:
+    from vidcaption.output.mux import KINDS
+
+    suffix = video.suffix if video.suffix.lower() in KINDS else ".mkv"
+    return video.with_name(f"{video.stem}.captioned{suffix}")
+
+
+def _check(output: MuxOptions, videos: list[Path], targets: dict[Path, Path]) -> None:
+    """Raises UsageError where the options do not go with the videos."""
+    for flag, value in (("--output", output.output), ("--subtitles", output.subtitles)):
+        if value is not None and len(videos) > 1:
+            raise UsageError(
+                f"{flag} is for one video, and there are {len(videos)}; leave it out, or name one"
+            )
+    if output.subtitles is not None and not output.subtitles.is_file():
+        raise UsageError(f"--subtitles is {output.subtitles}, and there is no such file")
+    for video, target in targets.items():
+        if os.path.realpath(video) == os.path.realpath(target):
+            raise UsageError(f"--output is {target}, which is the input; choose another name")
+
+
+def _write(
+    video: Path, cues: "list[Cue]", target: Path, output: MuxOptions, bar: "Bar | None"
+) -> None:
+    from vidcaption.output.burn import burn_subtitles
+    from vidcaption.output.mux import add_subtitles
+    from vidcaption.video.reader import probe
+
+    done_s = 0.0
+
+    def watch(at_s: float) -> None:
+        nonlocal done_s
+        done_s = at_s
+
+    if bar is not None:
+        bar.begin(f"{video.name} -> {target.name}", probe(video).duration_s, lambda: done_s)
+    if output.burn:
+        burn_subtitles(video, cues, target, output.font, watch)
+    else:
+        add_subtitles(video, cues, target, output.language, watch)

@@ -1,0 +1,196 @@
+"""``vidcaption report``."""
+
+import functools
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vidcaption.cli.console import closing_words
+from vidcaption.cli.flags import Model, Offline, with_options
+from vidcaption.cli.help import helped
+from vidcaption.errors import InputError, OutputError
+from vidcaption.options import CaptionOptions, DeviceOptions, ReportOptions, VoiceOptions
+from vidcaption.version import __version__
+
+if TYPE_CHECKING:
+    from vidcaption.cli.bar import Bar
+    from vidcaption.model.device import Machine
+    from vidcaption.model.folder import Model as LoadedModel
+    from vidcaption.output.captions import Captions
+
+logger = logging.getLogger(__name__)
+
+
+@helped(
+    """
+    vidcaption report talk.mp4                     write talk.html
+    vidcaption report talk.mp4 --embed             with the video in it
+    vidcaption report videos -r --out-dir pages    pages/index.html and the others
+    """,
+    first="out-dir recursive embed window model device force",
+)
+@with_options
+def report(
+    output: ReportOptions,
+    options: CaptionOptions,
+    machine: DeviceOptions,
+    voice: VoiceOptions,
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT", help="Videos, folders of them, patterns.")
+    ],
+    model: Model = None,
+    offline: Offline = False,
+) -> int:
+    """Write a web page for each video: a player with captions, thumbnails and a search.
+
+    A page is one file that fetches nothing but the video, and a folder gets index.html over all of
+    its pages. Captions are taken from the .json file beside a video, if run wrote it with the same
+    model; otherwise the video is captioned, with the options below. Pages that are up to date are
+    passed over.
+    """
+    from vidcaption.batch import discover
+    from vidcaption.cli.captioning import beside, caption, loader, resolve_with_bar
+    from vidcaption.cli.console import interruptible, make_bar
+    from vidcaption.model.manifest import WEIGHTS, read_rows
+    from vidcaption.output.naming import output_paths
+    from vidcaption.output.write import check_some_writable, write_atomic
+    from vidcaption.report.site import INDEX
+
+    with closing_words(), interruptible():
+        found = discover(inputs, recursive=output.recursive)
+        sources = beside(found, ("json",))
+        paths = output_paths(found, ("html",), output.out_dir, found, _of_others(list(found)))
+        pages = {video: targets["html"] for video, targets in paths.items()}
+        check_some_writable(pages.values())
+        folder = resolve_with_bar(model, offline, voice)
+        sha256 = read_rows(folder)[WEIGHTS]["sha256"]
+        load = loader(str(folder), offline, machine, voice)
+        looker = functools.cache(lambda: _load_looker(folder, machine))
+        failed = False
+        with make_bar(voice) or nullcontext() as bar:
+            for video, page in pages.items():
+                source = sources[video]["json"]
+                key = _key(video, source, sha256, options, output.embed)
+                if not output.force and _is_done(page, key):
+                    continue
+                try:
+                    captions = None if output.force else _captions_in(source, video, sha256)
+                    captions = captions or caption(load(), video, options, bar)
+                    html = _draw(captions, page, key, output.embed, looker(), bar)
+                    write_atomic(page, html)
+                except (InputError, OutputError) as error:
+                    failed = True
+                    logger.error(str(error))
+                else:
+                    logger.info(f"{video} -> {page}")
+        root = Path(inputs[0]) if len(inputs) == 1 and os.path.isdir(inputs[0]) else None
+        if place := output.out_dir or root:
+            _write_index(place / INDEX, (root or place).resolve().name, pages.values(), output)
+        return 1 if failed else 0
+
+
+def _load_looker(folder: Path, options: DeviceOptions) -> "tuple[LoadedModel, Machine]":
+    """The model that tells where it looked, and what it runs on."""
+    from vidcaption.model.device import Machine
+    from vidcaption.model.folder import load
+
+    machine = Machine.find(options)
+    return load(folder, machine.device), machine
+
+
+def _of_others(videos: Sequence[Path]) -> Callable[[Path], bool]:
+    """What tells if a page is that of a video that is there and is none of ``videos``."""
+    from vidcaption.report.site import read_card
+
+    ours = {os.path.abspath(video) for video in videos}
+
+    def is_of_another(page: Path) -> bool:
+        card = read_card(page)
+        video = str(card.get("video")) if card else ""
+        return video not in ours and os.path.isfile(video)
+
+    return is_of_another
+
+
+def _key(video: Path, source: Path, sha256: str, options: CaptionOptions, embed: bool) -> str:
+    """Stands for all that decides what is in a page."""
+    made_of: list[Any] = [__version__, sha256, asdict(options), embed]
+    for path in (video, source):
+        if path.is_file():
+            status = path.stat()
+            made_of.append([status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+
+
+def _is_done(page: Path, key: str) -> bool:
+    """Whether a page is to stay as it is, which is told of."""
+    from vidcaption.report.site import read_card
+
+    card = read_card(page)
+    if card is None and page.exists():
+        logger.info(f"{page} was not written by this command; --force replaces it")
+    elif card is not None and card["key"] == key:
+        logger.info(f"{page} is up to date; --force writes it again")
+    else:
+        return False
+    return True
+
+
+def _captions_in(source: Path, video: Path, sha256: str) -> "Captions | None":
+    """Those that run wrote, if they are of the model and not older than the video."""
+    from vidcaption.output.read import read_captions
+
+    if not source.is_file() or (video.is_file() and _time(source) < _time(video)):
+        return None
+    captions = read_captions(source)
+    if captions.model.sha256 != sha256:
+        logger.info(f"{source} is of another model; {video} is captioned again")
+        return None
+    logger.info(f"{video}: captions from {source}")
+    return replace(captions, video=replace(captions.video, path=str(video)))
+
+
+def _time(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _draw(
+    captions: "Captions",
+    page: Path,
+    key: str,
+    embed: bool,
+    looker: "tuple[LoadedModel, Machine]",
+    bar: "Bar | None",
+) -> str:
+    from vidcaption.report.video import video_page
+
+    done = 0
+
+    def watch(number: int) -> None:
+        nonlocal done
+        done = number
+
+    if bar is not None:
+        bar.begin(f"{page.name}: pictures", len(captions.segments), lambda: done)
+    return video_page(captions, *looker, page, key, watch, embed=embed)
+
+
+def _write_index(index: Path, title: str, pages: Iterable[Path], output: ReportOptions) -> None:
+    """That of a folder, unless there is one of somebody else."""
+    from vidcaption.output.write import write_atomic
+    from vidcaption.report.site import index_page, read_card
+
+    if not output.force and index.exists() and read_card(index) is None:
+        logger.info(f"{index} was not written by this command; --force replaces it")
+        return
+    cards = [(page, card) for page in pages if (card := read_card(page))]
+    write_atomic(index, index_page(title, cards, index))
+    logger.info(f"{len(cards)} pages -> {index}")

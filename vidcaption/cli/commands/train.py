@@ -1,0 +1,260 @@
+"""``vidcaption train``."""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vidcaption.cli.flags import Datasets, complete_model, complete_preset, with_options
+from vidcaption.cli.help import helped
+from vidcaption.cli.settings import Setting, presets, settings, to_toml, use_preset
+from vidcaption.errors import UsageError
+from vidcaption.model.config import ModelConfig
+from vidcaption.options import DeviceOptions, TrainOptions, VoiceOptions, flag_of
+
+if TYPE_CHECKING:
+    from vidcaption.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+RECIPE = "training.toml"
+FEW_SAMPLES = 100
+# what belongs to one run rather than to the recipe
+_PASSING = ("out", "resume", "quiet", "verbose", "progress", "device", "threads")
+
+_PLACES = (
+    *("datasets", "text", "features", "init", "backbone-weights"),
+    *("concept-scores", "backbone-classes"),
+)
+
+
+@helped(
+    """
+    vidcaption train data.csv --out my-model
+    vidcaption train data.csv --out my-model --init default    from the built-in model
+    vidcaption train data.csv --out my-model --resume          after an interrupt
+    vidcaption run clip.mp4 --model my-model                   use it
+    """,
+    first="out init preset resume epochs finetune-epochs batch-size min-count features device",
+)
+@with_options
+def train(
+    context: typer.Context,
+    datasets: Datasets,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for the model and its checkpoint.")
+    ],
+    training: TrainOptions,
+    config: ModelConfig,
+    machine: DeviceOptions,
+    voice: VoiceOptions,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sentences without pictures, one on each line (.gz too), from which the decoder "
+            "learns beside the captions.",
+        ),
+    ] = None,
+    concept_scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="What other networks see in the pictures, for --concept-slots to learn: JSON "
+            "lines (.gz too) with a path and a score from 0 to 1 for each name.",
+        ),
+    ] = None,
+    backbone_classes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What the classes of the CNN's ImageNet classifier are called, so that "
+            "--concept-slots keeps it: JSON lines with a noun, in order.",
+        ),
+    ] = None,
+    backbone_weights: Annotated[
+        str,
+        typer.Option(
+            metavar="imagenet|none|FILE",
+            help="What the CNN starts from: torchvision's weights, random ones, or a torchvision "
+            "state dict (.pth or .safetensors).",
+        ),
+    ] = "imagenet",
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            autocompletion=complete_model,
+            help="A model to start from, such as default: its network and vocabulary are kept, and "
+            "the options of the network have no effect.",
+        ),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the frozen CNN's features are kept, for other trainings too: what "
+            "vidcaption features or another one left is used, what is missing is added. "
+            "Below --out unless given.",
+        ),
+    ] = None,
+    new_words: Annotated[
+        bool,
+        typer.Option("--new-words", help="Add the words of the captions to those of --init."),
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
+    ] = False,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Options to take instead of the defaults, of a published system: "
+            f"{', '.join(presets())}; or of a TOML file.",
+            is_eager=True,
+            callback=use_preset,
+            autocompletion=complete_preset,
+        ),
+    ] = None,
+) -> int:
+    """Train a model on captioned images and videos: with a frozen CNN first, then end to end.
+
+    Needs the extra "train". The folder can be given to run --model and to evaluate; its
+    training.html shows how it went and what the model says. Under torchrun all its processes train
+    one model. With --config FOLDER/training.toml and another --out the same training is run again.
+    """
+    from vidcaption.cli.bar import make_progress
+    from vidcaption.cli.console import INTERRUPTED, interruptible
+    from vidcaption.cli.references import read_references
+    from vidcaption.datasets.samples import with_splits
+    from vidcaption.datasets.scores import read_classes, read_scores
+    from vidcaption.datasets.sentences import read_sentences
+
+    samples = [s for path in datasets for s in with_splits(read_references(path), training.seed)]
+    texts = [sentence for path in text or () for sentence in read_sentences(path)]
+    folders = {path.parent for path in datasets}
+    scores = [read_scores(path, folders) for path in concept_scores or ()]
+    classes = read_classes(backbone_classes) if backbone_classes else ()
+
+    from vidcaption.model.device import Machine
+    from vidcaption.model.folder import load
+    from vidcaption.model.vocabulary import SPECIAL
+    from vidcaption.output.write import write_atomic
+    from vidcaption.store import resolve
+    from vidcaption.training.backbone import find_weights
+    from vidcaption.training.distributed import World, own_device
+    from vidcaption.training.history import best_of
+    from vidcaption.training.material import Material
+    from vidcaption.training.page import write_training_page
+    from vidcaption.training.trainer import CHECKPOINT, DEV_FRAMES, Trainer
+    from vidcaption.training.words import with_new_words
+
+    if new_words and init is None:
+        raise UsageError("--new-words adds words to the model of --init; leave it out, or add that")
+    start = load(resolve(init)) if init else None
+    if start and new_words:
+        captions = [text for s in samples if s.split == "train" for text in s.captions]
+        start = with_new_words(start, captions, training.min_count, training.seed)
+    # a checkpoint has the CNN already, and so has a model
+    weights = None if resume or start else find_weights(config.backbone, backbone_weights)
+    found = Machine.find(own_device(machine))
+    found.keep_freed_memory()
+    world = World(found.device)
+    material = Material(
+        samples,
+        texts,
+        min_count=training.min_count,
+        seed=training.seed,
+        scores=scores,
+        classes=classes,
+        with_concepts=bool((start.network.config if start else config).concept_slots),
+        vocabulary=start.vocabulary if start else None,
+    )
+    if not world.first:
+        voice = replace(voice, quiet=True, verbose=False)
+        logging.getLogger("vidcaption").setLevel(logging.ERROR)
+    try:
+        with interruptible(), make_progress(voice) as progress:
+            trainer = Trainer(
+                *(out, config, training, found, material, progress, world),
+                imagenet=weights,
+                init=start,
+                features=features,
+            )
+            if len(trainer.vocabulary) == len(SPECIAL):
+                least = training.min_count
+                raise UsageError(f"no word occurs {least} times in the captions; lower --min-count")
+            if world.first and not resume and not (out / CHECKPOINT).exists():
+                write_atomic(out / RECIPE, _recipe(settings(context)))
+            for warning in _warnings(trainer, init):
+                logger.warning(warning)
+            history = trainer.run(resume).history
+            if history and world.first:
+                progress.add_task("training.html", total=None)
+                write_training_page(out, trainer.dev, DEV_FRAMES, found)
+    except KeyboardInterrupt:
+        if (out / CHECKPOINT).exists():
+            again = "; the same command with --resume goes on after its last epoch"
+        else:
+            again = " before the first epoch was over: nothing is kept"
+        logger.info(f"interrupted{again}")
+        return INTERRUPTED
+    if history:
+        best = best_of(history)
+        logger.info(
+            f"the model is in {out}: epoch {best.epoch} of {len(history)}, {best.score}; use it: "
+            f"vidcaption run VIDEO --model {out}"
+        )
+    world.leave()
+    return 0
+
+
+def _warnings(trainer: "Trainer", init: str | None) -> Iterator[str]:
+    """What a training can hardly learn, or cannot."""
+    from vidcaption.output.text import counted
+
+    if len(trainer.train) < FEW_SAMPLES:
+        yield (
+            f"{counted(len(trainer.train), 'sample')} to learn from are too few: thousands are "
+            "needed, or hundreds with --init default"
+        )
+    captions = [text for sample in trainer.train for text in sample.captions]
+    unknown = trainer.vocabulary.unknown(captions)
+    if unknown:
+        what = f"{counted(len(unknown), 'word')} of the captions will never be said"
+        if init is None:
+            yield f"{what}, as they are too rare; --min-count 1 keeps all"
+        else:
+            yield f"{what}, as {init} does not know them; --new-words adds those that are not rare"
+
+
+def _recipe(chosen: Iterable[Setting]) -> str:
+    """The options of a training, which ``--config`` takes for another one.
+
+    Files and folders are made absolute. With ``--init`` the network's options are left out, as it
+    keeps its own.
+    """
+    from vidcaption.output.text import printable
+
+    lines = {each.key: each for each in chosen if each.value not in (None, [], ())}
+    passing = [flag_of(f)[2:] for f in fields(ModelConfig)] if "init" in lines else []
+    rows = [
+        f"{key} = {to_toml(_absolute(key, each.value))}  # {printable(each.source)}\n"
+        for key, each in lines.items()
+        if key not in (*_PASSING, *passing)
+    ]
+    return (
+        f"# Repeat it: vidcaption train --config {RECIPE} --out FOLDER\n\n[train]\n{''.join(rows)}"
+    )
+
+
+def _absolute(key: str, value: Any) -> Any:
+    """``value``, with its place written out if it is a file or folder that is there."""
+    if isinstance(value, list | tuple):
+        return [_absolute(key, one) for one in value]
+    is_place = key in _PLACES and Path(os.path.expanduser(value)).exists()
+    return Path(os.path.expanduser(value)).absolute() if is_place else value

@@ -1,0 +1,304 @@
+"""What a command is given and gives: streams and signals, results, words and logs."""
+
+import io
+import json
+import logging
+import os
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from vidcaption.errors import OutputError, UsageError, VidcaptionError
+from vidcaption.events import VERBOSE, event
+from vidcaption.options import LogOptions, VoiceOptions
+from vidcaption.output.text import json_text, printable
+
+if TYPE_CHECKING:
+    from vidcaption.cli.bar import Bar
+
+PIPE_CLOSED = 128 + 13  # the exit code of those that SIGPIPE ends
+
+
+class Unfailing(io.RawIOBase):
+    """Standard error, where words are lost that cannot be written: the work is worth more.
+
+    Its disk may be full, and the terminal or the program that read it gone.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return int(self._raw.fileno())
+
+    def isatty(self) -> bool:
+        return bool(self._raw.isatty())
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data)
+        with suppress(OSError):
+            while left and (written := self._raw.write(left)):
+                left = left[written:]
+        return len(data)
+
+
+def results_awaited() -> bool:
+    """Whether somebody has sent standard output to a file or another program.
+
+    Not where standard error goes to the same place: that is a log of all that is printed. A pipe
+    counts only if a person is at the terminal: programs capture the output of all they start.
+    """
+    try:
+        out, err = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
+    except (AttributeError, OSError):  # closed, or replaced by a test
+        return False
+    if stat.S_ISFIFO(out.st_mode):
+        return sys.stderr.isatty()
+    return stat.S_ISREG(out.st_mode) and not os.path.samestat(out, err)
+
+
+def settle() -> None:
+    """Make what a process was given into what commands expect; what a test put there stays.
+
+    A stream that is closed is None: then nothing is said, and results cannot be written.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The same bytes on every system, whatever its locale and line ends.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        # Else the next files would get their numbers, and what libraries print there.
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(descriptor)
+    if sys.stderr is sys.__stderr__:
+        raw = io.FileIO(2, "wb", closefd=False) if sys.stderr is None else sys.stderr.buffer
+        # Without a buffer between: it would write twice what an interrupt cuts off after the write.
+        sys.stderr = io.TextIOWrapper(
+            Unfailing(getattr(raw, "raw", raw)),
+            encoding=sys.stderr.encoding if sys.stderr is not None else "utf-8",
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+
+
+INTERRUPTED = 130
+_SHOW_CURSOR = b"\x1b[?25h"  # which a live view hides
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGINT, SIGTERM or SIGHUP inside raises KeyboardInterrupt; a second one ends the process at
+    once.
+
+    Also if that comes after the context: the process is about to end, which takes a while. SIGHUP
+    stays ignored where it is, as under nohup.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    caught = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal caught
+        if caught:
+            with suppress(OSError):
+                if os.isatty(2):
+                    os.write(2, _SHOW_CURSOR)
+            os._exit(INTERRUPTED)
+        caught = True
+        raise KeyboardInterrupt
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            if not caught:
+                signal.signal(number, handler)
+
+
+def say(message: str) -> None:
+    """One line on standard error, in the command's name."""
+    print(f"vidcaption: {printable(message)}", file=sys.stderr)
+
+
+def put(text: str) -> None:
+    """Results on standard output, at once. Raises OutputError if they cannot be written.
+
+    If the reader has gone away (``| head``), the command ends quietly with exit code 141.
+    """
+    if sys.stdout is None:
+        raise OutputError("standard output is closed; leave it open, or give --output")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer must not be tried again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(PIPE_CLOSED) from error
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def put_json(value: Any) -> None:
+    """Results for a program, on standard output; a path is its name."""
+    put(json_text(value, indent=2, default=str) + "\n")
+
+
+def put_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns as wide as they must be, on standard output."""
+    put("".join(f"{line}\n" for line in aligned((heads, *rows))))
+
+
+def aligned(rows: Sequence[Sequence[str]], flush: str = "<") -> list[str]:
+    """Rows as lines, safe to print. With ``flush`` ``>`` all but the first column stand right."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    forms = [f"{flush if i else '<'}{width}" for i, width in enumerate(widths)]
+    return ["  ".join(map(format, row, forms)).rstrip() for row in cells]
+
+
+def make_bar(options: VoiceOptions, *, lines_on_stdout: bool = False) -> "Bar | None":
+    """A progress bar, if one is wanted: lines that a person reads as they come replace it."""
+    if isinstance(options, LogOptions) and options.log_json:
+        return None
+    forced = options.progress == "on"
+    readable = lines_on_stdout and sys.stdout is not None and sys.stdout.isatty()
+    wanted = options.progress == "auto" and not options.quiet and not readable
+    if not forced and not (wanted and sys.stderr.isatty()):
+        return None
+    from vidcaption.cli.bar import Bar  # Rich takes long to import
+
+    return Bar(force_terminal=forced or None)
+
+
+_PACKAGE = logging.getLogger("vidcaption")
+
+
+@contextmanager
+def logging_as(options: VoiceOptions) -> Iterator[None]:
+    """Inside, what the package logs goes where the options ask, and nowhere else.
+
+    Raises OutputError if the log file cannot be written, UsageError if it is no text.
+    """
+    handlers = _handlers(options)
+    before = _PACKAGE.handlers, _PACKAGE.propagate, _PACKAGE.level
+    _PACKAGE.handlers, _PACKAGE.propagate = handlers, False
+    _PACKAGE.setLevel(min(handler.level for handler in handlers))
+    try:
+        yield
+    finally:
+        _PACKAGE.handlers, _PACKAGE.propagate = before[:2]
+        _PACKAGE.setLevel(before[2])
+
+
+@contextmanager
+def closing_words() -> Iterator[None]:
+    """An error that ends the command inside is logged as all else is, and sets its exit code."""
+    try:
+        yield
+    except VidcaptionError as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            raise typer.Exit(PIPE_CLOSED) from error
+        extra = event("error", error_class=type(error).__name__)
+        _PACKAGE.error(" ".join(str(error).split()), extra=extra)
+        raise typer.Exit(error.exit_code) from error
+
+
+def _handlers(options: VoiceOptions) -> list[logging.Handler]:
+    """That of standard error, then that of the log file, if there is one."""
+    log = options if isinstance(options, LogOptions) else None
+    level = logging.ERROR if options.quiet else VERBOSE if options.verbose else logging.INFO
+    if log and log.debug:
+        level = logging.DEBUG
+    as_json = _Json() if log and log.log_json else None
+    handlers: list[logging.Handler] = [_StandardError(level)]
+    handlers[0].setFormatter(as_json or _Line())
+    if log and log.log_file is not None:
+        handlers.append(_LogFile(log.log_file, min(level, VERBOSE)))
+        handlers[1].setFormatter(as_json or _DatedLine())
+    return handlers
+
+
+class _StandardError(logging.Handler):
+    """Whatever standard error is when something is said: a live view takes its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
+class _LogFile(logging.Handler):
+    """Adds lines to a file, each by one write: several runs may share it."""
+
+    def __init__(self, path: Path, level: int) -> None:
+        super().__init__(level)
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("ab").close()
+            odd = path.is_file() and b"\0" in _head(path)
+        except OSError as error:
+            raise OutputError(
+                f"--log-file {path} cannot be written: {error.strerror}; choose another place"
+            ) from error
+        if odd:  # a video, by a slip of `*`
+            raise UsageError(
+                f"--log-file is {path}, which exists and is no text; give the name of a new file"
+            )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add a line. The command goes on without the file if that fails."""
+        try:
+            with self._path.open("ab", buffering=0) as file:
+                file.write(f"{self.format(record)}\n".encode())
+        except OSError as error:
+            _PACKAGE.removeHandler(self)
+            say(f"--log-file {self._path} cannot be written any more: {error.strerror}")
+
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"vidcaption: {printable(record.getMessage())}"
+
+
+class _DatedLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{_time(record)} {record.levelname.lower()}: {printable(record.getMessage())}"
+
+
+class _Json(logging.Formatter):
+    """One line of ASCII; what could drive a terminal is escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        row = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "event": getattr(record, "event", "note"),
+            "text": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        return printable(json.dumps(row, default=str))
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

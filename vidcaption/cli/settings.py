@@ -1,0 +1,317 @@
+"""Commands whose options may also stand in the environment and in TOML files.
+
+A flag wins over the environment, that over ``--config FILE``, that over ``vidcaption.toml`` in the
+working directory, that over the user's file, that over a preset, and that over the default. A file
+has a table per command, whose keys are its flags without the dashes in front:
+
+    [run]
+    beam = 5
+    out-dir = "captions"
+"""
+
+import inspect
+import json
+import os
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import typer
+from typer.core import TyperArgument, TyperOption
+
+from vidcaption.cli.help import HelpedCommand, key_of
+from vidcaption.errors import UsageError, VidcaptionError
+from vidcaption.options import is_seconds, nearest, plain
+
+PROJECT_FILE = Path("vidcaption.toml")  # in the working directory
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number"}
+
+
+def user_file() -> Path | None:
+    """``config.toml`` in the user's folder of settings, there or not; None without a home."""
+    from platformdirs import user_config_path
+
+    try:
+        return user_config_path("vidcaption", appauthor=False) / "config.toml"
+    except RuntimeError:
+        return None
+
+
+def read_table(
+    path: Path, command: str, commands: Collection[str], kinds: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The options of ``command`` in the file at ``path``, by key; None where there is no file.
+
+    ``commands``: the tables that a file may have. ``kinds``: the Python type of each key that the
+    command's may have. Paths are left as they stand. Raises UsageError where the file cannot be
+    read, is not TOML, or holds something else than that.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); correct or move it") from error
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise UsageError(f"{path} is not TOML ({error}); correct it") from error
+    for name, value in content.items():
+        if name not in commands or not isinstance(value, dict):
+            known = ", ".join(f"[{each}]" for each in commands)
+            raise UsageError(f"{path} has {name!r} at its top; there may be only {known}")
+    table: dict[str, Any] = content.get(command, {})
+    for key, value in table.items():
+        if key not in kinds:
+            raise UsageError(
+                f"{path}: [{command}] has {key!r}, which is unknown; {nearest(key, kinds)}"
+            )
+        if not _fits(value, kinds[key]):
+            raise UsageError(
+                f"{path}: [{command}] {key} is {to_toml(value)}; it must be {_words(kinds[key])}"
+            )
+    return table
+
+
+def to_toml(value: Any) -> str:
+    """A string, number, truth value or list of such, as TOML."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(to_toml, value))}]"
+    if isinstance(value, bool | int | float):
+        return str(value).lower()
+    # JSON's strings are TOML's, but for one character
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value of TOML may stand for the Python type ``kind``: text for a Path, say."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        return any(_fits(value, one) for one in inner)
+    if origin is Literal:
+        return value in inner
+    if origin is list:
+        return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
+    if origin is tuple:
+        return (
+            isinstance(value, list) and len(value) == len(inner) and all(map(_fits, value, inner))
+        )
+    if kind in (int, float, str):  # a text may be a number: --workers takes auto or 2
+        number = {int: int, float: int | float, str: int | str}[kind]
+        return isinstance(value, number) and not isinstance(value, bool)
+    return isinstance(value, kind if kind is bool else str) and kind is not type(None)
+
+
+def _words(kind: Any) -> str:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        return " or ".join(_words(one) for one in inner if one is not type(None))
+    if origin is Literal:
+        return f"one of {', '.join(map(to_toml, inner))}"
+    if origin is tuple:
+        return f"a list of {len(inner)} numbers"
+    return _WORDS.get(kind, "a list of texts" if origin is list else "a text")
+
+
+DEFAULT, COMMAND_LINE = "default", "command line"
+_SOURCES = "vidcaption.sources."
+_OF_ITSELF = ("config_file", "preset", "help_all")  # they stand in no file
+
+Parameter = TyperArgument | TyperOption
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An option as it is in the end. ``source``: what said so."""
+
+    key: str
+    value: Any
+    source: str
+
+
+class ConfiguredCommand(HelpedCommand):
+    """A command whose options have a variable each, as VIDCAPTION_RUN_BEAM, and a key in files."""
+
+    configured = True
+
+    def __init__(self, name: str | None, **attributes: Any) -> None:
+        super().__init__(name, **attributes)
+        for option in self.params:
+            if isinstance(option, TyperOption):
+                option.envvar = f"{_prefix(name)}{key_of(option).replace('-', '_').upper()}"
+                option.show_envvar = False  # a rule tells them all; the help has no room for each
+
+    @property
+    def keys(self) -> dict[str, Parameter]:
+        """What may stand in a file: every option, and the arguments that are a list."""
+        return {
+            key_of(each): each
+            for each in self.params
+            if each.expose_value
+            and each.name not in _OF_ITSELF
+            and (
+                isinstance(each, TyperOption)
+                or (isinstance(each, TyperArgument) and each.nargs < 0)
+            )
+        }
+
+    def make_parser(self, ctx: Any) -> Any:
+        """Also takes ``--no-srt``, so that the command line has the last word on switches."""
+        parser = super().make_parser(ctx)
+        for key, each in self.keys.items():
+            if isinstance(each, TyperOption) and each.is_bool_flag and not each.secondary_opts:
+                parser.add_option(
+                    obj=each,
+                    opts=[f"--no-{key}"],
+                    dest=each.name,
+                    action="store_const",
+                    const=False,
+                )
+        return parser
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with sources_told(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        with sources_told(ctx):
+            return super().invoke(ctx)
+
+
+def use_files(ctx: typer.Context, given: Path | None) -> Path | None:
+    """Take the options that stand in files: of the user, of the working directory, and ``given``.
+
+    Raises UsageError for a file with anything wrong in it, and for a variable that no option has.
+    """
+    if ctx.resilient_parsing:  # the shell asks for completions
+        return given
+    _check_variables(ctx)
+    for path in filter(None, (user_file(), PROJECT_FILE)):
+        _take(ctx, _read(ctx, path) or {}, str(path))
+    if given is not None:
+        table = _read(ctx, given)
+        if table is None:
+            raise UsageError(f"--config is {given}, and there is no such file")
+        _take(ctx, table, str(given))
+    return given
+
+
+def use_preset(ctx: typer.Context, name: str | None) -> str | None:
+    """Take the options of a preset, a file that all others have precedence over.
+
+    Raises UsageError.
+    """
+    if name is None or ctx.resilient_parsing:
+        return name
+    path = Path(os.path.expanduser(name)) if name.endswith(".toml") else presets().get(name)
+    if path is None:
+        raise UsageError(
+            f"--preset is {name!r}, which is unknown; {nearest(name, presets())}; "
+            "or give a file, NAME.toml"
+        )
+    table = _read(ctx, path)
+    if table is None:
+        raise UsageError(f"--preset is {name!r}, and there is no such file")
+    _take(ctx, table, f"preset {name}", below=True)
+    return name
+
+
+def presets() -> dict[str, Path]:
+    """The file of each preset that comes with the package, by name."""
+    folder = Path(__file__).parent.parent / "training" / "presets"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def settings(ctx: typer.Context) -> list[Setting]:
+    """Every option of a command that was parsed, and where its value comes from."""
+    return [
+        Setting(key, plain(ctx.params.get(each.name)), _source(ctx, each))
+        for key, each in _command(ctx).keys.items()
+    ]
+
+
+def configured(ctx: typer.Context) -> list[str]:
+    """The names of all commands of this kind."""
+    root = ctx.find_root().command
+    commands: Mapping[str, Any] = getattr(root, "commands", {root.name: root})
+    return [name for name, each in commands.items() if getattr(each, "configured", False)]
+
+
+@contextmanager
+def sources_told(ctx: typer.Context) -> Iterator[None]:
+    """Add to errors that speak of a flag where its value comes from, if nobody typed it."""
+    try:
+        yield
+    except (VidcaptionError, typer.TyperException) as error:
+        told: Callable[[], str] = getattr(error, "format_message", error.__str__)
+        flags = set(re.findall(r"--[\w-]+", told()))
+        for key, each in _command(ctx).keys.items():
+            source = _source(ctx, each)
+            if flags & set(each.opts) and source not in (DEFAULT, COMMAND_LINE):
+                error.add_note(f"--{key} comes from {source}")
+        raise
+
+
+def _prefix(command: str | None) -> str:
+    return f"VIDCAPTION_{(command or '').upper()}_"
+
+
+def _kinds(command: ConfiguredCommand) -> dict[str, Any]:
+    """The type of each key, as the command's function declares it."""
+    declared = inspect.signature(command.callback).parameters if command.callback else {}
+    kinds = {key: declared[each.name].annotation for key, each in command.keys.items()}
+    kinds = {
+        key: get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        for key, kind in kinds.items()
+    }
+    seconds = {key for key, each in command.keys.items() if is_seconds(str(each.name))}
+    return {key: kind | str if key in seconds else kind for key, kind in kinds.items()}
+
+
+def _command(ctx: typer.Context) -> ConfiguredCommand:
+    assert isinstance(ctx.command, ConfiguredCommand)
+    return ctx.command
+
+
+def _read(ctx: typer.Context, path: Path) -> dict[str, Any] | None:
+    """The values in a file by the name of their parameter; None where there is no file."""
+    command = _command(ctx)
+    table = read_table(path, command.name or "", configured(ctx), _kinds(command))
+    return table and {command.keys[key].name: value for key, value in table.items()}
+
+
+def _take(ctx: typer.Context, values: dict[str, Any], source: str, *, below: bool = False) -> None:
+    """Lay ``values`` above the defaults that the context has by now, or below them."""
+    sources = ctx.meta.setdefault(f"{_SOURCES}{ctx.info_name}", {})
+    told = dict.fromkeys(values, source)
+    present = dict(ctx.default_map or {})
+    ctx.default_map = values | present if below else present | values
+    ctx.meta[f"{_SOURCES}{ctx.info_name}"] = told | sources if below else sources | told
+
+
+def _source(ctx: typer.Context, parameter: Any) -> str:
+    source = ctx.get_parameter_source(parameter.name)
+    match source.name if source else "DEFAULT":
+        case "COMMANDLINE":
+            return COMMAND_LINE
+        case "ENVIRONMENT":
+            return str(parameter.envvar)
+        case "DEFAULT_MAP":
+            return str(ctx.meta[f"{_SOURCES}{ctx.info_name}"][parameter.name])
+    return DEFAULT
+
+
+def _check_variables(ctx: typer.Context) -> None:
+    """Those of other commands are looked at by these; those of no command here, too."""
+    known = {str(each.envvar) for each in ctx.command.params if isinstance(each, TyperOption)}
+    own = _prefix(ctx.command.name)
+    others = tuple(prefix for prefix in map(_prefix, configured(ctx)) if prefix != own)
+    for name in sorted(os.environ):
+        ours = name.startswith("VIDCAPTION_") and not name.startswith(others)
+        if ours and name not in known and name != "VIDCAPTION_DEBUG":
+            raise UsageError(
+                f"the environment has {name}, which is no option; {nearest(name, known)}"
+            )
