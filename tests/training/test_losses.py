@@ -4,7 +4,7 @@ import torch
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
-from vidcaption.training.losses import _mix, cross_entropy, sample, self_critical
+from vidcaption.training.losses import _mix, cross_entropy, draw, sample, self_critical
 
 
 @pytest.fixture
@@ -83,6 +83,21 @@ def test_own_words_replace_all_but_the_ends(network, features):
     own = _mix(network.decoder, memory, words, 1.0)
     changed = (own != words).flatten(0, 1).any(0).tolist()
     assert changed == [False, True, True, True, True, False, False]
+
+
+def test_words_are_drawn_by_their_probability():
+    chances = torch.tensor([[0, 0.5, 0, 0.2, 0.3, 0], [0.1, 0, 0, 0, 0, 0.9]])
+    drawn = draw(chances.expand(20_000, 2, 6))
+    shares = torch.nn.functional.one_hot(drawn, 6).float().mean(0)
+    assert ((shares - chances).abs() < 0.02).all()  # 5 standard deviations
+    assert (shares[chances == 0] == 0).all()
+
+
+@pytest.mark.parametrize("random", [0.0, 1 - 2**-24])  # the least and the greatest of torch.rand
+def test_a_word_that_is_ruled_out_is_never_drawn(monkeypatch, random):
+    monkeypatch.setattr(torch, "rand_like", lambda x: torch.full_like(x, random))
+    chances = torch.tensor([0, 0, 0.3, 0, 0.6999, 0])
+    assert draw(chances).item() == (4 if random == 0 else 2)
 
 
 def test_samples_are_captions(network, features):
