@@ -258,12 +258,14 @@ class Captioning:
         words = self._vocabulary.decode(caption.ids)
         log_probs = caption.log_probs[:-1].tolist()  # without <eos>
         text = " ".join(words)
+        sure, least = caption.confidence, self.options.min_confidence
         return Segment(
             start_s=window.start_s,
             end_s=window.end_s,
             text=text[0].upper() + text[1:],
             score=caption.score,
             words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
-            confidence=caption.confidence,
+            confidence=sure,
             concepts=tuple(Word(self._vocabulary.concepts[n], p) for n, p in caption.concepts),
+            below_min_confidence=sure is not None and sure < least,
         )

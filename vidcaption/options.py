@@ -262,6 +262,12 @@ class CaptionOptions(SearchOptions):
     start_s: float = option(0.0, "Caption from this time on: seconds, or such as 1:05.", at_least=0)
     end_s: float | None = option(None, "Caption up to this time.", above=0)
     merge: bool = option(True, "Join consecutive segments with the same caption.")
+    min_confidence: float = option(
+        0.0,
+        "Leave out captions of a lower confidence; JSON keeps them, marked.",
+        at_least=0,
+        at_most=1,
+    )
 
     @property
     def shortest_scene_s(self) -> float:
@@ -597,10 +603,9 @@ class FindOptions(Options):
         None, "Only in files changed on this day, such as 2026-05-31, or later."
     )
     before: str | None = option(None, "Only in files changed before this day.")
-    confidence: float | None = option(
-        None, "Only captions that are right with at least this probability, as the model says.",
-        at_least=0, at_most=1,
-    )  # fmt: skip
+    min_confidence: float | None = option(
+        None, "Only captions of at least this confidence.", at_least=0, at_most=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -163,6 +163,11 @@ class Captioner:
         before: Progress | None = None,
         keep: Keep | None = None,
     ) -> Captioning:
+        if options.min_confidence and self._network.confidence is None:
+            raise UsageError(
+                f"--min-confidence is {options.min_confidence:g}, and the model {self.model.name} "
+                "gives no confidence; leave it out, or take another model"
+            )
         return Captioning(
             self.model,
             self._vocabulary,

@@ -73,7 +73,8 @@ class Segment:
 
     ``confidence``: the share of its nouns, verbs and adjectives that people would use too, as the
     model expects, in [0, 1]; ``concepts``: what it surely sees, the surest first. Models that do
-    not tell concepts apart have neither.
+    not tell concepts apart have neither. ``below_min_confidence``: whether the confidence is below
+    what was asked for, so that only JSON has this caption.
     """
 
     start_s: float
@@ -83,6 +84,7 @@ class Segment:
     words: tuple[Word, ...] = ()
     confidence: float | None = None
     concepts: tuple[Word, ...] = ()
+    below_min_confidence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +119,8 @@ class CaptionData:
     options: CaptionOptions
     segments: tuple[Segment, ...]
     corrupt: int = 0
+
+    @property
+    def shown(self) -> tuple[Segment, ...]:
+        """The segments that all formats have: those that reach ``options.min_confidence``."""
+        return tuple(each for each in self.segments if not each.below_min_confidence)

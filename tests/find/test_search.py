@@ -52,8 +52,8 @@ def names(index: Index, query: str, *folders: Path, **options: Any) -> set[str]:
         ({"after": "2026-05-31"}, {"Snow.mkv", "dog.jpg"}),
         ({"after": "2026-05-31T12:00:01"}, set()),
         ({"before": "2026-05-31"}, {"beach.mp4"}),
-        ({"confidence": 0.4}, {"beach.mp4", "Snow.mkv"}),
-        ({"confidence": 0.5, "after": "2026-01-01"}, set()),
+        ({"min_confidence": 0.4}, {"beach.mp4", "Snow.mkv"}),
+        ({"min_confidence": 0.5, "after": "2026-01-01"}, set()),
     ],
 )
 def test_filters(footage: Path, index: Index, options: dict[str, Any], found: set[str]) -> None:

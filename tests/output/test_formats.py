@@ -32,7 +32,11 @@ SAMPLE = Captions(
     options=CaptionOptions(window_s=2, end_s=7200.5),
     segments=(
         Segment(0.0, 4.0, 'a "big" dog', -0.123456, (Word("dog", 0.98765),)),
-        Segment(4.0003, 7.9996, "a < b & c --> d\n2", -1.0),
+        Segment(
+            *(4.0003, 7.9996, "a < b & c --> d\n2", -1.0),
+            confidence=0.71236,
+            concepts=(Word("dog", 0.91), Word("traffic light", 0.25)),
+        ),
         Segment(3661.5, 7203.25, "a man in a red coat is riding a horse\ton the beach", -2.5),
     ),
     corrupt=3,
@@ -70,25 +74,28 @@ riding a horse on the beach
 """,
     "jsonl": (
         '{"video": "clips/a, b.mp4", "start": 0.0, "end": 4.0, "text": "a \\"big\\" dog", '
-        '"score": -0.1235, "confidence": null, '
+        '"score": -0.1235, "confidence": null, "below_min_confidence": false, '
         '"words": [{"text": "dog", "probability": 0.9877}], "concepts": []}\n'
         '{"video": "clips/a, b.mp4", "start": 4.0, "end": 8.0, "text": "a < b & c --> d\\n2", '
-        '"score": -1.0, "confidence": null, "words": [], "concepts": []}\n'
+        '"score": -1.0, "confidence": 0.7124, "below_min_confidence": false, "words": [], '
+        '"concepts": [{"text": "dog", "probability": 0.91}, '
+        '{"text": "traffic light", "probability": 0.25}]}\n'
         '{"video": "clips/a, b.mp4", "start": 3661.5, "end": 7203.25, '
         '"text": "a man in a red coat is riding a horse\\ton the beach", '
-        '"score": -2.5, "confidence": null, "words": [], "concepts": []}\n'
+        '"score": -2.5, "confidence": null, "below_min_confidence": false, "words": [], '
+        '"concepts": []}\n'
     ),
     "tsv": """\
-start	end	text
-0	4000	a "big" dog
-4000	8000	a < b & c --> d 2
-3661500	7203250	a man in a red coat is riding a horse on the beach
+start	end	text	confidence	concepts
+0	4000	a "big" dog		
+4000	8000	a < b & c --> d 2	0.7124	dog 0.910; traffic light 0.250
+3661500	7203250	a man in a red coat is riding a horse on the beach		
 """,
     "csv": """\
-video,start,end,text,score
-"clips/a, b.mp4",0.000,4.000,"a ""big"" dog",-0.1235
-"clips/a, b.mp4",4.000,8.000,a < b & c --> d 2,-1.0000
-"clips/a, b.mp4",3661.500,7203.250,a man in a red coat is riding a horse on the beach,-2.5000
+video,start,end,text,score,confidence,concepts
+"clips/a, b.mp4",0.000,4.000,"a ""big"" dog",-0.1235,,
+"clips/a, b.mp4",4.000,8.000,a < b & c --> d 2,-1.0000,0.7124,dog 0.910; traffic light 0.250
+"clips/a, b.mp4",3661.500,7203.250,a man in a red coat is riding a horse on the beach,-2.5000,,
 """,
     "txt": """\
 a "big" dog
@@ -137,6 +144,7 @@ def test_golden_json() -> None:
             "start_s": 0.0,
             "end_s": 7200.5,
             "merge": True,
+            "min_confidence": 0.0,
         },
         "corrupt": 3,
         "segments": [
@@ -146,6 +154,7 @@ def test_golden_json() -> None:
                 "text": 'a "big" dog',
                 "score": -0.1235,
                 "confidence": None,
+                "below_min_confidence": False,
                 "words": [{"text": "dog", "probability": 0.9877}],
                 "concepts": [],
             },
@@ -154,9 +163,13 @@ def test_golden_json() -> None:
                 "end": 8.0,
                 "text": "a < b & c --> d\n2",
                 "score": -1.0,
-                "confidence": None,
+                "confidence": 0.7124,
+                "below_min_confidence": False,
                 "words": [],
-                "concepts": [],
+                "concepts": [
+                    {"text": "dog", "probability": 0.91},
+                    {"text": "traffic light", "probability": 0.25},
+                ],
             },
             {
                 "start": 3661.5,
@@ -164,6 +177,7 @@ def test_golden_json() -> None:
                 "text": "a man in a red coat is riding a horse\ton the beach",
                 "score": -2.5,
                 "confidence": None,
+                "below_min_confidence": False,
                 "words": [],
                 "concepts": [],
             },
@@ -183,11 +197,25 @@ def test_no_segments() -> None:
         "srt": "",
         "vtt": "WEBVTT\n",
         "jsonl": "",
-        "tsv": "start\tend\ttext\n",
-        "csv": "video,start,end,text,score\n",
+        "tsv": "start\tend\ttext\tconfidence\tconcepts\n",
+        "csv": "video,start,end,text,score,confidence,concepts\n",
         "txt": "",
     }
     assert json.loads(FORMATS["json"](EMPTY))["segments"] == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_only_json_has_what_is_below_the_confidence_asked_for(format: str) -> None:
+    sure, unsure = (
+        Segment(start, start + 2, text, -1.0, confidence=confidence)
+        for start, text, confidence in ((2, "a cat", 0.6), (0, "a dog", 0.4))
+    )
+    marked = replace(unsure, below_min_confidence=True)
+    text = FORMATS[format](replace(SAMPLE, segments=(marked, sure)))
+    if format in ("json", "jsonl"):
+        assert re.findall('"below_min_confidence": (true|false)', text) == ["true", "false"]
+    else:
+        assert text == FORMATS[format](replace(SAMPLE, segments=(sure,)))
 
 
 def test_a_short_last_cue_is_not_drawn_out_beyond_the_end_of_the_video() -> None:
@@ -335,9 +363,9 @@ def test_json_and_jsonl_keep_texts_and_paths(captions: Captions) -> None:
 @given(wild_captions())
 def test_csv_and_tsv_parse_back(captions: Captions) -> None:
     header, *rows = csv.reader(io.StringIO(FORMATS["csv"](captions), newline=""), strict=True)
-    assert header == ["video", "start", "end", "text", "score"]
+    assert header == ["video", "start", "end", "text", "score", "confidence", "concepts"]
     assert [row[3] for row in rows] == [one_line(s.text) for s in captions.segments]
-    assert all(len(row) == 5 for row in rows)
+    assert all(len(row) == 7 for row in rows)
     assert all(re.fullmatch(r"-?\d+\.\d{3}", cell) for row in rows for cell in row[1:3])
 
     tab_rows = [line.split("\t") for line in FORMATS["tsv"](captions).split("\n")[1:-1]]
@@ -359,14 +387,14 @@ SECOND = replace(
 def test_several_videos_in_one_stream() -> None:
     both = [replace(SAMPLE, segments=SAMPLE.segments[:1]), SECOND]
     assert "".join(render_many("tsv", both)) == (
-        "video\tstart\tend\ttext\n"
-        'clips/a, b.mp4\t0\t4000\ta "big" dog\n'
-        "b\\u0009c.mp4\t0\t1500\ta cat\n"
+        "video\tstart\tend\ttext\tconfidence\tconcepts\n"
+        'clips/a, b.mp4\t0\t4000\ta "big" dog\t\t\n'
+        "b\\u0009c.mp4\t0\t1500\ta cat\t\t\n"
     )
     assert "".join(render_many("csv", both)) == (
-        "video,start,end,text,score\n"
-        '"clips/a, b.mp4",0.000,4.000,"a ""big"" dog",-0.1235\n'
-        "b\\u0009c.mp4,0.000,1.500,a cat,-1.0000\n"
+        "video,start,end,text,score,confidence,concepts\n"
+        '"clips/a, b.mp4",0.000,4.000,"a ""big"" dog",-0.1235,,\n'
+        "b\\u0009c.mp4,0.000,1.500,a cat,-1.0000,,\n"
     )
     assert "".join(render_many("txt", both)) == (
         'clips/a, b.mp4:\na "big" dog\n\nb\\u0009c.mp4:\na cat\n'

@@ -19,7 +19,14 @@ CAPTIONS = Captions(
     VideoInfo("clip.mp4", "h264", 64, 48, 0, 8.0, 10.0, 80),
     ModelInfo("default", "0" * 64),
     CaptionOptions(beam=5),
-    (Segment(0.0, 4.0, "A dog", -0.5, (Word("a", 0.5), Word("dog", 0.25))),),
+    (
+        Segment(
+            *(0.0, 4.0, "A dog", -0.5, (Word("a", 0.5), Word("dog", 0.25))),
+            confidence=0.5,
+            concepts=(Word("dog", 0.75),),
+            below_min_confidence=True,
+        ),
+    ),
     corrupt=2,
 )
 
@@ -60,6 +67,7 @@ def changed(*keys: str | int, to: Any) -> str:
         changed("segments", 0, "start", to=5),
         changed("segments", 0, "end", to=float("nan")),
         changed("segments", 0, "score", to=True),
+        changed("segments", 0, "below_min_confidence", to=1),
         changed("segments", 0, "words", 0, to={"text": "a"}),
         changed("video", to=[]),
         changed("video", "width", to=[1]),

@@ -1,5 +1,7 @@
 """The pages of ``vidcaption report`` in a browser, as people use them."""
 
+from dataclasses import replace
+
 import pytest
 from browsers import PHONE, chromium, opened, until
 from clips import every, write_clip
@@ -7,9 +9,10 @@ from pages import captions_of, ignore, said
 
 from vidcaption.report.site import index_page, read_card
 from vidcaption.report.video import video_page
+from vidcaption.types import Word
 
 pytestmark = pytest.mark.slow
-WAIT = "document.querySelector('video').readyState >= 2"
+WAIT = "document.querySelector('video')?.readyState >= 2"
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +28,10 @@ def site(tmp_path_factory, model, cpu):
     clip = write_clip(folder / "a b.mp4", every(0.1, 80), size=(320, 240))
     segments = [
         said(0, 2, "word1", "word2"), said(2, 4, "word3"), said(4, 6, "word1"), said(6, 8, "word5")
+    ]  # fmt: skip
+    seen = (Word("traffic light", 0.9), Word("word9", 0.4))
+    segments[1:3] = [
+        replace(segments[1], confidence=0.9, concepts=seen), replace(segments[2], confidence=0.1)
     ]  # fmt: skip
     captions = captions_of(clip, segments, model)
     cards = []
@@ -71,6 +78,26 @@ def test_keys(browser, site):
         page.keyboard.press("/")
         page.keyboard.press("Escape")
         assert page.locator(".cue:visible").count() == 4 and not page.locator("mark").count()
+
+
+def test_concepts_are_searched_with_their_caption(browser, site):
+    with opened(browser, f"{site}/linked.html") as page:
+        counts = {"light": 1, "word3 traffic word9": 1, "word1 light": 0, "90": 0}
+        for query, count in counts.items():
+            page.fill("#query", query)
+            assert page.locator(".cue:visible").count() == count
+        page.fill("#query", "light")
+        assert page.locator("mark").all_inner_texts() == ["light"]
+
+
+def test_unsure_captions_are_shaded(browser, site):
+    with opened(browser, f"{site}/linked.html") as page:
+        shades = page.locator(".cue").evaluate_all(
+            "all => all.map((each) => getComputedStyle(each).getPropertyValue('background-image'))"
+        )
+        assert shades[0] == shades[3] == "none"
+        alphas = [float(shade.rpartition("128, ")[2].rstrip(")")) for shade in shades[1:3]]
+        assert 0.02 < alphas[0] < 0.06 and alphas[1] > 0.3
 
 
 def test_where_the_model_looked(browser, site):

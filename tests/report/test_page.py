@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -47,6 +48,11 @@ def test_a_case_has_all_there_is_to_see():
     [article] = parsed.of("article")
     shown = decoded(re.search(r"url\((.*?)\)", article["style"])[1])
     assert shown.shape == (224, 299, 3)
+
+
+def test_a_case_has_its_confidence():
+    case = replace(make_case(), said=Said("a dog", -1.5, 0.831))
+    assert "CIDEr 42.0, confidence 83%, score -1.50" in read_page(training_page(case)).text
 
 
 @pytest.mark.parametrize("peak", [0, 2, 3])

@@ -111,6 +111,25 @@ def test_a_video_that_says_nothing(clip, model, cpu, tmp_path):
     assert "The model found nothing to say." in page.text
 
 
+def test_confidence_and_concepts(clip, model, cpu, tmp_path):
+    sure = replace(said(0, 2, "word1"), confidence=0.834, concepts=(Word("traffic light", 0.41),))
+    unsure = replace(said(2, 4, "word2"), confidence=0.2, below_min_confidence=True)
+    text = draw(captions_of(clip, [sure, unsure], model), model, cpu, tmp_path)
+    page = read_scripted(text)
+    [cue] = [each for each in page.of("li") if "cue" in each.get("class", "")]
+    assert cue["style"] == "--sure:0.83"
+    assert ", confidence 83%" in page.text and "traffic light 41%" in page.text
+    assert "The more a caption is shaded" in page.text and "word2" not in page.text
+    text = draw(captions_of(clip, [unsure], model), model, cpu, tmp_path)
+    assert "No caption reaches the confidence that was asked for." in text
+
+
+def test_a_model_without_confidence_has_no_shades(captions, model, cpu, tmp_path):
+    page = read_scripted(draw(captions, model, cpu, tmp_path))
+    assert not any("style" in each for each in page.of("li"))
+    assert "confidence" not in page.text and "shaded, the less sure" not in page.text
+
+
 def test_a_video_shorter_than_its_captions(clip, model, cpu, tmp_path):
     """Those of a longer one of the same name, perhaps: they stay, without pictures."""
     segments = [said(0, 2, "word1"), said(20, 22, "word2")]

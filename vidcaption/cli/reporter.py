@@ -93,7 +93,8 @@ class Reporter:
             put(("" if first else "\n") + printable(str(job.path)) + ":\n")
 
     def captioned(self, segment: Segment) -> None:
-        if self._delivery.lines and self._captioning is not None:
+        shown = self._delivery.lines and not segment.below_min_confidence
+        if shown and self._captioning is not None:
             still = self._captioning.info.duration_s is None  # its times mean nothing
             put((one_line(segment.text) if still else readable_line(segment)) + "\n")
 

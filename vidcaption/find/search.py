@@ -47,7 +47,7 @@ def search(index: Index, query: Query, options: FindOptions, folders: Sequence[P
     seen: set[tuple[int, float]] = set()
     away = 0
     for match in (index.match_all, index.match_any)[: len(query.terms)]:
-        for hit in match(query, chosen, options.confidence):
+        for hit in match(query, chosen, options.min_confidence):
             if len(moments) == options.limit:
                 return Found(moments, away)
             # files that were added meanwhile are not among the videos

@@ -73,4 +73,5 @@ def _card(moment: Moment) -> dict[str, Any]:
         "path": str(moment.path),
         "address": f"{moment.path.as_uri()}#t={moment.start_s:.3f},{moment.end_s:.3f}",
         "score": f"{moment.score:.2f}",
+        "confidence": None if moment.confidence is None else f"{moment.confidence:.0%}",
     }

@@ -169,7 +169,7 @@ def _keep(index: Index, outcome: Outcome, recipe: int, state: State) -> None:
         Path(os.path.realpath(outcome.job.path)),
         state,
         recipe,
-        map(Entry.of, captions.segments) if captions else (),
+        map(Entry.of, captions.shown) if captions else (),
         duration_s=captions.video.duration_s if captions else None,
         error=None if captions else outcome.reason,
     )

@@ -25,7 +25,7 @@ class Mark(NamedTuple):
 def marks(captions: CaptionData, per_second: float) -> Iterator[Mark]:
     """Captions in order, at least one unit long, each cut off where the next one starts."""
     starts, earliest = [], 0
-    texts = [(segment, text) for segment in captions.segments if (text := one_line(segment.text))]
+    texts = [(segment, text) for segment in captions.shown if (text := one_line(segment.text))]
     for segment, _ in texts:
         starts.append(max(earliest, round(segment.start_s * per_second)))
         earliest = starts[-1] + 1

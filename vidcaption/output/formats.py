@@ -24,8 +24,8 @@ from vidcaption.types import CaptionData, Segment, Word
 
 SCHEMA_VERSION = 1  # of schema.json; goes up when a reader of the old form would fail
 
-CSV_HEADER = ("video", "start", "end", "text", "score")
-TSV_HEADER = ("start", "end", "text")
+CSV_HEADER = ("video", "start", "end", "text", "score", "confidence", "concepts")
+TSV_HEADER = ("start", "end", "text", "confidence", "concepts")
 
 
 def format_named(name: str) -> Callable[[CaptionData], str]:
@@ -104,7 +104,7 @@ def _srt(captions: CaptionData) -> str:
             # SRT has no escapes, and some players take any line with this arrow for a timing.
             "\n".join(cue.lines).replace("-->", "→"),
         )
-        for index, cue in enumerate(cues(captions.segments, captions.video.duration_s), start=1)
+        for index, cue in enumerate(cues(captions.shown, captions.video.duration_s), start=1)
     )
     text: str = srt.compose(subtitles, reindex=False)
     return text
@@ -112,7 +112,7 @@ def _srt(captions: CaptionData) -> str:
 
 def _vtt(captions: CaptionData) -> str:
     parts = ["WEBVTT\n"]
-    for cue in cues(captions.segments, captions.video.duration_s):
+    for cue in cues(captions.shown, captions.video.duration_s):
         text = html.escape("\n".join(cue.lines), quote=False)
         parts.append(f"{clock(cue.start_ms)} --> {clock(cue.end_ms)}\n{text}\n")
     return "\n".join(parts)
@@ -136,7 +136,7 @@ def _csv(captions: CaptionData) -> str:
 
 
 def _txt(captions: CaptionData) -> str:
-    return "".join(one_line(segment.text) + "\n" for segment in captions.segments)
+    return "".join(one_line(segment.text) + "\n" for segment in captions.shown)
 
 
 FORMATS: dict[str, Callable[[CaptionData], str]] = {
@@ -173,6 +173,7 @@ def _segment(segment: Segment) -> dict[str, Any]:
         "text": segment.text,
         "score": round(segment.score, 4),
         "confidence": None if segment.confidence is None else round(segment.confidence, 4),
+        "below_min_confidence": segment.below_min_confidence,
         "words": _words(segment.words),
         "concepts": _words(segment.concepts),
     }
@@ -182,11 +183,18 @@ def _words(words: Iterable[Word]) -> list[dict[str, Any]]:
     return [{"text": word.text, "probability": round(word.probability, 4)} for word in words]
 
 
-def _tsv_rows(captions: CaptionData) -> Iterator[tuple[str, str, str]]:
+def _tsv_rows(captions: CaptionData) -> Iterator[tuple[str, ...]]:
     """Whole milliseconds: no decimal point that a spreadsheet could read as a thousands mark."""
-    for segment in captions.segments:
+    for segment in captions.shown:
         start, end = milliseconds(segment.start_s), milliseconds(segment.end_s)
-        yield str(start), str(end), one_line(segment.text)
+        yield str(start), str(end), one_line(segment.text), *_certainty(segment)
+
+
+def _certainty(segment: Segment) -> tuple[str, str]:
+    """Cells of a table: the confidence, and the concepts as ``dog 0.930; traffic light 0.400``."""
+    sure = "" if segment.confidence is None else f"{segment.confidence:.4f}"
+    concepts = (f"{one_line(each.text)} {each.probability:.3f}" for each in segment.concepts)
+    return sure, "; ".join(concepts)
 
 
 def _tab_line(cells: Sequence[str]) -> str:
@@ -202,8 +210,9 @@ def _csv_body(captions: CaptionData) -> str:
             f"{milliseconds(segment.end_s) / 1000:.3f}",
             one_line(segment.text),
             f"{segment.score:.4f}",
+            *_certainty(segment),
         )
-        for segment in captions.segments
+        for segment in captions.shown
     )
 
 

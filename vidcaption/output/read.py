@@ -44,11 +44,14 @@ def _segment(row: Any) -> Segment:
         raise ValueError("a segment ends before it starts")
     words = [_word(word) for word in row["words"]]
     concepts = [_word(word) for word in row.get("concepts", ())]
-    sure = row.get("confidence")
+    sure, below = row.get("confidence"), row.get("below_min_confidence", False)
+    if not isinstance(below, bool):
+        raise ValueError(f"below_min_confidence is {below!r}")
     return Segment(
         *(start_s, end_s, _text(row["text"]), _number(row["score"]), tuple(words)),
         confidence=None if sure is None else _number(sure),
         concepts=tuple(concepts),
+        below_min_confidence=below,
     )
 
 

@@ -29,12 +29,14 @@ def card(case: Case) -> dict[str, Any]:
     """What the macro ``card`` shows of a case."""
     frames, picture = len(case.frames), strip(case.frames)
     height, width = picture.shape[:2]
-    score = f"score {case.said.score:.2f}"
+    figures = [] if case.cider is None else [f"CIDEr {case.cider:.1f}"]
+    if case.said.confidence is not None:
+        figures.append(f"confidence {case.said.confidence:.0%}")
     return {
         "id": case.sample.id,
         "text": case.said.text,
         "references": case.sample.captions,
-        "score": score if case.cider is None else f"CIDEr {case.cider:.1f}, {score}",
+        "score": ", ".join([*figures, f"score {case.said.score:.2f}"]),
         "strip": jpeg_uri(picture),
         "frames": frames,
         "count": counted(frames, "frame"),

@@ -4,6 +4,7 @@ import base64
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -47,6 +48,9 @@ def video_page(
     looked for each word. ``key``: kept in the page, see ``site.read_card``. ``watch``: is told how
     many captions have their pictures. Raises InputError.
     """
+    below = "No caption reaches the confidence that was asked for."
+    nothing = below if captions.segments else "The model found nothing to say."
+    captions = replace(captions, segments=captions.shown)
     info = captions.video
     still = info.duration_s is None
     source = None if still else _source(Path(info.path), page, embed)
@@ -58,6 +62,8 @@ def video_page(
             "end": _seconds(segment.end_s),
             "clock": clock(segment.start_s),
             "text": segment.text,
+            "sure": segment.confidence,
+            "concepts": [(each.text, f"{each.probability:.0%}") for each in segment.concepts],
             **pictures.get(number, {"strip": None, "words": []}),
         }
         for number, segment in enumerate(captions.segments)
@@ -82,6 +88,7 @@ def video_page(
         track=data_uri("text/vtt", captions.render("vtt").encode()),
         cues=cues,
         card=card,
+        nothing=nothing,
         **script("player.js"),
     )
 

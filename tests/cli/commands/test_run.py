@@ -12,6 +12,7 @@ import pytest
 import srt
 from clips import Clips
 from runs import Run
+from tiny import write_tiny
 
 import vidcaption.output
 from vidcaption.batch import ledger
@@ -128,6 +129,23 @@ def test_several_formats(here: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert document["options"]["end_s"] == 2 and document["options"]["beam"] == 1
 
 
+def test_unsure_captions_are_left_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["clip.mp4", "--json", "--txt", "--out-dir", "out", "--end", "8", "--window", "4"]
+    both = json.loads(Run(capsys, *asked[:2], *asked[5:], "-o", "-").out)["segments"]
+    worse, better = sorted(both, key=lambda segment: segment["confidence"])
+    middle = f"{(worse['confidence'] + better['confidence']) / 2:.4f}"
+    assert Run(capsys, *asked).code == 0
+    run = Run(capsys, *asked, "--min-confidence", middle)  # is not taken for done
+    assert "clip.mp4 -> out/clip.json, out/clip.txt" in run.err
+    assert (here / "out/clip.txt").read_text() == f"{better['text']}\n"
+    document = json.loads((here / "out/clip.json").read_text())
+    jsonschema.validate(document, SCHEMA)
+    below = {each["text"]: each["below_min_confidence"] for each in document["segments"]}
+    assert below == {worse["text"]: True, better["text"]: False}
+    lines = Run(capsys, "clip.mp4", *asked[5:], "--min-confidence", middle).out
+    assert lines.count("\n") == 1 and better["text"] in lines
+
+
 def test_folders_are_mirrored(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "in/deep").mkdir(parents=True)
     shutil.copy("clip.mp4", "in/a.mp4")
@@ -170,9 +188,9 @@ def test_json_of_one_and_of_several(here: Path, capsys: pytest.CaptureFixture[st
 def test_output_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "out").mkdir()
     assert Run(capsys, "clip.mp4", "-o", "out/a.tsv").code == 0
-    assert (here / "out/a.tsv").read_text().startswith("start\tend\ttext\n0\t")
+    assert (here / "out/a.tsv").read_text().startswith("start\tend\ttext\tconfidence\t")
     assert Run(capsys, "clip.mp4", "-o", "out/b.odd", "--csv").code == 0
-    assert (here / "out/b.odd").read_text().startswith("video,start,end,text,score\n")
+    assert (here / "out/b.odd").read_text().startswith("video,start,end,text,score,")
     assert names(here / "out") == ["a.tsv", "b.odd"]
 
 
@@ -221,6 +239,8 @@ def test_nothing_captioned_writes_nothing(here: Path, capsys: pytest.CaptureFixt
         ("clip.mp4 --device cuda:99", 3, "--device is 'cuda:99'"),
         ("clip.mp4 --model nowhere", 3, "there is no model 'nowhere'"),
         ("clip.mp4 --model empty", 3, "empty"),
+        ("clip.mp4 --min-confidence 60", 2, "--min-confidence is 60; it must be at least 0 and"),
+        ("clip.mp4 --srt --model tiny --min-confidence 0.5", 2, "tiny gives no confidence; leave"),
     ],
 )
 def test_what_cannot_run_says_so_and_writes_nothing(
@@ -228,6 +248,8 @@ def test_what_cannot_run_says_so_and_writes_nothing(
 ) -> None:
     (here / "empty").mkdir()
     (here / "videos").mkdir()
+    if "tiny" in args:
+        write_tiny(here / "tiny")
     (here / "videos/a.mp4").symlink_to(here / "clip.mp4")
     (here / "link.mp4").symlink_to(here / "clip.mp4")
     if "pipe" in args:

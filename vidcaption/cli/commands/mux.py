@@ -61,9 +61,10 @@ def mux(
             logger.info(f"{video}: captions from {path}")
             return read_cues(path)
         captions = caption(load(), video, options, bar)
-        made = list(cues(captions.segments, captions.video.duration_s))
+        made = list(cues(captions.shown, captions.video.duration_s))
         if not made:
-            raise InputError(f"{video} has no captions; the model found nothing to say")
+            reason = "none reaches --min-confidence" if captions else "the model says nothing of it"
+            raise InputError(f"{video} has no captions; {reason}")
         return made
 
     with closing_words(), interruptible():

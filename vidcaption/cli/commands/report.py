@@ -179,7 +179,7 @@ def _draw(
         done = number
 
     if bar is not None:
-        bar.begin(f"{page.name}: pictures", len(captions.segments), lambda: done)
+        bar.begin(f"{page.name}: pictures", len(captions.shown), lambda: done)
     return video_page(captions, *looker, page, key, watch, embed=embed)
 
 

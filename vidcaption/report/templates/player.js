@@ -19,13 +19,17 @@ theme.addEventListener("click", () => {
 theme.hidden = false;
 label();
 
-// search: a caption, or a card with the name or a caption, that holds every word
+// search: a caption with its concepts, or a card with the name or a caption, that holds every word
 const query = one("#query"), count = one("#count");
-const units = all("[data-unit], .cue").map((element) => ({
-  element,
-  parts: all("[data-text], .text", element).map((part) => (
-    { part, text: plain(part.textContent), line: part.closest("[data-line]") })),
-}));
+const units = all("[data-unit], .cue").map((element) => {
+  const texts = new Map();  // of each line, and of all that is in none
+  const parts = all("[data-text], .text", element).map((part) => {
+    const line = part.closest("[data-line]");
+    texts.set(line, `${texts.get(line) ?? ""}\n${plain(part.textContent)}`);
+    return { part, line };
+  });
+  return { element, parts: parts.map((each) => ({ ...each, text: texts.get(each.line) })) };
+});
 const highlight = (part, words) => {
   const text = part.textContent;
   const shown = plain(text);
