@@ -222,10 +222,10 @@ def test_other_files_are_told_what_is_known(tmp_path):
     assert all(pattern in str(caught.value) for pattern in READERS)
 
 
-def test_the_readme_lists_every_format():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").lower()
+def test_the_documents_list_every_format():
+    page = (ROOT / "docs/training.md").read_text(encoding="utf-8").lower()
     for pattern in READERS:
-        assert f"`{pattern}`" in readme, pattern
+        assert f"`{pattern}`" in page, pattern
 
 
 ONE = media("a.mp4", "a.jpg")
