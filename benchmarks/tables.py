@@ -1,4 +1,4 @@
-"""Write the figures of the READMEs, the model card and the catalogue from benchmarks/results.
+"""Write the figures of the documents, the model card and the catalogue from benchmarks/results.
 
 python benchmarks/tables.py           # rewrites what stands between the markers, and scores
 python benchmarks/tables.py --check   # exit code 1 if that would change a file
@@ -21,7 +21,14 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 MODEL = ROOT / "weights" / "default"
 CATALOG = ROOT / "weights" / "catalog.json"
-PAGES = (ROOT / "README.md", ROOT / "benchmarks" / "README.md", MODEL / CARD, CATALOG)
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "models.md",
+    ROOT / "docs" / "speed.md",
+    ROOT / "benchmarks" / "README.md",
+    MODEL / CARD,
+    CATALOG,
+)
 MAIN = ("BLEU-4", "METEOR", "CIDEr")
 OBJECTS = ("objects named", "confirmed")
 
@@ -66,6 +73,12 @@ def scores() -> str:
 def objects(report: Any) -> list[str]:
     """The shares of objects named and confirmed."""
     return [f"{report[name]:.0%}" for name in ("objects_named", "objects_confirmed")]
+
+
+def typical() -> str:
+    """What samples drawn at random show, and the caption of each."""
+    rows = [(each["shows"], each["caption"]) for each in read("typical")["samples"]]
+    return table(["what it shows", "caption"], *rows)
 
 
 def compared(labels: str) -> str:
@@ -310,6 +323,7 @@ def reuse() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
+    "typical": typical,
     "ablation": lambda: compared("ablation/rows"),
     "before": lambda: compared("ablation/before"),
     "size": size,

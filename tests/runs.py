@@ -3,10 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from vidcaption.cli import main
+from vidcaption.cli.app import Group, Later, app
 
 # two windows
 QUICK = ["--beam", "1", "--frames", "1", "--max-words", "6", "--window", "1", "--end", "2"]
@@ -47,3 +50,34 @@ def install(folder: Path) -> Path:
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m vidcaption "$@"\n')
     path.chmod(0o755)
     return path
+
+
+def command_of(args: list[str]) -> Any:
+    """The command that ``args`` begin with, whose words are taken off."""
+    command: Any = typer.main.get_command(app)
+    while isinstance(command, Group):
+        command = command.commands[args.pop(0)]
+        command = command.real if isinstance(command, Later) else command
+    return command
+
+
+def check_arguments(args: list[str]) -> None:
+    """Raise an error of Typer's for an option or a number of arguments that does not exist."""
+    command = command_of(args)
+    context = command.make_context(command.name, [*args], resilient_parsing=True)
+    context.resilient_parsing = False
+    assert command.make_parser(context).parse_args([*args])[1] == []
+
+
+def all_options() -> set[str]:
+    """The flags of every command."""
+    found: set[str] = set()
+    commands: list[Any] = [typer.main.get_command(app)]
+    while commands:
+        command = commands.pop()
+        command = command.real if isinstance(command, Later) else command
+        commands += getattr(command, "commands", {}).values()
+        context = typer.Context(command)
+        for each in command.get_params(context):
+            found |= {*each.opts, *each.secondary_opts}
+    return found

@@ -278,8 +278,8 @@ FRAME = np.zeros((1, 8, 8, 3), np.uint8)
         (FRAME.astype(float), [0.0], r"a frame is float64 of shape \(8, 8, 3\)"),
         (FRAME[..., 0], [0.0], r"uint8 of shape \(8, 8\)"),
         (["a.png"], [0.0], "a frame is str"),
-        (np.repeat(FRAME, 2, 0), [0.0, 0.0], "each above the last"),
-        (np.repeat(FRAME, 2, 0), [1.0, 0.5], "each above the last"),
+        (np.repeat(FRAME, 2, 0), [0.0, 0.0], "in ascending order"),
+        (np.repeat(FRAME, 2, 0), [1.0, 0.5], "in ascending order"),
         (FRAME, [-1.0], "seconds from 0 on"),
         (FRAME, [math.nan], "seconds from 0 on"),
     ],
@@ -402,7 +402,7 @@ def test_what_is_wrong_with_a_file_harms_nobody_else(tiny: Path, clips: Clips) -
         [worker] = captioner.workers._busy
         assert worker._process.pid is not None
         os.kill(worker._process.pid, signal.SIGSEGV)
-        with pytest.raises(InputError, match=r"ended the process that decoded it .*SIGSEGV"):
+        with pytest.raises(InputError, match=r"crashed the process that decoded it .*SIGSEGV"):
             captioning.finish()
     assert captioner.caption(clips["h264.mp4"], SHORT).segments
     [worker] = captioner.workers._idle
@@ -415,7 +415,7 @@ def test_what_is_wrong_with_a_file_harms_nobody_else(tiny: Path, clips: Clips) -
 def test_limits_are_those_that_one_gives(tiny: Path, tmp_path: Path) -> None:
     big = write_image(tmp_path / "big.png", size=(9000, 9000))
     workers = Workers(1, timeout_s=60, memory_bytes=2**28)
-    with workers, pytest.raises(InputError, match="takes more memory than decoding may"):
+    with workers, pytest.raises(InputError, match="needs more memory than decoding may use"):
         Captioner.from_pretrained(tiny, workers=workers).caption(big)
 
 

@@ -264,7 +264,9 @@ def test_standard_input_is_a_file_for_a_while(monkeypatch: pytest.MonkeyPatch) -
 def test_standard_input_needs_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"video")))
     full, nowhere = (
-        pytest.raises(OutputError, match=f"cannot be kept: {reason}.*; name a folder")
+        pytest.raises(
+            OutputError, match=f"cannot be copied to a temporary file: {reason}.*; name a folder"
+        )
         for reason in ("File too large in ", "there is no folder for temporary files")
     )
     with full, file_size(2), spooled():

@@ -10,12 +10,11 @@ from inspect import cleandoc
 from pathlib import Path
 
 import pytest
-import typer
-from runs import Apart
+from runs import Apart, check_arguments
 
 import vidcaption
 from vidcaption.cli import main
-from vidcaption.cli.app import Commands, Group, Later, app
+from vidcaption.cli.app import Commands, Later
 from vidcaption.options import (
     BatchOptions,
     CaptionOptions,
@@ -210,17 +209,6 @@ def test_help_fits_and_ends_in_examples_that_work(
     for example in examples:
         [command] = re.findall(r"vidcaption (.+?)(?=    |\)$|$)", example)
         check_arguments(shlex.split(command))
-
-
-def check_arguments(args: list[str]) -> None:
-    """Raise an error of Typer's for an option or a number of arguments that does not exist."""
-    command = typer.main.get_command(app)
-    while isinstance(command, Group):
-        command = command.commands[args.pop(0)]
-        command = command.real if isinstance(command, Later) else command
-    context = command.make_context(command.name, [*args], resilient_parsing=True)
-    context.resilient_parsing = False
-    assert command.make_parser(context).parse_args([*args])[1] == []
 
 
 def test_help_all_shows_every_option(capsys: pytest.CaptureFixture[str]) -> None:

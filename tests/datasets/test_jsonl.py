@@ -44,7 +44,7 @@ def test_reads_images_frames_and_videos_relative_to_the_file(tmp_path):
     [
         ("{", "line 2: "),
         ("[]", "line 2: a row must be a JSON object"),
-        (GOOD, "line 2: id 'a' stands twice"),
+        (GOOD, "line 2: id 'a' occurs twice"),
         ({"id": "b", "captions": ["x"]}, "exactly one of image, frames, video; got none"),
         (GOOD | {"video": "x"}, "exactly one of"),
         (GOOD | {"id": 1}, "needs an id"),
@@ -77,5 +77,5 @@ def test_unreadable_and_empty_files_are_usage_errors(tmp_path):
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="cannot read"):
         read_jsonl(tmp_path / "binary.jsonl")
-    with pytest.raises(UsageError, match="holds no rows"):
+    with pytest.raises(UsageError, match="has no rows"):
         read_jsonl(write(tmp_path / "empty.jsonl"))

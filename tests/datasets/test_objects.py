@@ -82,7 +82,7 @@ def test_own_classes(tmp_path) -> None:
         ("[classes", "is not TOML"),
         ("a = " + "[" * 5000, "is not TOML"),
         ("a = " + "1" * 5000, "is not TOML"),
-        ("[clases]\ndog = []", "has 'clases' at its top"),
+        ("[clases]\ndog = []", "has 'clases' at the top"),
         ('[classes]\ndog = "pup"', "dog must be a list of names; got 'pup'"),
         ("[classes]\ndog = [1]", "dog must be a list of names; got [1]"),
         ('ignore = "pup"\n[classes]\ndog = []', "ignore must be a list of names; got 'pup'"),

@@ -199,10 +199,10 @@ def test_a_split_list_in_another_spelling(tmp_path):
 @pytest.mark.parametrize("line", ["[00:00.000 --> 00:04.000] A dog", "1:00:00,5 --> 1:00:02,0"])
 def test_times_are_no_words(tmp_path, line):
     make(tmp_path, {"a.txt": f"a dog\n{line}\n", **media("a.mp4")})
-    with pytest.raises(UsageError, match=r"a caption of a\.mp4 has times in it, .* --> "):
+    with pytest.raises(UsageError, match=r"a caption of a\.mp4 contains times, .* --> "):
         read_dataset(tmp_path)
     make(tmp_path, {"d.csv": f'path,caption\na.mp4,"{line}"\n'})
-    with pytest.raises(UsageError, match=r"d\.csv: a caption of a\.mp4 has times"):
+    with pytest.raises(UsageError, match=r"d\.csv: a caption of a\.mp4 contains times"):
         read_dataset(tmp_path / "d.csv")
 
 
@@ -222,10 +222,10 @@ def test_other_files_are_told_what_is_known(tmp_path):
     assert all(pattern in str(caught.value) for pattern in READERS)
 
 
-def test_the_readme_lists_every_format():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").lower()
+def test_the_documents_list_every_format():
+    page = (ROOT / "docs/training.md").read_text(encoding="utf-8").lower()
     for pattern in READERS:
-        assert f"`{pattern}`" in readme, pattern
+        assert f"`{pattern}`" in page, pattern
 
 
 ONE = media("a.mp4", "a.jpg")
@@ -233,14 +233,14 @@ BROKEN = {
     "an unclosed quote": ({"d.csv": 'path,caption\na.mp4,"a dog\n'}, "line 2: .*quote left open"),
     "an unquoted comma": ({"d.csv": "path,caption\na.mp4,a dog, b\n"}, "line 2: got 3 values"),
     "an empty caption": ({"d.csv": "path,caption\na.mp4, \n"}, "line 2: the caption of a.mp4"),
-    "a missing file": ({"d.csv": "path,caption\nb.mp4,a dog\n"}, "line 2: b.mp4 is no file"),
+    "a missing file": ({"d.csv": "path,caption\nb.mp4,a dog\n"}, "line 2: b.mp4 is not in"),
     "two splits": (
         {"d.csv": "path,caption,split\na.mp4,x,train\na.mp4,y,\n"},
         "line 3: a.mp4 has split none here and train above",
     ),
     "another header": ({"d.csv": "video,text\n"}, "line 1: the header must.*got video, text"),
     "an empty table": ({"d.csv": ""}, "line 1: the header must.*got nothing"),
-    "a header alone": ({"d.csv": "path,caption\n"}, "d.csv holds no captions"),
+    "a header alone": ({"d.csv": "path,caption\n"}, "d.csv has no captions"),
     "no tab": ({"d.token.txt": "a.jpg#0\tx\na.jpg#1 y\n"}, "line 2: a line must be an image"),
     "no sentence": ({"AllVideoDescriptions.txt": "a\n"}, "line 1: a line must be a clip"),
     "files not there": (
@@ -249,7 +249,7 @@ BROKEN = {
     ),
     "a file twice": (
         {"d.token": "a.jpg#0\tx\n", **media("images/a.jpg")},
-        "line 1: a.jpg is more than one file",
+        "line 1: a.jpg matches several files",
     ),
     "a list of others": (
         {"d.token": "a.jpg#0\tx\n", "test.txt": "a\n\nz.jpg\n"},
@@ -276,13 +276,16 @@ BROKEN = {
 
 BROKEN_FOLDERS = {
     "nothing": ({}, "no video or image in"),
-    "empty text": ({"a.txt": "\n"}, "a.txt holds no captions"),
+    "empty text": ({"a.txt": "\n"}, "a.txt has no captions"),
     "both": ({"a.txt": "a dog", "a.srt": CUES}, "both a.txt and a.srt"),
     "no subtitles": ({"a.srt": "\nhello\n"}, "a.srt, line 2: not a cue"),
-    "no cue": ({"a.srt": ""}, "a.srt holds no captions"),
+    "no cue": ({"a.srt": ""}, "a.srt has no captions"),
     "backwards": ({"a.srt": CUES.replace("04,000", "02,000")}, "line 7: the cue ends before"),
     "a malformed arrow": ({"a.srt": CUES.replace("--> 00:00:04", "-> 00:00:04")}, "line 6: not a"),
-    "an arrow": ({"a.srt": CUES.replace("runs", "--> runs")}, "line 2: the cue's text holds -->"),
+    "an arrow": (
+        {"a.srt": CUES.replace("runs", "--> runs")},
+        "line 2: the cue's text contains",
+    ),
     "a malformed time": ({"a.srt": CUES.replace("00:00:04,000", "4")}, "line 6: not a cue"),
 }
 

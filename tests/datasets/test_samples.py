@@ -30,7 +30,7 @@ def test_what_is_scored_is_a_split_or_all(tmp_path):
     for samples, asked, reason in [
         (split, "train", "'train'; choose one of dev, test with --split"),
         (split[:1], None, "'test'; choose one of dev with"),
-        (bare, "dev", "leave --split out"),
+        (bare, "dev", "omit --split"),
         (bare[1:], None, "no captions to score against"),
     ]:
         with pytest.raises(UsageError, match=reason):
@@ -103,7 +103,7 @@ def test_a_moment_is_one_frame(video):
 
 
 def test_a_part_behind_the_end_is_an_input_error(video):
-    with pytest.raises(InputError, match=r"ends at 4\.0 s, and its captions are of 5\.0 s"):
+    with pytest.raises(InputError, match=r"ends at 4\.0 s, but its captions begin at 5\.0 s"):
         load_frames(Sample("a", (), None, video=video, start_s=5, end_s=6), 2)
 
 

@@ -19,9 +19,9 @@ def test_gives_the_lines_that_are_not_blank(tmp_path, name):
     "name, content, why",
     [
         ("latin.txt", b"caf\xe9\n", "not UTF-8"),
-        ("timed.txt", b"A dog\n[00:04.000 --> 00:08.000] A cat\n", "has times in it"),
+        ("timed.txt", b"A dog\n[00:04.000 --> 00:08.000] A cat\n", "contains times"),
         ("blank.txt", b"\n \n", "no sentence"),
-        ("cut.gz", gzip.compress(TEXT.encode(), mtime=0)[:-9], "cut off"),
+        ("cut.gz", gzip.compress(TEXT.encode(), mtime=0)[:-9], "truncated"),
         ("plain.gz", TEXT.encode(), "not gzip data"),
     ],
 )

@@ -47,7 +47,7 @@ def test_a_given_format_goes_before_the_suffix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "named"), [("clip.ass", "'ass'"), ("clip", "'clip'")])
 def test_unknown_suffix(name: str, named: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"{named} is not a caption format; known are srt, vtt"):
+    with pytest.raises(UsageError, match=f"{named} is not a caption format; allowed are srt, vtt"):
         CAPTIONS.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 

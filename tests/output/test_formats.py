@@ -426,7 +426,7 @@ def test_the_first_video_is_written_before_the_second_is_asked_for(format: str) 
 
 @pytest.mark.parametrize("format", ["srt", "vtt", "edl", "chapters", "xml"])
 def test_subtitles_of_several_videos_are_refused_at_once(format: str) -> None:
-    with pytest.raises(UsageError, match=f"{format} holds one video only; .*json, jsonl"):
+    with pytest.raises(UsageError, match=f"{format} holds only one video; .*json, jsonl"):
         render_many(format, [SAMPLE, SECOND])
 
 

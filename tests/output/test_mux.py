@@ -210,5 +210,5 @@ def test_a_long_line_is_made_to_fit(tmp_path: Path) -> None:
 
 
 def test_a_font_that_is_none(clips: Clips, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--font is .*text\.txt, which is no TrueType"):
+    with pytest.raises(UsageError, match=r"--font is .*text\.txt, not a TrueType"):
         burn_subtitles(clips["h264.mp4"], CUES, tmp_path / "out.mp4", clips["text.txt"], ignore)

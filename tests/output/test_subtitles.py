@@ -61,12 +61,12 @@ def test_webvtt_has_entities_and_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.srt", b"no subtitles\nat all\n", "a.srt holds no subtitles; correct it, or move it"),
-        ("a.vtt", b"no subtitles\nat all\n", "a.vtt holds no subtitles"),
-        ("a.srt", b"", "a.srt holds no subtitles"),
-        ("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\n \n", "a.srt holds no subtitles"),
+        ("a.srt", b"no subtitles\nat all\n", "a.srt contains no subtitles; correct it, or move it"),
+        ("a.vtt", b"no subtitles\nat all\n", "a.vtt contains no subtitles"),
+        ("a.srt", b"", "a.srt contains no subtitles"),
+        ("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\n \n", "a.srt contains no subtitles"),
         ("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\n\xfcber\n", "a.srt is not UTF-8; save it"),
-        ("a.txt", b"x", "a.txt is none of the subtitles that are read: .srt, .vtt"),
+        ("a.txt", b"x", "a.txt is not a subtitle file of a known format: .srt, .vtt"),
     ],
 )
 def test_bad_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:

@@ -85,9 +85,7 @@ def test_settings_that_cannot_be_read(
 ) -> None:
     code, out, err = vidcaption(environment | {name: value}, *command.split())
     assert (code, out) == (3, "")
-    assert err == (
-        f"vidcaption: {name} is {value!r}, which cannot be read; correct it or unset it\n"
-    )
+    assert err == (f"vidcaption: {name} is {value!r}, which is not valid; correct it or unset it\n")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")

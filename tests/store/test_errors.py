@@ -79,7 +79,7 @@ def test_a_gated_repo(repo: Repo, hub: Hub) -> None:
 def test_another_kind_of_model(repo: Repo, files: dict[str, bytes], cache: Path) -> None:
     repo.commit({name: files[name] for name in files if name not in (WORDS, MANIFEST)})
     assert said().startswith(
-        "ann/captioner is not a vidcaption model, as it lacks vocab.json, manifest.json; choose"
+        "ann/captioner is not a vidcaption model, as it has no vocab.json, manifest.json; choose"
     )
     assert not cache.exists()
 
@@ -96,9 +96,9 @@ LIMITED = {"RateLimit": '"api";r=0;t=55', "RateLimit-Policy": '"fixed window";"a
     "fault",
     [
         Fault(refusal(429, "slow down", "", **LIMITED), r"\(429\); try again in 55 s, and set HF"),
-        Fault(refusal(429, "slow down"), "try again in some minutes"),
+        Fault(refusal(429, "slow down"), "try again in a few minutes"),
         Fault(refusal(403, "no entry"), r"refuses access .* with 403 \(no entry\); set HF_TOKEN"),
-        Fault(refusal(503, "Unavailable"), r"is in trouble \(503\) .*; try again later"),
+        Fault(refusal(503, "Unavailable"), r"has a problem \(503\) .*; try again later"),
         Fault(refusal(418, "teapot"), r"refuses the request with 418 .*; check HF_ENDPOINT"),
         Fault(Answer(200, b"<html>Welcome to the hotel"), "does not answer as the Hub does"),
         Fault(Answer(200, b"[]"), "does not answer as the Hub does"),
@@ -132,7 +132,7 @@ def test_a_proxy_that_refuses(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None
     point_to("https://hub.invalid", monkeypatch)
     monkeypatch.setenv("https_proxy", hub.url)
     message = said()
-    assert message.startswith("the proxy refuses the way to https://hub.invalid (501")
+    assert message.startswith("the proxy refuses to connect to https://hub.invalid (501")
     assert f"through the proxy {hub.url}; correct HTTPS_PROXY" in message
 
 
@@ -154,7 +154,11 @@ def test_a_proxy_of_an_unknown_kind(hub: Hub, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("gone.pem", "no such file or directory"), ("empty.pem", "it holds none"), ("", "directory")],
+    [
+        ("gone.pem", "no such file or directory"),
+        ("empty.pem", "it contains none"),
+        ("", "directory"),
+    ],
 )
 def test_certificates_that_cannot_be_read(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
@@ -168,7 +172,7 @@ def test_certificates_that_cannot_be_read(
 
 def test_a_token_that_is_none(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "schlüssel")
-    assert said().startswith("HF_TOKEN has characters that no token has")
+    assert said().startswith("HF_TOKEN contains invalid characters")
 
 
 def test_an_address_that_is_none(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +223,7 @@ def test_too_little_space(repo: Repo, cache: Path, monkeypatch: pytest.MonkeyPat
     nearly_full = shutil.disk_usage(Path(__file__))._replace(free=200_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: nearly_full)
     assert re.match(
-        r"ann/captioner needs 0\.3 MB and /.* has 0\.2 MB free; free some, or set HF_HOME",
+        r"ann/captioner needs 0\.3 MB and /.* has 0\.2 MB free; free some space, or set HF_HOME",
         said(kind=OutputError),
     )
     assert not cache.exists()

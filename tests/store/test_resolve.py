@@ -133,7 +133,7 @@ def test_a_download_goes_on_where_the_connection_broke(
 
 def test_files_that_arrived_are_not_fetched_again(repo: Repo, hub: Hub) -> None:
     hub.fault = lambda request: BROKEN if request.cdn else None
-    with pytest.raises(ModelError, match="is in trouble"):
+    with pytest.raises(ModelError, match="has a problem"):
         resolve(NAME)
     hub.fault = None
     with pytest.raises(ModelError, match="not complete"):

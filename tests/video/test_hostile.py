@@ -140,7 +140,7 @@ def test_the_largest_pictures_stay_in_bounds(workers: Workers, tmp_path: Path, n
     LARGEST[name](tmp_path / name)
     assert read(workers, tmp_path / name) in {
         1,
-        " takes more memory than decoding may; scale it down first",
+        " needs more memory than decoding may use; scale it down first",
         " has no frame that FFmpeg can decode; it may be damaged, cut off, an animated WebP, or "
         "over 134 million pixels in size",
     }
@@ -194,7 +194,7 @@ def test_a_video_has_so_many_windows_at_most(
     count = 0
     with (
         WindowReader(path, SIZE, CaptionOptions(frames=1), 8) as reader,
-        pytest.raises(InputError, match=r"gives more than 100 windows; .*longer --window$"),
+        pytest.raises(InputError, match=r"would be more than 100 windows; .*longer --window$"),
     ):
         while batch := reader.read():
             count += len(batch)

@@ -144,7 +144,7 @@ def test_a_crash_costs_one_video(workers: Workers) -> None:
     with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
         assert reader.read()
         os.kill(pid(reader), signal.SIGSEGV)
-        with pytest.raises(InputError, match=r"ended the process that decoded it .*SIGSEGV"):
+        with pytest.raises(InputError, match=r"crashed the process that decoded it .*SIGSEGV"):
             read(reader)
     with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
         assert len(read(reader)) == 5
@@ -177,7 +177,7 @@ def test_a_worker_that_hangs_at_once_is_ended() -> None:
         workers.timeout_s = 0.2
         reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1))
         reader.begin()
-        with pytest.raises(InputError, match="is given up"):
+        with pytest.raises(InputError, match="timed out"):
             reader.__enter__()
         assert not hung._process.is_alive() and not workers._busy
 
@@ -207,7 +207,7 @@ def test_memory_is_limited(tmp_path: Path) -> None:
     big = write_image(tmp_path / "big.png", size=(9000, 9000))
     with Workers(1, timeout_s=60, memory_bytes=2**28) as workers:
         with (
-            pytest.raises(InputError, match="takes more memory than decoding may"),
+            pytest.raises(InputError, match="needs more memory than decoding may use"),
             RemoteReader(workers, Request(big, SIZE, CaptionOptions(), 1)) as reader,
         ):
             read(reader)

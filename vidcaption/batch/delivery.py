@@ -52,7 +52,7 @@ class Delivery:
             self.targets = output_paths(found, formats, output.out_dir, found, of_others(found))
         else:
             if self.several:
-                render_many(self._format, ())  # refuses a format that holds one video only
+                render_many(self._format, ())  # refuses a format that holds only one video
             if place != "-":
                 self._into_one(Path(place), selection)
         # Those that exist may be done, whether they can be written or not. Of many, a few that

@@ -1,1 +1,1 @@
-"""Captioned images and videos as people keep them."""
+"""Datasets of captioned images and videos, in common formats."""

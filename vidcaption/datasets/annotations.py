@@ -1,4 +1,4 @@
-"""Captions in one JSON document: MSR-VTT and COCO captions, told apart by their keys."""
+"""Captions in one JSON document: MSR-VTT and COCO, distinguished by their keys."""
 
 import json
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def read_annotations(path: Path) -> list[Sample]:
     if isinstance(document, dict) and {"videos", "sentences"} <= set(document):
         return find_files(path, _msrvtt(path, document))
     if isinstance(document, dict) and {"images", "annotations"} <= set(document):
-        # As COCO comes: annotations/captions_val2017.json next to the folder val2017.
+        # The layout of COCO: annotations/captions_val2017.json, beside the folder val2017.
         return find_files(
             path, _coco(path, document), above=path.resolve().parent.name == "annotations"
         )
@@ -42,7 +42,7 @@ def read_annotations(path: Path) -> list[Sample]:
 
 
 def _msrvtt(path: Path, document: dict[str, Any]) -> list[Item]:
-    """``videodatainfo`` (Xu et al. 2016). Its times are those in the film a clip was cut from."""
+    """``videodatainfo`` (Xu et al. 2016). Its times refer to the video a clip was cut from."""
     splits: dict[str, str | None] = {}
     for where, row in _entries(path, document, "videos"):
         split = row.get("split")
@@ -67,7 +67,7 @@ def _coco(path: Path, document: dict[str, Any]) -> list[Item]:
 def _captions(
     path: Path, document: dict[str, Any], part: str, key: str, names: dict[T, str], kind: type[T]
 ) -> list[Item]:
-    """The items of the list ``part``, whose entries' ``key``, a ``kind``, is one of ``names``."""
+    """The items of the list ``part``, whose entries have a ``key`` that is in ``names``."""
     rows = []
     for where, row in _entries(path, document, part):
         number = _get(path, where, row, key, kind)

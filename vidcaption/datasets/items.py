@@ -1,7 +1,7 @@
-"""What the readers of other people's formats share.
+"""Shared by the readers of third-party formats.
 
-Such a file names an image or video by a bare name, or by one that some other system wrote, often
-once per caption, and leaves it to the reader to find the file and, in lists beside it, the split.
+Such files refer to an image or video by a bare name, or by a name that another system wrote, often
+once per caption; the reader has to find the file and, in lists beside it, the split.
 """
 
 import os
@@ -17,7 +17,7 @@ from vidcaption.datasets.samples import Sample
 from vidcaption.errors import UsageError
 from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_hidden
 
-# What the parts of a dataset are called, and what they are called here.
+# Names of splits, and the names used here.
 SPLITS = {"val": "dev", "valid": "dev", "validate": "dev", "validation": "dev"}
 _SPLIT_IN_NAME = re.compile(
     "(?<![A-Za-z])((?i:train|dev|validation|validate|valid|val|test))"
@@ -29,9 +29,9 @@ _TIMES = re.compile(r"\d[.,]\d+ *--> *\d")
 
 @dataclass(frozen=True)
 class Item:
-    """One image or video as a file names it; ``where``: the place in the file that does so first.
+    """One image or video as a dataset names it; ``where``: its first place in the dataset.
 
-    Both are for finding the file, and for saying which could not be found.
+    Both are for finding the file, and for error messages.
     """
 
     name: str
@@ -55,11 +55,11 @@ def read_text(path: Path) -> str:
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file, as an editor counts them. Raises UsageError."""
-    return read_text(path).split("\n")  # not splitlines, which breaks at U+2028 and others too
+    return read_text(path).split("\n")  # not splitlines, which also splits at U+2028 and others
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """What is in a folder, sorted by name. Raises UsageError."""
+    """The content of a folder, sorted by name. Raises UsageError."""
     try:
         return sorted(folder.iterdir())
     except OSError as error:
@@ -67,15 +67,15 @@ def list_folder(folder: Path) -> list[Path]:
 
 
 def holds_times(caption: str) -> bool:
-    """Whether a text has times in it, as subtitles and the lines that ``run`` prints have."""
+    """Whether a text contains times, like subtitles and the lines that ``run`` prints."""
     return _TIMES.search(caption) is not None
 
 
 def locate(folder: Path, name: str) -> Path:
-    """The file or folder that ``name`` means in ``folder``, there or not.
+    """The file or folder that ``name`` refers to in ``folder``, which may not exist.
 
-    Names come from other systems: with backslashes from Windows, and from macOS with accents that
-    are characters of their own.
+    Names come from other systems: with backslashes from Windows, and with decomposed accents from
+    macOS.
     """
     if (place := folder / name).exists():
         return place
@@ -89,12 +89,12 @@ def locate(folder: Path, name: str) -> Path:
 
 @lru_cache(maxsize=16)
 def _names_in(folder: Path, changed_ns: int) -> dict[str, str]:
-    """The names in a folder as it is since ``changed_ns``, by how they are compared."""
+    """The names in a folder, by their normal forms. ``changed_ns``: for the cache only."""
     return {_plain(name): name for name in os.listdir(folder)}
 
 
 def _plain(name: str) -> str:
-    """Equal for the names of one file that different systems write."""
+    """The normal form: equal for names of one file from different systems."""
     return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
 
@@ -111,12 +111,12 @@ def gather(path: Path, rows: Iterable[tuple[str, str, str]]) -> list[Item]:
         places.setdefault(name, where)
         captions.setdefault(name, []).append(" ".join(caption.split()))
     if not captions:
-        raise UsageError(f"{path} holds no captions")
+        raise UsageError(f"{path} has no captions")
     return [Item(name, places[name], tuple(said)) for name, said in captions.items()]
 
 
 def split_in_name(stem: str) -> str | None:
-    """The split that the name of a file tells, if it tells one.
+    """The split in the name of a file, if any.
 
     >>> split_in_name("Flickr_8k.devImages"), split_in_name("captions_val2017")
     ('dev', 'dev')
@@ -126,16 +126,16 @@ def split_in_name(stem: str) -> str | None:
 
 
 def canonical_split(name: str) -> str:
-    """``dev`` for all the ways to write validation; other names as they are."""
+    """``dev`` for all names of the validation split; other names unchanged."""
     return SPLITS.get(name.lower(), name)
 
 
 def with_lists(path: Path, items: Sequence[Item]) -> list[Item]:
-    """The items with the splits of the lists beside ``path``; those in no list are left out.
+    """The items with the splits of the lists beside ``path``, without those in no list.
 
-    Such a list is a text file whose name tells a split, with an item's name on each line. Without
-    lists the items are returned as they are. Raises UsageError for a line that names no item, and
-    for one that puts an item into a second split.
+    A list is a text file with a split in its name and an item's name on each line. Without lists
+    the items are returned unchanged. Raises UsageError for a line that names no item, and for one
+    that puts an item into a second split.
     """
     names = {_bare(item.name) for item in items}
     splits: dict[str, str] = {}
@@ -152,7 +152,7 @@ def with_lists(path: Path, items: Sequence[Item]) -> list[Item]:
             if name not in names:
                 raise UsageError(
                     f"{file}, line {number}: {line.strip()} has no caption in {path.name}; "
-                    f"take it out, or rename the file if it is no list of the {split} split"
+                    f"remove it, or rename the file if it is not a list of the {split} split"
                 )
             if splits.setdefault(name, split) != split:
                 raise UsageError(
@@ -166,11 +166,11 @@ def with_lists(path: Path, items: Sequence[Item]) -> list[Item]:
 
 
 def find_files(path: Path, items: Sequence[Item], *, above: bool = False) -> list[Sample]:
-    """Samples of the items: their files are looked for beside ``path`` and in the folders there.
+    """Samples of the items: their files are searched for beside ``path`` and in the folders there.
 
-    ``above`` adds the folders beside the one that ``path`` is in. An item is named with the suffix
-    or without, and perhaps with the folder of its file, as seen from any of these. Raises
-    UsageError for items whose file is missing, or stands in two places.
+    ``above`` adds the folders beside the one that contains ``path``. Names may have a suffix or
+    not, and may be paths relative to any of these folders. Raises UsageError for items whose file
+    is missing, or exists in two places.
     """
     here, parent = path.parent, path.parent.resolve().parent
     beside = list_folder(here) + (list_folder(parent) if above else [])
@@ -194,14 +194,14 @@ def find_files(path: Path, items: Sequence[Item], *, above: bool = False) -> lis
     for item, files in zip(items, found, strict=True):
         if len(files) > 1:
             raise UsageError(
-                f"{path}, {item.where}: {item.name} is more than one file, "
+                f"{path}, {item.where}: {item.name} matches several files, "
                 f"{' and '.join(sorted(map(str, files)))}; keep one"
             )
     if missing := [item for item, files in zip(items, found, strict=True) if not files]:
         others = f" ({len(missing)} are missing in all)" if len(missing) > 1 else ""
         raise UsageError(
             f"{path}, {missing[0].where}: {missing[0].name} is not in {here} or a folder beside "
-            f"the file{others}; bring the files there, or take their captions out"
+            f"the file{others}; put the files there, or remove their captions"
         )
     return [sample(item, *files) for item, files in zip(items, found, strict=True)]
 
@@ -217,14 +217,14 @@ def _media(folder: Path) -> dict[str, set[Path]]:
 
 
 def sample(item: Item, file: Path) -> Sample:
-    """An item whose file is known; its suffix tells an image from a video."""
+    """An item whose file is known; the suffix distinguishes images and videos."""
     if file.suffix.lower() in IMAGE_SUFFIXES:
         return Sample(item.name, item.captions, item.split, stills=(file,))
     return Sample(item.name, item.captions, item.split, video=file)
 
 
 def _bare(name: str) -> str:
-    """A name without the suffix of an image or video, if it has one: lists often lack it."""
+    """A name without the suffix of an image or video, which lists often omit."""
     name = _plain(name)
     stem, dot, suffix = name.rpartition(".")
     return stem if dot + suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES else name

@@ -1,4 +1,4 @@
-"""JSON lines, the format of our own: one sample per row.
+"""JSON lines, vidcaption's own format: one sample per row.
 
 A row has ``id``, ``captions`` (a list of sentences) and one of ``image``, ``frames`` (stills of one
 video, in time order) or ``video``; paths are relative to the file. It may have ``split`` and, with
@@ -26,16 +26,16 @@ def read_jsonl(path: Path) -> list[Sample]:
         except ValueError as error:
             raise UsageError(f"{path}, line {number}: {error}") from error
         if sample.id in seen:
-            raise UsageError(f"{path}, line {number}: id {sample.id!r} stands twice")
+            raise UsageError(f"{path}, line {number}: id {sample.id!r} occurs twice")
         seen.add(sample.id)
         samples.append(sample)
     if not samples:
-        raise UsageError(f"{path} holds no rows")
+        raise UsageError(f"{path} has no rows")
     return samples
 
 
 def _parse(row: Any, folder: Path) -> Sample:
-    """Raises ValueError that says what is wrong with ``row``."""
+    """Raises ValueError that explains what is wrong with ``row``."""
     if not isinstance(row, dict):
         raise ValueError("a row must be a JSON object")
     kinds = [kind for kind in ("image", "frames", "video") if kind in row]

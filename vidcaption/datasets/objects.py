@@ -1,7 +1,7 @@
 """Classes of objects, and which of them a sentence names.
 
-A file of classes is TOML: a table ``classes`` with a list of names for each class, and perhaps a
-list ``ignore`` of phrases that contain a name and mean something else:
+A file of classes is TOML: a table ``classes`` with a list of names for each class, and optionally
+a list ``ignore`` of phrases that contain a name but mean something else:
 
     ignore = ["corn dog"]
 
@@ -26,8 +26,8 @@ from vidcaption.datasets.items import read_text
 from vidcaption.errors import UsageError
 
 COCO = Path(__file__).parent / "coco.toml"
-# Splits at apostrophes and hyphens ("the dog's", "teddy-bear"). Other punctuation is a word of its
-# own, so that no name spans it: "an apple, computers".
+# Splits at apostrophes and hyphens ("the dog's", "teddy-bear"). Other punctuation is a separate
+# word, so that no name spans it: "an apple, computers".
 _WORD = re.compile(r"\w+|[^\w\s'\u2019-]")
 
 
@@ -42,7 +42,7 @@ class ObjectNames:
     meanings: Mapping[str, str | None]
 
     def without(self, dropped: str) -> "ObjectNames":
-        """One class fewer: its names name nothing."""
+        """Without one class: its names name nothing."""
         return ObjectNames(
             tuple(each for each in self.classes if each != dropped),
             {n: None if each == dropped else each for n, each in self.meanings.items()},
@@ -71,7 +71,7 @@ class ObjectNames:
 
     @cached_property
     def _longest(self) -> dict[str, int]:
-        """By their first word, how many words the names have at most."""
+        """The maximum number of words of the names, by their first word."""
         longest: dict[str, int] = {}
         for name in self.meanings:
             first, *rest = name.split()
@@ -80,12 +80,12 @@ class ObjectNames:
 
 
 def coco_names() -> ObjectNames:
-    """The 80 object classes of COCO (Lin et al. 2014), ``person`` among them."""
+    """The 80 object classes of COCO (Lin et al. 2014), including ``person``."""
     return read_names(COCO)
 
 
 def read_names(path: Path) -> ObjectNames:
-    """A file of classes. Raises UsageError that says what is wrong with it."""
+    """Reads a file of classes. Raises UsageError that explains what is wrong with it."""
     try:
         content = tomllib.loads(read_text(path))
     except (ValueError, RecursionError) as error:  # not TOML, or a number of too many digits
@@ -93,7 +93,7 @@ def read_names(path: Path) -> ObjectNames:
     classes, ignore = content.pop("classes", None), content.pop("ignore", [])
     if content:
         raise UsageError(
-            f"{path} has {next(iter(content))!r} at its top; there may be only [classes] and ignore"
+            f"{path} has {next(iter(content))!r} at the top; allowed are only [classes] and ignore"
         )
     if not isinstance(classes, dict) or not classes:
         raise UsageError(f"{path} needs a table [classes] with a list of names for each class")
@@ -104,7 +104,7 @@ def read_names(path: Path) -> ObjectNames:
 
 
 def _meanings(classes: Mapping[str, Any], ignore: Any) -> dict[str, str | None]:
-    """Listed names win over the classes' own, and those over plurals. Raises ValueError."""
+    """Listed names take precedence over class names, and those over plurals. Raises ValueError."""
     meanings: dict[str, str | None] = {}
     for each, names in [*classes.items(), (None, ignore)]:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -120,7 +120,7 @@ def _meanings(classes: Mapping[str, Any], ignore: Any) -> dict[str, str | None]:
 
 
 def _normal(name: str) -> str:
-    """As a sentence has it. Raises ValueError."""
+    """A name as in a tokenized sentence. Raises ValueError."""
     if not any(map(str.isalnum, name)):
         raise ValueError(f"a name must have a letter or digit; got {name!r}")
     return " ".join(_words(name))
@@ -131,7 +131,7 @@ def _words(text: str) -> list[str]:
 
 
 def _plural(name: str) -> str:
-    """The regular one.
+    """The regular plural.
 
     >>> _plural("park bench"), _plural("puppy"), _plural("toy")
     ('park benches', 'puppies', 'toys')

@@ -1,4 +1,4 @@
-"""Any dataset, told by the name of its file."""
+"""Reads any dataset; the name of its file decides the format."""
 
 from collections.abc import Callable, Set
 from fnmatch import fnmatchcase
@@ -13,7 +13,7 @@ from vidcaption.datasets.tables import read_csv
 from vidcaption.datasets.texts import read_flickr, read_msvd
 from vidcaption.errors import UsageError
 
-# The first pattern that fits the name, in lower case, decides.
+# The first pattern that matches the name, in lower case, decides.
 READERS: dict[str, Callable[[Path], list[Sample]]] = {
     "*.jsonl": read_jsonl,
     "*.csv": read_csv,
@@ -28,8 +28,7 @@ READERS: dict[str, Callable[[Path], list[Sample]]] = {
 def read_dataset(path: Path, without: Set[Path] = frozenset()) -> list[Sample]:
     """The samples of a dataset: a folder of captioned videos, or a file in a format of READERS.
 
-    ``without``: files with captions in the folder that are not to be read. Raises UsageError that
-    names file and line.
+    ``without``: caption files in the folder to skip. Raises UsageError that names file and line.
     """
     if not path.exists():
         raise UsageError(f"no such dataset: {path}")
@@ -37,8 +36,8 @@ def read_dataset(path: Path, without: Set[Path] = frozenset()) -> list[Sample]:
     for sample in samples:
         if timed := next(filter(holds_times, sample.captions), None):
             raise UsageError(
-                f"{path}: a caption of {sample.id} has times in it, {timed[:60]!r}, which are no "
-                "words; take them out, or keep the captions in a .srt file"
+                f"{path}: a caption of {sample.id} contains times, {timed[:60]!r}; remove "
+                "them, or save the captions as a .srt file"
             )
     return samples
 
@@ -48,6 +47,6 @@ def _reader(path: Path) -> Callable[[Path], list[Sample]]:
         if fnmatchcase(path.name.lower(), pattern):
             return read
     raise UsageError(
-        f"{path} is in no known format; a dataset is a folder of videos with .txt or .srt files, "
+        f"{path} has no known format; a dataset is a folder of videos with .txt or .srt files, "
         f"or a file named {', '.join(READERS)}"
     )

@@ -20,9 +20,8 @@ Clip = NDArray[np.uint8]
 class Sample:
     """One captioned item: either stills in time order, or a video file or a part of one.
 
-    ``start_s`` and ``end_s``: the part of the video that the captions tell of, in seconds of its
-    timestamps, a single frame where they are equal; without ``end_s`` it goes on to the video's
-    end.
+    ``start_s`` and ``end_s``: the part of the video that the captions describe, in seconds of its
+    timestamps, a single frame if they are equal; without ``end_s`` it extends to the video's end.
     """
 
     id: str
@@ -35,8 +34,8 @@ class Sample:
 
 
 def with_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
-    """The samples as they are if any has a split; else of those with captions 80% are ``train``
-    and 20% ``dev``, at random."""
+    """The samples unchanged if any has a split; otherwise those with captions become 80%
+    ``train`` and 20% ``dev``, at random."""
     if any(sample.split for sample in samples):
         return list(samples)
     order = [i for i, sample in enumerate(samples) if sample.captions]
@@ -49,10 +48,10 @@ def with_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
 def of_split(
     samples: Sequence[Sample], split: str | None, dataset: Path
 ) -> tuple[list[Sample], str]:
-    """The captioned samples to score, and what to call them: a split, or ``all``.
+    """The captioned samples to score, and their name: a split, or ``all``.
 
     Without ``split``: ``test``, or all samples if none of them has a split. Raises UsageError if
-    there are none, with the splits that ``dataset`` has.
+    there are none, listing the splits of ``dataset``.
     """
     captioned = [sample for sample in samples if sample.captions]
     there = sorted({sample.split for sample in captioned if sample.split})
@@ -65,7 +64,7 @@ def of_split(
     if not chosen:
         raise UsageError(
             f"{dataset} has no captioned sample with split {split!r}; "
-            + (f"choose one of {', '.join(there)} with --split" if there else "leave --split out")
+            + (f"choose one of {', '.join(there)} with --split" if there else "omit --split")
         )
     return chosen, split
 
@@ -73,7 +72,8 @@ def of_split(
 def load_frames(sample: Sample, most: int, size: int | None = None) -> list[Clip]:
     """At most ``most`` frames of a sample, evenly spread over it: (H, W, 3) uint8 RGB each.
 
-    They are what ``run`` reads, squashed to ``size`` x ``size`` pixels if given. Raises InputError.
+    They are those that ``run`` reads, resized to ``size`` x ``size`` pixels if given. Raises
+    InputError.
     """
     if sample.video is not None:
         return _read(sample.video, sample.start_s, sample.end_s, most, size)
@@ -93,7 +93,6 @@ def _read(
         frames = [frame.image for frame in reader.frames(times_s)]
     if not frames:
         raise InputError(
-            f"{path} ends at {reader.end_s:.1f} s, and its captions are of {times_s[0]:.1f} s and "
-            "later"
+            f"{path} ends at {reader.end_s:.1f} s, but its captions begin at {times_s[0]:.1f} s"
         )
     return frames

@@ -1,4 +1,4 @@
-"""What other networks say of pictures, which can teach a content classifier."""
+"""Scores of other networks for pictures, which can teach a content classifier."""
 
 import gzip
 import json
@@ -37,8 +37,8 @@ def read_scores(path: Path, folders: Collection[Path]) -> dict[Path, dict[str, f
 
 
 def read_classes(path: Path) -> list[str | None]:
-    """What the classes of an ImageNet classifier are called: JSON rows with ``noun``, a word that
-    occurs in captions or null, one for each class in order. Raises UsageError."""
+    """The names of an ImageNet classifier's classes: JSON rows with ``noun``, a word that occurs
+    in captions or null, one for each class in order. Raises UsageError."""
     try:
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
         nouns = [row["noun"] for row in rows]

@@ -1,4 +1,4 @@
-"""Sentences without pictures, from which a decoder can learn to write."""
+"""Sentences without pictures, for training a decoder."""
 
 import gzip
 from pathlib import Path
@@ -8,9 +8,9 @@ from vidcaption.errors import UsageError
 
 
 def read_sentences(path: Path) -> list[str]:
-    """The lines of a text file that are not blank; a ``.gz`` is read as it is.
+    """The non-blank lines of a text file, which may be compressed (``.gz``).
 
-    Raises UsageError for what cannot be read, is not UTF-8, has times or has no sentence.
+    Raises UsageError if it cannot be read, is not UTF-8, contains times or has no sentence.
     """
     try:
         encoded = path.read_bytes()
@@ -18,16 +18,14 @@ def read_sentences(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text: {error.reason}") from error
     except EOFError as error:
-        raise UsageError(f"{path} is cut off; fetch it again") from error
+        raise UsageError(f"{path} is truncated; download it again") from error
     except gzip.BadGzipFile as error:
-        raise UsageError(f"{path} is named .gz and is not gzip data") from error
+        raise UsageError(f"{path} is named .gz but is not gzip data") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     sentences = [line.strip() for line in text.splitlines() if line.strip()]
     if timed := next(filter(holds_times, sentences), None):
-        raise UsageError(
-            f"{path} has times in it, {timed[:60]!r}, which are no words; take them out"
-        )
+        raise UsageError(f"{path} contains times, {timed[:60]!r}; remove them")
     if not sentences:
-        raise UsageError(f"{path} holds no sentence; it should have one on each line")
+        raise UsageError(f"{path} has no sentences; write one on each line")
     return sentences

@@ -16,11 +16,11 @@ _MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 
 
 def read_folder(folder: Path, without: Set[Path] = frozenset()) -> list[Sample]:
-    """The videos and images in ``folder``, not in those within it, that have captions.
+    """The videos and images in ``folder``, without subfolders, that have captions.
 
     ``clip.txt`` has a caption of the whole ``clip.mp4`` on each line; each cue of ``clip.srt`` is
-    the caption of its own part, or of a moment if it takes no time. ``without``: such files that
-    are not to be read. Raises UsageError that names file and line.
+    the caption of its own part, or of a single frame if it has no length. ``without``: caption
+    files to skip. Raises UsageError that names file and line.
     """
     samples: list[Sample] = []
     for file in list_folder(folder):
@@ -36,19 +36,19 @@ def read_folder(folder: Path, without: Set[Path] = frozenset()) -> list[Sample]:
         elif has_lines:
             captions = [" ".join(line.split()) for line in read_lines(lines) if line.strip()]
             if not captions:
-                raise UsageError(f"{lines} holds no captions; write one on each line")
+                raise UsageError(f"{lines} has no captions; write one on each line")
             samples.append(sample(Item(file.name, "", tuple(captions)), file))
     if not samples:
         raise UsageError(
             f"no video or image in {folder} has a .txt or .srt file beside it"
             f"{' that vidcaption did not write' if without else ''}; "
-            "a dataset in another format is named by its caption file, not by its folder"
+            "for a dataset in another format give its caption file, not its folder"
         )
     return samples
 
 
 def _read_cues(video: Path, path: Path) -> list[Sample]:
-    """One sample per cue that says something. Raises UsageError."""
+    """One sample per cue with text. Raises UsageError."""
     text = read_text(path)
     try:
         cues = list(srt.parse(text))
@@ -60,8 +60,8 @@ def _read_cues(video: Path, path: Path) -> list[Sample]:
     samples = []
     for number, cue in enumerate(cues):
         where = f"{path}, line {times[number]}"
-        if "-->" in cue.content:  # which would also put the places of later cues wrong
-            raise UsageError(f"{where}: the cue's text holds -->, which parts start from end")
+        if "-->" in cue.content:  # which would also shift the line numbers of later cues
+            raise UsageError(f"{where}: the cue's text contains -->, which separates start and end")
         start_s, end_s = cue.start.total_seconds(), cue.end.total_seconds()
         if end_s < start_s:
             raise UsageError(f"{where}: the cue ends before it starts")
@@ -71,5 +71,5 @@ def _read_cues(video: Path, path: Path) -> list[Sample]:
                 Sample(name, (caption,), None, video=video, start_s=start_s, end_s=end_s)
             )
     if not samples:
-        raise UsageError(f"{path} holds no captions")
+        raise UsageError(f"{path} has no captions")
     return samples

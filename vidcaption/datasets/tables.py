@@ -1,6 +1,6 @@
-"""Captions in comma-separated values: the header tells which kind it is.
+"""Captions in comma-separated values; the header decides which kind it is.
 
-``path,caption`` and perhaps ``split``: a row per caption, paths relative to the file.
+``path,caption``, optionally ``split``: a row per caption, paths relative to the file.
 ``image,caption``: the ``captions.txt`` of Flickr8k and Flickr30k on Kaggle.
 ``VideoID,Start,End,Language,Description``: the MSVD corpus (Chen and Dolan 2011).
 """
@@ -46,7 +46,7 @@ def read_csv(path: Path) -> list[Sample]:
 
 
 def _records(path: Path, *, strict: bool = True) -> Iterator[tuple[str, list[str]]]:
-    """(where it begins, values) of each record that is not empty. Raises UsageError."""
+    """(where it begins, values) of each non-empty record. Raises UsageError."""
     reader = csv.reader(StringIO(read_text(path), newline=""), strict=strict)
     while True:
         where = f"line {reader.line_num + 1}"
@@ -68,7 +68,7 @@ def _rows(path: Path, *, strict: bool = True) -> Iterator[tuple[str, Row]]:
         if len(fields) != len(columns):
             raise UsageError(
                 f"{path}, {where}: got {len(fields)} values for {len(columns)} columns; put quotes "
-                "around a caption that has commas"
+                "around a caption that contains commas"
             )
         yield where, dict(zip(columns, fields, strict=True))
 
@@ -85,7 +85,7 @@ def _by_path(path: Path, rows: list[tuple[str, Row]]) -> list[Sample]:
             )
         if not locate(path.parent, row["path"]).is_file():
             raise UsageError(
-                f"{path}, {where}: {row['path'] or 'an empty path'} is no file in {path.parent}; "
+                f"{path}, {where}: {row['path'] or 'an empty path'} is not in {path.parent}; "
                 "paths are relative to the table"
             )
     items = gather(path, ((where, row["path"], row["caption"]) for where, row in rows))
@@ -96,7 +96,7 @@ def _by_path(path: Path, rows: list[tuple[str, Row]]) -> list[Sample]:
 
 
 def _clips(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, str, str]]:
-    """The English descriptions; the corpus holds some that are empty, which are passed over."""
+    """The English descriptions; empty ones, which the corpus contains, are skipped."""
     for where, row in rows:
         if row["Language"].strip() == "English" and row["Description"].strip():
             yield where, f"{row['VideoID']}_{row['Start']}_{row['End']}", row["Description"]

@@ -1,4 +1,4 @@
-"""Captions in text files, one per line behind a name: Flickr8k, Flickr30k and MSVD."""
+"""Captions in text files, one per line after a name: Flickr8k, Flickr30k and MSVD."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Subtitles drawn into the picture, which is encoded again for that; the sound is copied."""
+"""Draws subtitles into the picture, which is re-encoded; the sound is copied."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -18,10 +18,10 @@ from vidcaption.output.mux import Watch, copies, created, kind_of, opened, packe
 from vidcaption.video.reader import VideoReader
 
 TICK = Fraction(1, 90_000)
-_HD = 720  # lines of a picture from which on players take its colours for those of BT.709
-_LINES = 18  # that would fill a picture's shorter side
-_MARGIN = 0.04  # of a picture's height that is left free below
-_WIDEST = 0.94  # of its width
+_HD = 720  # lines; from this size on players assume BT.709 colours
+_LINES = 18  # of text that would fill the picture's shorter side
+_MARGIN = 0.04  # free space at the bottom, as a share of the picture's height
+_WIDEST = 0.94  # maximum width of a line, as a share of the picture's width
 
 Picture = NDArray[np.uint8]
 
@@ -79,12 +79,12 @@ def burn_subtitles(
 
 
 def even(side: int) -> int:
-    """The nearest size at most that which encoders take."""
+    """The largest size up to this one that encoders accept."""
     return max(2, side // 2 * 2)
 
 
 class Painter:
-    """Draws cues, white with a black edge, centred at the bottom of pictures.
+    """Draws cues, white with a black outline, centred at the bottom of pictures.
 
     Raises UsageError if the font cannot be used.
     """
@@ -138,7 +138,7 @@ class Painter:
                 return ImageFont.truetype(self._font, size)
         except OSError as error:
             raise UsageError(
-                f"--font is {self._font}, which is no TrueType or OpenType font; name another file"
+                f"--font is {self._font}, not a TrueType or OpenType font; name another file"
             ) from error
         font = ImageFont.load_default(size)
         assert isinstance(font, ImageFont.FreeTypeFont)
@@ -146,5 +146,5 @@ class Painter:
 
 
 def edge(size: int) -> int:
-    """Pixels of the black edge around letters of a font's size."""
+    """Width in pixels of the black outline for a font size."""
     return max(1, size // 12)

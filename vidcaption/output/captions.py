@@ -1,4 +1,4 @@
-"""The captions of one video: what the library returns and what the formats write."""
+"""The captions of one video: what the library returns and the formats write."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from vidcaption.types import CaptionData, Segment
 
 @dataclass(frozen=True, slots=True)
 class Captions(CaptionData, Sequence[Segment]):
-    """Everything said about one video: a sequence of its segments.
+    """The captions of one video: a sequence of its segments.
 
     >>> for segment in captions:
     ...     print(segment.start_s, segment.text)
@@ -44,11 +44,11 @@ class Captions(CaptionData, Sequence[Segment]):
         return format_named(format)(self)
 
     def piece(self, format: str) -> str:
-        """What they are in an output of several videos. Raises UsageError if there is none such."""
+        """Their part of an output for several videos. Raises UsageError if the format has none."""
         return stream_named(format).piece(self)
 
     def save(self, path: str | PathLike[str], format: str | None = None) -> None:
-        """Write to ``path`` at one stroke, in ``format`` or the one its suffix names.
+        """Write to ``path`` atomically, in ``format`` or the format of its suffix.
 
         Raises UsageError for an unknown format or suffix, OutputError if it cannot be written.
         """

@@ -1,4 +1,4 @@
-"""Captions as markers of an editing program and as chapters of a container."""
+"""Captions as markers for video editors and as chapters of a container."""
 
 import html
 import re
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from vidcaption.output.text import clock, one_line, printable
 from vidcaption.types import CaptionData
 
-USUAL_FPS = 25.0  # where the container does not say
+USUAL_FPS = 25.0  # if the container gives no frame rate
 _NOT_IN_XML = re.compile("[\ufffe\uffff]")
 
 
@@ -23,7 +23,7 @@ class Mark(NamedTuple):
 
 
 def marks(captions: CaptionData, per_second: float) -> Iterator[Mark]:
-    """Captions in order, at least one unit long, each cut off where the next one starts."""
+    """Captions in order, at least one unit long, each ending where the next one starts."""
     starts, earliest = [], 0
     texts = [(segment, text) for segment in captions.shown if (text := one_line(segment.text))]
     for segment, _ in texts:
@@ -39,7 +39,7 @@ def marks(captions: CaptionData, per_second: float) -> Iterator[Mark]:
 def edl(captions: CaptionData) -> str:
     """CMX 3600: an event for each caption, with a marker for DaVinci Resolve and one for Avid.
 
-    Time codes count the video's frames from 00:00:00:00, without dropping any.
+    Time codes count the video's frames from 00:00:00:00 (non-drop-frame).
     """
     fps = captions.video.fps or USUAL_FPS
     name = printable(PurePath(captions.video.path).name)
@@ -61,7 +61,7 @@ def ffmetadata(captions: CaptionData) -> str:
     parts = [";FFMETADATA1\n"]
     for mark in marks(captions, 1000):
         title = re.sub(r"[=;#\\]", r"\\\g<0>", mark.text)
-        title += " " * title.endswith("\\")  # else FFmpeg takes the next line for a part of it
+        title += " " * title.endswith("\\")  # or FFmpeg reads the next line as part of it
         parts.append(
             f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={mark.start}\nEND={mark.end}\ntitle={title}\n"
         )
@@ -69,7 +69,7 @@ def ffmetadata(captions: CaptionData) -> str:
 
 
 def matroska(captions: CaptionData) -> str:
-    """Chapters in XML, as mkvmerge and mkvpropedit take them."""
+    """Chapters in XML for mkvmerge and mkvpropedit."""
     atoms = [_atom(mark) for mark in marks(captions, 1000)]
     edition = ["  <EditionEntry>", *atoms, "  </EditionEntry>"] if atoms else []
     return "\n".join(

@@ -1,8 +1,8 @@
 r"""Captions as text: one pure function per format, and several videos in one stream.
 
-Every text can be encoded as UTF-8, has ``\n`` line ends, reads the same in every locale and is
-safe to print on a terminal. JSON and JSONL keep texts and paths exactly (an escape stands for its
-character); the others show a text as one line, with ``\uXXXX`` for what could drive a terminal.
+All output can be encoded as UTF-8, has ``\n`` line ends, is the same in every locale and is safe
+to print on a terminal. JSON and JSONL preserve texts and paths exactly, with escapes; the others
+write a text as one line, with ``\uXXXX`` for characters that could control a terminal.
 """
 
 import csv
@@ -22,26 +22,26 @@ from vidcaption.output.layout import cues
 from vidcaption.output.text import clock, json_text, milliseconds, one_line, printable
 from vidcaption.types import CaptionData, Segment, Word
 
-SCHEMA_VERSION = 1  # of schema.json; goes up when a reader of the old form would fail
+SCHEMA_VERSION = 1  # of schema.json; increased when readers of the old version would fail
 
 CSV_HEADER = ("video", "start", "end", "text", "score", "confidence", "concepts")
 TSV_HEADER = ("start", "end", "text", "confidence", "concepts")
 
 
 def format_named(name: str) -> Callable[[CaptionData], str]:
-    """The function that renders the format. Raises UsageError if there is none of that name."""
+    """The function that renders the format. Raises UsageError for an unknown name."""
     if name not in FORMATS:
-        raise UsageError(f"{name!r} is not a caption format; known are {', '.join(FORMATS)}")
+        raise UsageError(f"{name!r} is not a caption format; allowed are {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
 def render_many(format: str, captions: Iterable[CaptionData]) -> Iterator[str]:
-    """Several videos in one stream, as pieces of text to be written one after the other.
+    """Several videos in one stream, as pieces of text to write one after the other.
 
     ``json`` becomes one array; ``csv`` and ``tsv`` have one header, and ``tsv`` a first column
-    ``video``; ``txt`` has the video's path above its lines. The shape is the same for any number of
-    videos, none and one included. Raises UsageError, before anything is read from ``captions``, for
-    an unknown format and for one that can hold a single video only.
+    ``video``; ``txt`` has the video's path above its lines. The structure does not depend on the
+    number of videos. Raises UsageError, before anything is read from ``captions``, for an unknown
+    format and for one that can hold only a single video.
     """
     stream = stream_named(format)
     return stream.joined(map(stream.piece, captions))
@@ -52,7 +52,7 @@ def stream_named(format: str) -> "Stream":
     format_named(format)
     if format not in _STREAMS:
         raise UsageError(
-            f"{format} holds one video only; allowed for several in one output are "
+            f"{format} holds only one video; formats for several in one output are "
             f"{', '.join(_STREAMS)}, or write one file per video with --out-dir"
         )
     return _STREAMS[format]
@@ -60,7 +60,7 @@ def stream_named(format: str) -> "Stream":
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """``piece`` is what one video gives; the other texts stand before, between and after them."""
+    """``piece`` renders one video; the other texts go before, between and after the pieces."""
 
     piece: Callable[[CaptionData], str]
     head: str = ""
@@ -75,7 +75,7 @@ class Stream:
 
 
 def readable_line(segment: Segment) -> str:
-    """``[00:00.000 --> 00:04.000] text``, without a line end; hours are shown from the first on."""
+    """``[00:00.000 --> 00:04.000] text``, without a line end; with hours if there are any."""
     start, end = (
         clock(milliseconds(seconds)).removeprefix("00:")
         for seconds in (segment.start_s, segment.end_s)
@@ -101,7 +101,7 @@ def _srt(captions: CaptionData) -> str:
             index,
             timedelta(milliseconds=cue.start_ms),
             timedelta(milliseconds=cue.end_ms),
-            # SRT has no escapes, and some players take any line with this arrow for a timing.
+            # SRT has no escapes, and some players read any line with this arrow as a timing.
             "\n".join(cue.lines).replace("-->", "→"),
         )
         for index, cue in enumerate(cues(captions.shown, captions.video.duration_s), start=1)
@@ -184,7 +184,7 @@ def _words(words: Iterable[Word]) -> list[dict[str, Any]]:
 
 
 def _tsv_rows(captions: CaptionData) -> Iterator[tuple[str, ...]]:
-    """Whole milliseconds: no decimal point that a spreadsheet could read as a thousands mark."""
+    """Whole milliseconds: a spreadsheet could read a decimal point as a thousands separator."""
     for segment in captions.shown:
         start, end = milliseconds(segment.start_s), milliseconds(segment.end_s)
         yield str(start), str(end), one_line(segment.text), *_certainty(segment)

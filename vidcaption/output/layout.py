@@ -1,4 +1,4 @@
-"""Segments to subtitle cues: lines that fit a screen, times that never overlap or run backwards."""
+"""Segments to subtitle cues: lines that fit a screen, times that ascend without overlap."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ class Cue:
 
 
 def blocks(text: str, width: int = WIDTH, most: int = MOST_LINES) -> list[tuple[str, ...]]:
-    """``text`` as the blocks of lines that consecutive cues show; none for an empty text.
+    """``text`` as blocks of lines for consecutive cues; no block for an empty text.
 
     A block has at most ``most`` lines of at most ``width`` characters. There are as few lines as
     possible, and they are about equally long. Lines break between words; only a word longer than

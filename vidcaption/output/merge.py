@@ -1,11 +1,11 @@
-"""Equal captions in a row joined into one."""
+"""Merges consecutive segments with equal captions."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from vidcaption.types import Segment
 
-# Window bounds are sums of floats, so ends and starts that are meant to touch may miss by a little.
+# Window bounds are sums of floats: an end and a start that should be equal may differ slightly.
 TOUCH_S = 0.001
 
 
@@ -15,7 +15,7 @@ def merge_equal(segments: Iterable[Segment]) -> Iterator[Segment]:
     A joined segment runs from the first start to the last end and has the words and concepts of
     the part with the best score, and its confidence. Its own score is the mean over all words of
     all parts, which is the mean of the parts' scores, as equal texts have equally many words.
-    Streams: holds one segment at a time.
+    It streams, and holds one segment at a time.
     """
     merged: Segment | None = None
     best = total = 0.0

@@ -1,4 +1,4 @@
-"""Subtitles into a copy of a video: as a track, which leaves the streams as they are, or drawn."""
+"""Puts subtitles into a copy of a video: as a track, with streams copied, or drawn."""
 
 import html
 import logging
@@ -24,11 +24,11 @@ from vidcaption.video.container import is_still, open_video
 
 logger = logging.getLogger(__name__)
 
-Watch = Callable[[float], None]  # is told the seconds of video that are done
+Watch = Callable[[float], None]  # called with the seconds of video that are done
 
 MILLISECOND = Fraction(1, 1000)
-_OPTIONS = {"movflags": "+faststart"}  # of MP4, for players that begin before all of it is there
-# The encoders of text want the head of an ASS file, where they take the style from.
+_OPTIONS = {"movflags": "+faststart"}  # of MP4: players can start before the whole file has arrived
+# Text encoders need an ASS header and take the style from it.
 _HEAD = b"""[Script Info]
 ScriptType: v4.00+
 [V4+ Styles]
@@ -61,7 +61,7 @@ KINDS = {
 
 
 def kind_of(target: Path) -> Kind:
-    """Raises UsageError where the suffix is that of no container that holds subtitles."""
+    """Raises UsageError if the suffix is not that of a container that holds subtitles."""
     kind = KINDS.get(target.suffix.lower())
     if kind is None:
         raise UsageError(
@@ -86,7 +86,7 @@ def add_subtitles(
         if same:
             kept += source.streams.subtitles
         elif source.streams.subtitles:
-            logger.info(f"{video}: the subtitles that it has are left out; {target} has other ones")
+            logger.info(f"{video}: its subtitles are not copied to {target}, another container")
         copied = copies(output, kept)
         track = output.add_stream(kind.subtitles)
         assert isinstance(track, SubtitleStream)
@@ -114,13 +114,13 @@ def opened(video: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its best video stream. Raises InputError, also for a still image."""
     with open_video(str(video)) as (source, picture):
         if is_still(source, picture):
-            raise InputError(f"{video} is a still image, which holds no subtitles; name a video")
+            raise InputError(f"{video} is a still image, which cannot hold subtitles; name a video")
         yield source, picture
 
 
 @contextmanager
 def created(target: Path, kind: Kind, source: InputContainer) -> Iterator[OutputContainer]:
-    """A file with the metadata and chapters of ``source``, there when the context ends well.
+    """A file with the metadata and chapters of ``source``; it appears if the context succeeds.
 
     Raises InputError if its kind cannot hold the streams, OutputError if it cannot be written.
     """
@@ -141,12 +141,12 @@ def created(target: Path, kind: Kind, source: InputContainer) -> Iterator[Output
         streams = (*source.streams.video, *source.streams.audio)
         held = ", ".join(stream.name or stream.type for stream in streams)
         raise InputError(
-            f"{target} cannot hold what the video has ({held}); name a file that ends in .mkv"
+            f"{target} cannot hold the streams of the video ({held}); name a file that ends in .mkv"
         ) from error
 
 
 def copies(output: OutputContainer, streams: Iterable[Stream]) -> dict[int, Stream]:
-    """For each stream by its index one of the output that is to have the same packets."""
+    """The output stream for each input stream, by its index, with the same codec settings."""
     found = {}
     for stream in streams:
         found[stream.index] = copy = output.add_stream_from_template(stream)
@@ -156,19 +156,19 @@ def copies(output: OutputContainer, streams: Iterable[Stream]) -> dict[int, Stre
 
 
 def start_s(picture: VideoStream) -> float:
-    """Seconds in the container at which the video begins."""
+    """Start of the video in the container, in seconds."""
     return float((picture.start_time or 0) * (picture.time_base or 0))
 
 
 def packets_of(
     video: Path, source: InputContainer, streams: Sequence[Stream]
 ) -> "Iterator[Packet[Stream]]":
-    """The packets of some streams. What follows damage that FFmpeg cannot pass over is left out."""
+    """The packets of some streams, up to any damage that FFmpeg cannot skip."""
     try:
         for packet in source.demux(*streams):
             if packet.dts is not None:
                 yield packet
-    except (FFmpegError, IndexError):  # the latter from PyAV, of a stream that turns up late
+    except (FFmpegError, IndexError):  # the latter from PyAV, for a stream that appears late
         logger.warning(f"{video} cannot be read to its end; it may be cut off")
 
 
@@ -179,7 +179,7 @@ def _packets(
         lines = cue.lines
         if kind.subtitles == "webvtt":
             lines = tuple(html.escape(line, quote=False) for line in lines)
-        # the escape character of ASS, which has no escape itself
+        # the escape character of ASS, which cannot be escaped
         text = r"\N".join(line.replace("\\", "\uff3c") for line in lines)
         length = cue.end_ms - cue.start_ms
         event = SubtitleSet.create(f"0,0,Default,,0,0,0,,{text}".encode(), 0, length)

@@ -1,4 +1,4 @@
-"""Where each input's outputs go: decided from the whole list, so the order of work is free."""
+"""Output paths, decided from the whole list of inputs, so they do not depend on the order."""
 
 import os
 import re
@@ -20,11 +20,11 @@ def output_paths(
 
     Outputs stand next to their input, or below ``out_dir``: at the path relative to the folder that
     the input was found under, which ``roots`` holds, or by name alone for an input that ``roots``
-    does not hold. Inputs that would share a place are told apart by the folders in which they
+    does not contain. Inputs that would share a path get the folders in which they
     differ (``a/x.srt`` and ``b/x.srt``).
 
     ``x.mp4`` and ``x.mkv`` become ``x.srt`` and ``x.mkv.srt``: the first in natural order, an mp4
-    before all others, leaves its suffix out. If even that name is taken, a number is added
+    before all others, omits its suffix. If that name is taken as well, a number is added
     (``x.mkv.2.srt``). Names that differ only in case count as the same, and a file is taken if it
     ``is_of_another`` input. Nothing else is read from disk.
     """
@@ -62,7 +62,7 @@ def _names(path: Path) -> Iterator[str]:
 
 
 def _mirrored(paths: Sequence[Path], out_dir: Path, roots: Mapping[Path, Path]) -> dict[Path, Path]:
-    """Where each path would lie below ``out_dir``."""
+    """Each path below ``out_dir``."""
     sharing: defaultdict[str, list[Path]] = defaultdict(list)
     found_under = {path: _absolute(roots.get(path, path.parent)) for path in paths}
     places = {}
@@ -70,9 +70,9 @@ def _mirrored(paths: Sequence[Path], out_dir: Path, roots: Mapping[Path, Path]) 
         places[path] = out_dir / _absolute(path).relative_to(found_under[path])
         sharing[_identity(places[path])].append(path)
     for twins in sharing.values():
-        # Those that are found under one folder differ in case alone: no folder tells them apart.
+        # Paths found under one folder differ only in case, and no folder distinguishes them.
         if len({found_under[path] for path in twins}) > 1:
-            # Without the first part, the root or drive, which would lead out of out_dir.
+            # Without the first part, the root or drive, which would lead outside out_dir.
             folders = [_absolute(path.parent).parts[1:] for path in twins]
             levels = zip(*folders, strict=False)
             common = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
@@ -86,5 +86,5 @@ def _absolute(path: Path) -> Path:
 
 
 def _identity(path: Path) -> str:
-    """Equal for paths that some file system takes for the same."""
+    """Equal for paths that some file system treats as the same."""
     return unicodedata.normalize("NFC", str(_absolute(path)).casefold())

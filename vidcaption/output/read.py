@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def read_captions(path: Path) -> Captions:
-    """The captions in a JSON file, of which texts may have been edited. Raises InputError."""
+    """The captions in a JSON file, whose texts may have been edited. Raises InputError."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema"] != SCHEMA_VERSION:
@@ -60,9 +60,9 @@ def _word(row: Any) -> Word:
 
 
 def _record(kind: type[T], row: Any) -> T:
-    """A dataclass of texts, numbers and nothing, from an object with just its fields."""
+    """A dataclass of strings, numbers and None, from an object with exactly its fields."""
     if not isinstance(row, dict):
-        raise ValueError(f"no {kind.__name__}")
+        raise ValueError(f"not a {kind.__name__}")
     for f in fields(kind):  # type: ignore[arg-type]
         allowed = get_args(f.type) or (f.type,)
         value = row[f.name]
@@ -76,11 +76,11 @@ def _record(kind: type[T], row: Any) -> T:
 def _number(value: Any, kind: type[Any] = float) -> Any:
     number = kind(value)
     if isinstance(value, str | bool) or not math.isfinite(number):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
     return number
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")
+        raise ValueError(f"{value!r} is not a string")
     return value

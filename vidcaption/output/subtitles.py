@@ -1,4 +1,4 @@
-"""Subtitle files that are there already: reads SubRip and WebVTT."""
+"""Reads existing subtitle files: SubRip and WebVTT."""
 
 import re
 from itertools import pairwise
@@ -17,13 +17,13 @@ _STYLE = re.compile(r"\{\\[^}]*\}")
 
 
 def read_cues(path: Path) -> list[Cue]:
-    """The cues of a subtitle file, in the order of time and without styles.
+    """The cues of a subtitle file, sorted by time and without styles.
 
-    A cue that runs into the next one is cut at its start: a track of MP4 shows one at a time.
+    A cue that overlaps the next one ends at its start: an MP4 track shows one cue at a time.
     Raises InputError.
     """
     if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path} is none of the subtitles that are read: {', '.join(FORMATS)}")
+        raise InputError(f"{path} is not a subtitle file of a known format: {', '.join(FORMATS)}")
     try:
         path.read_text(encoding="utf-8")
         found = sorted(_demuxed(path), key=lambda cue: (cue.start_ms, cue.end_ms))
@@ -34,7 +34,7 @@ def read_cues(path: Path) -> list[Cue]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     if not found:
-        raise InputError(f"{path} holds no subtitles; correct it, or move it away")
+        raise InputError(f"{path} contains no subtitles; correct it, or move it away")
     ends = [min(cue.end_ms, following.start_ms) for cue, following in pairwise(found)]
     ends.append(found[-1].end_ms)
     return [

@@ -1,18 +1,18 @@
-"""Text from outside (vocabularies, file names) made safe to show, and seconds made whole."""
+"""Makes external text (vocabularies, file names) safe to show, and rounds seconds."""
 
 import json
 import re
 from typing import Any
 
-# What can act instead of being shown: C0 and C1 controls (escape sequences), marks and overrides of
-# direction, line separators, a byte order mark; and lone surrogates, which UTF-8 cannot encode.
+# Characters that act instead of being shown: C0 and C1 controls (escape sequences), direction marks
+# and overrides, line separators, a byte order mark; and lone surrogates, which UTF-8 cannot encode.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 
 
 def printable(text: str) -> str:
-    r"""``text`` with every character that could drive a terminal written as ``\uXXXX``.
+    r"""``text`` with every character that could control a terminal written as ``\uXXXX``.
 
     The result is one line and can be encoded as UTF-8.
     """
@@ -27,8 +27,8 @@ def one_line(text: str) -> str:
 def json_text(value: Any, **options: Any) -> str:
     """JSON that keeps letters of all scripts readable but escapes what ``printable`` does.
 
-    ``options``: of ``json.dumps``. The line breaks are those of the indentation alone: inside
-    strings JSON escapes them.
+    ``options``: of ``json.dumps``. Line breaks come only from indentation: JSON escapes those
+    inside strings.
     """
     text = json.dumps(value, ensure_ascii=False, **options)
     return "\n".join(map(printable, text.split("\n")))
@@ -40,7 +40,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def milliseconds(seconds: float) -> int:
-    """The nearest whole millisecond: the one rounding that all formats share."""
+    """The nearest whole millisecond: the rounding that all formats share."""
     return round(seconds * 1000)
 
 

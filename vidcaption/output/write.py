@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes: a file is complete or not there."""
 
 import contextlib
 import errno
@@ -13,24 +13,24 @@ from pathlib import Path
 from vidcaption.errors import OutputError
 
 _TEMPORARY = ".vidcaption-{}.tmp"
-_ABANDONED_S = 3600.0  # a write takes no such time
+_ABANDONED_S = 3600.0  # no write takes this long
 
 
 def encoded(text: str) -> bytes:
     """The bytes of a file with this text: UTF-8.
 
-    A file name that is not UTF-8 comes with lone surrogates, which are escaped rather than refused.
+    Lone surrogates, from file names that are not UTF-8, are escaped rather than refused.
     """
     return text.encode("utf-8", "backslashreplace")
 
 
 def write_atomic(path: Path, content: str | bytes | Iterable[bytes]) -> None:
-    """Write so that a reader sees the old file or the new one, never a part. Text is UTF-8.
+    """Write atomically: a reader sees the old file or the new one. Text is encoded as UTF-8.
 
-    Missing folders are made. A symbolic link stays, and its target is written. An existing file
-    keeps its mode, a new one gets the usual one. A device or pipe is written to as it is. Raises
-    OutputError if it cannot be written; an old file is then as it was, and no part of a new one is
-    left.
+    Missing folders are created. A symbolic link is kept, and its target is written. An existing
+    file keeps its mode, a new one gets the default. Devices and pipes are written directly. Raises
+    OutputError if it cannot be written; an old file is then unchanged, and nothing is left of a
+    new one.
     """
     data = encoded(content) if isinstance(content, str) else content
     parts = [data] if isinstance(data, bytes) else data
@@ -38,7 +38,7 @@ def write_atomic(path: Path, content: str | bytes | Iterable[bytes]) -> None:
         if not path.parent.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
-            with path.open("wb") as file:  # replacing /dev/null by a file would harm the machine
+            with path.open("wb") as file:  # replacing /dev/null with a file would harm the system
                 file.writelines(parts)
         else:
             _replace(Path(os.path.realpath(path)), parts)
@@ -49,7 +49,7 @@ def write_atomic(path: Path, content: str | bytes | Iterable[bytes]) -> None:
 
 
 def check_place(target: Path) -> None:
-    """Raise OutputError if a file cannot stand at ``target``, whatever its folder allows.
+    """Raise OutputError if ``target`` cannot be a file, whatever its folder allows.
 
     A folder or a protected file may be in the way, or a name too long for the file system.
     """
@@ -60,7 +60,7 @@ def check_place(target: Path) -> None:
     folder, places = target.parent, [target]
     while not os.path.exists(folder) and folder != folder.parent:
         folder = folder.parent
-    # in a folder that is not there yet nothing can be looked up
+    # in a missing folder nothing can be looked up
     places += [folder / name for name in target.relative_to(folder).parts]
     for place in places:
         try:
@@ -74,12 +74,12 @@ def check_place(target: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """The name of a file to write beside ``path``, which replaces it if the context ends well.
+    """The name of a file to write beside ``path``, which replaces it if the context succeeds.
 
-    The new file gets the mode of the old one. Raises OSError; the old file is then as it was, and
+    The new file gets the mode of the old one. Raises OSError; the old file is then unchanged, and
     nothing is left of the new one.
     """
-    # Refused here, as replacing the file would get around its own write protection.
+    # Refused here, as replacing the file would bypass its write protection.
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     # Not derived from the name, which may already be as long as the file system allows.
@@ -129,7 +129,7 @@ def check_some_writable(targets: Iterable[Path]) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote have left in ``folder``."""
+    """Remove partial files that killed processes left in ``folder``."""
     with contextlib.suppress(OSError):
         for path in folder.glob(_TEMPORARY.format("*")):
             if time.time() - path.stat().st_mtime > _ABANDONED_S:
@@ -142,7 +142,7 @@ def _replace(path: Path, parts: Iterable[bytes]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut, where the system can: Windows cannot open a folder."""
+    """Make the new name survive a power failure where possible (not on Windows)."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,7 +1,7 @@
-"""Where weights come from: embedded in the package, a folder, the Hub's cache, or the Hub.
+"""Where weights come from: the package, a folder, the Hub's cache, or the Hub.
 
-The network is touched only for a model on the Hub that is not complete in the cache, and then only
-if that is allowed. What needs no network does not import the libraries for it.
+The network is used only for a model on the Hub that is not complete in the cache, and only if that
+is allowed. Code that needs no network does not import the libraries for it.
 """
 
 import os
@@ -19,8 +19,8 @@ _PACKAGE = Path(__file__).parent.parent
 
 
 def embedded(name: str) -> Path | None:
-    """A file or folder of the weights that come with the package, if it is there."""
-    # inside a wheel the weights lie in the package, in a checkout beside it
+    """A file or folder of the weights that come with the package, if it exists."""
+    # in a wheel the weights are in the package, in a checkout beside it
     places = (_PACKAGE / "_weights" / name, _PACKAGE.parent / "weights" / name)
     return next((place for place in places if place.exists()), None)
 
@@ -28,12 +28,12 @@ def embedded(name: str) -> Path | None:
 def resolve(
     name: str | Path | None = None, *, offline: bool = False, watch: Watch | None = None
 ) -> Path:
-    """The folder of a model: the embedded one's for None or ``default``, else that of ``name``.
+    """The folder of a model: the built-in one for None or ``default``, else that of ``name``.
 
-    ``name``: a folder, or ``owner/name[@revision]`` on the Hub. A branch or tag is looked up once,
-    its commit is recorded in the cache, and from then on it means that commit: see ``pull``.
-    ``offline``: never use the network. Raises ModelError where there is no such model, and
-    OutputError where the cache cannot be written.
+    ``name``: a folder, or ``owner/name[@revision]`` on the Hub. A branch or tag is resolved once,
+    and its commit is recorded in the cache and used from then on: see ``pull``. ``offline``: never
+    use the network. Raises ModelError if there is no such model, and OutputError if the cache
+    cannot be written.
     """
     place = _place(name)
     if isinstance(place, Path):
@@ -51,7 +51,7 @@ def resolve(
 
 
 def pull(name: str, *, update: bool = False, watch: Watch | None = None) -> Path:
-    """The folder of a model, checked, and fetched from the Hub where it is absent or altered.
+    """The folder of a model, checked, and fetched from the Hub if missing or altered.
 
     ``update``: ask the Hub again what a branch or tag means. Raises ModelError, OutputError.
     """
@@ -70,7 +70,7 @@ def pull(name: str, *, update: bool = False, watch: Watch | None = None) -> Path
 
 
 def name_of(folder: Path) -> str:
-    """What to call the model in ``folder``, so that others find the same one."""
+    """The name of the model in ``folder``, by which others find the same one."""
     if folder == embedded(DEFAULT):
         return DEFAULT
     return cache.name_of(folder) or str(folder)
@@ -81,7 +81,7 @@ def _place(name: str | Path | None) -> Path | Reference:
     if name is None or name == DEFAULT:
         if folder := embedded(DEFAULT):
             return folder
-        raise ModelError("this installation has no embedded model; install vidcaption again")
+        raise ModelError("this installation has no built-in model; install vidcaption again")
     folder = Path(os.path.expanduser(name))
     if folder.is_dir():
         return folder
@@ -89,7 +89,7 @@ def _place(name: str | Path | None) -> Path | Reference:
         return reference
     raise ModelError(
         f"there is no model {str(name)!r}; give a model folder, owner/name[@revision] on the Hub, "
-        "or leave it out for the embedded one"
+        "or omit it for the built-in one"
     )
 
 

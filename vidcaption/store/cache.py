@@ -1,7 +1,7 @@
-"""The Hub's cache on this machine, which other programs share. Touches no network.
+"""The Hub's cache on this machine, shared with other programs. Does not use the network.
 
 ``models--owner--name/refs/REVISION`` holds the commit that a branch or tag was resolved to, and
-``snapshots/COMMIT`` the files. It lies where HF_HUB_CACHE or HF_HOME say.
+``snapshots/COMMIT`` the files. HF_HUB_CACHE or HF_HOME set its folder.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from vidcaption.model.manifest import MANIFEST, REQUIRED, WORDS
 from vidcaption.store.reference import Reference
 from vidcaption.store.settings import settings
 
-MAIN = "main"  # the branch that a name without a revision means
+MAIN = "main"  # the branch of a name without a revision
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Cached:
 
     @property
     def complete(self) -> bool:
-        """Whether all the files that a model needs are there."""
+        """Whether all files that a model needs are there."""
         return _complete(self.folder)
 
 
 def find(reference: Reference) -> Path | None:
-    """The folder of a model with all the files that it needs, if the cache has it."""
+    """The folder of a model with all files that it needs, if the cache has it."""
     commit = reference.commit or _recorded(reference)
     folder = snapshot(reference.repo, commit) if commit else None
     return folder if folder and _complete(folder) else None
 
 
 def snapshot(repo: str, commit: str) -> Path:
-    """Where the files of a commit are, or would be."""
+    """The folder of a commit's files, which may not exist."""
     return _home(repo) / "snapshots" / commit
 
 
@@ -83,9 +83,9 @@ def models() -> Iterator[Cached]:
 
 
 def chosen(name: str) -> list[Cached]:
-    """The commits that ``owner/name[@revision]`` means: all of them without a revision.
+    """The commits of ``owner/name[@revision]``: all of them without a revision.
 
-    Raises UsageError where the cache has no such model of vidcaption.
+    Raises UsageError if the cache has no such vidcaption model.
     """
     reference = Reference.parse(name)
     found = [
@@ -97,13 +97,13 @@ def chosen(name: str) -> list[Cached]:
     ]
     if not found:
         raise UsageError(
-            f"the cache has no model {name}; 'vidcaption models list' tells which it has"
+            f"the cache has no model {name}; 'vidcaption models list' shows those it has"
         )
     return found
 
 
 def remove(commits: Collection[str]) -> int:
-    """Take these commits off the cache, and return the bytes that this freed.
+    """Remove these commits from the cache, and return the number of bytes freed.
 
     Raises OutputError.
     """
@@ -112,14 +112,14 @@ def remove(commits: Collection[str]) -> int:
     plan = scan_cache_dir(_root()).delete_revisions(*commits)
     plan.execute()
     for path in (*plan.repos, *plan.snapshots):
-        # the library tells of what it could not delete in its log only
+        # the library only logs what it could not delete
         if path.exists():
             raise OutputError(f"{path} cannot be removed; check the permissions of the cache")
     return plan.expected_freed_size
 
 
 def check_home() -> None:
-    """Raise OutputError if the cache has no place, as this user has no home folder."""
+    """Raise OutputError if there is no place for the cache, as this user has no home folder."""
     if settings().HF_HUB_CACHE.startswith("~"):
         raise OutputError(
             "models from the Hub are kept in the home folder, and this user has none; set HF_HOME "

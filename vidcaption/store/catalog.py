@@ -1,8 +1,8 @@
-"""What models there are: embedded, in the Hub's cache, and in the catalogue.
+"""The known models: built in, in the Hub's cache, and in the catalogue.
 
-``catalog.json`` lists the models that this version knows: the ``name`` of an embedded one, or the
+``catalog.json`` lists the models that this version knows: the ``name`` of a built-in one, or the
 ``repo``, pinned ``commit`` and ``size`` in bytes of one on the Hub; and ``languages``, ``license``
-and ``scores`` of each. Of other models it is their card that tells these.
+and ``scores`` of each. For other models these come from their card.
 """
 
 import json
@@ -27,7 +27,7 @@ class Entry:
     """A model in the list.
 
     ``where``: embedded, cached, partial (some files are in the cache) or hub. ``revisions``: the
-    branches and tags that mean it. ``size``: bytes. ``path``: its folder, if any of it is here.
+    branches and tags that refer to it. ``size``: bytes. ``path``: its folder, if on this machine.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Entry:
 
 
 def entries() -> Iterator[Entry]:
-    """The embedded models, those in the cache, and the others of the catalogue.
+    """The built-in models, those in the cache, and the others in the catalogue.
 
     Raises ModelError.
     """
@@ -61,9 +61,9 @@ def entries() -> Iterator[Entry]:
 
 
 def facts(folder: Path) -> dict[str, Any]:
-    """All that is known of a model: its name, place, size, checksum, config and card.
+    """Everything known about a model: its name, place, size, checksum, config and card.
 
-    Raises ModelError for a folder that is not whole.
+    Raises ModelError for a folder that is not complete.
     """
     rows = check(folder)
     card = folder / CARD
@@ -80,7 +80,7 @@ def facts(folder: Path) -> dict[str, Any]:
 
 
 def metadata(folder: Path) -> dict[str, Any]:
-    """The YAML at the top of a model card; empty where there is none that can be read."""
+    """The YAML at the top of a model card; empty if there is none that can be read."""
     try:
         match = re.match(r"---\r?\n(.*?)\r?\n---\r?\n", read_text(folder / CARD), re.DOTALL)
         data = yaml.safe_load(match[1]) if match else None
@@ -101,7 +101,7 @@ def _entry(name: str, where: str, folder: Path, revisions: tuple[str, ...] = ())
 
 
 def _catalogue() -> dict[str, dict[str, Any]]:
-    """The rows of the catalogue by the name that finds the model. Raises ModelError."""
+    """The rows of the catalogue, by the name of the model. Raises ModelError."""
     path = embedded(CATALOG)
     if path is None:
         raise ModelError("this installation has no catalogue; install vidcaption again")
@@ -110,12 +110,12 @@ def _catalogue() -> dict[str, dict[str, Any]]:
 
 
 def _told(name: str, folder: Path) -> dict[str, Any]:
-    """Languages, licence and scores: of the catalogue, or of the card, as the Hub reads it."""
+    """Languages, licence and scores, from the catalogue or from the card as the Hub reads it."""
     if row := _catalogue().get(name):
         return {key: row[key] for key in _TOLD}
     data = metadata(folder)
     scores = {}
-    # a card is written by anyone: what has not the right form is passed over
+    # anyone may have written the card: entries in a wrong form are skipped
     for model in as_list(data.get("model-index")):
         for result in as_list(model.get("results") if isinstance(model, dict) else None):
             for metric in as_list(result.get("metrics") if isinstance(result, dict) else None):
@@ -130,7 +130,7 @@ def _told(name: str, folder: Path) -> dict[str, Any]:
 
 
 def as_list(value: Any) -> list[Any]:
-    """What a card gives as a list, as one of its items, or not at all."""
+    """A value of a card as a list: cards have a list, a single item or nothing."""
     if value is None:
         return []
     return value if isinstance(value, list) else [value]

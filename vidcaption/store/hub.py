@@ -1,4 +1,4 @@
-"""A model's files from the Hub into its cache, and in plain words what can go wrong."""
+"""Downloads a model's files from the Hub into its cache, with errors in plain words."""
 
 import difflib
 import errno
@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-# documented there, and yet not re-exported for type checkers
+# documented there, but not re-exported for type checkers
 from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
 from vidcaption.errors import ModelError, OutputError, VidcaptionError
@@ -36,15 +36,15 @@ from vidcaption.store.progress import Tally, Watch
 from vidcaption.store.reference import Reference
 from vidcaption.version import __version__
 
-PATIENCE_S = 5.0  # until the Hub must have answered a question
-_HINT_PATIENCE_S = 2.0  # the same for a question that only makes an error message better
-_AGAIN = "run the same command again: files that have come are not fetched twice"
+PATIENCE_S = 5.0  # until the Hub must have answered a request
+_HINT_PATIENCE_S = 2.0  # the same for a request that only improves an error message
+_AGAIN = "run the same command again: complete files are not fetched twice"
 
-# The library would tell the Hub which PyTorch and which agent it runs with, and ask for a list.
+# The library would send the Hub the versions of PyTorch and others, and request a list.
 constants.HF_HUB_DISABLE_TELEMETRY = True
 
-# With any of the last four the library fails where an answer is not of the Hub. ImportError: a
-# proxy may need another library.
+# The library raises any of the last four if an answer is not from the Hub. ImportError: a proxy
+# may need another library.
 _FAILURES = (
     httpx2.HTTPError, ImportError, OSError, RuntimeError, ValueError, KeyError, TypeError,
 )  # fmt: skip
@@ -53,14 +53,14 @@ T = TypeVar("T")
 
 
 def api() -> HfApi:
-    """The Hub's questions, asked in this program's name."""
+    """The Hub's API, with this program's user agent."""
     return HfApi(library_name="vidcaption", library_version=__version__)
 
 
 def fetch(reference: Reference, watch: Watch | None = None, *, again: bool = False) -> Path:
-    """Download what is missing of a model, check it, and record what its revision means.
+    """Download the missing files of a model, check them, and record the commit of its revision.
 
-    ``again``: download also what is there. Raises ModelError, OutputError.
+    ``again``: download existing files as well. Raises ModelError, OutputError.
     """
     cache.check_home()
     with explained(reference):
@@ -78,7 +78,7 @@ def fetch(reference: Reference, watch: Watch | None = None, *, again: bool = Fal
         commit = _commit(info)
         if missing := [name for name in REQUIRED if name not in sizes]:
             raise ModelError(
-                f"{reference} is not a vidcaption model, as it lacks {', '.join(missing)}; choose "
+                f"{reference} is not a vidcaption model, as it has no {', '.join(missing)}; choose "
                 "one that was made with 'vidcaption train' and 'vidcaption models push'"
             )
         folder = cache.snapshot(reference.repo, commit)
@@ -89,7 +89,7 @@ def fetch(reference: Reference, watch: Watch | None = None, *, again: bool = Fal
         }
         _check_space(reference, sum(absent.values()))
         _download(reference, commit, absent, watch, again)
-    # only now: what a revision means is not forgotten for a model that does not arrive
+    # only now: a failed download does not change the commit of a revision
     check(folder)
     cache.record(reference, commit)
     return folder
@@ -98,20 +98,20 @@ def fetch(reference: Reference, watch: Watch | None = None, *, again: bool = Fal
 def within(seconds: float, question: Callable[[], T]) -> T:
     """The answer to ``question``, or TimeoutError after so many seconds.
 
-    The limits of the HTTP client hold for each address of a host and not for looking it up, so that
-    a firewall that drops packets would make it wait many times as long.
+    The timeouts of the HTTP client apply to each address of a host and not to the lookup, so a
+    firewall that drops packets would make it wait many times as long.
     """
     return _begun(question).result(timeout=seconds)
 
 
 def _begun(work: Callable[[], T]) -> Future[T]:
-    """The result to come of ``work``, in a thread that does not keep the process from ending."""
+    """The future result of ``work``, in a thread that does not keep the process from ending."""
     result: Future[T] = Future()
 
     def run() -> None:
         try:
             result.set_result(work())
-        except BaseException as error:  # it is raised where the result is asked for
+        except BaseException as error:  # it is raised where the result is used
             result.set_exception(error)
 
     Thread(target=run, daemon=True).start()
@@ -125,7 +125,7 @@ def _download(
     watch: Watch | None,
     again: bool,
 ) -> None:
-    """Fetch files side by side into the cache: these and no others.
+    """Fetch files in parallel into the cache: these and no others.
 
     Not by snapshot_download, whose listing of the repo has no time limit.
     """
@@ -164,19 +164,19 @@ def _check_space(reference: Reference, needed: int) -> None:
     if (free := shutil.disk_usage(place).free) < needed:
         raise OutputError(
             f"{reference} needs {needed / 1e6:.1f} MB and {place} has {free / 1e6:.1f} MB free; "
-            "free some, or set HF_HOME to a folder on another disk"
+            "free some space, or set HF_HOME to a folder on another disk"
         )
 
 
 @contextmanager
 def explained(reference: Reference) -> Iterator[None]:
-    """Raise ModelError or OutputError for whatever goes wrong between here and the Hub."""
+    """Raise ModelError or OutputError for anything that goes wrong on the way to the Hub."""
     try:
         yield
     except VidcaptionError:
         raise
     except _FAILURES as error:
-        # what the library wraps says less than what is in it
+        # the wrapped error is more specific
         wrapped = isinstance(error, LocalEntryNotFoundError | RuntimeError)
         raise _explanation((wrapped and error.__cause__) or error, reference) from error
 
@@ -220,7 +220,7 @@ def _explanation(error: BaseException, reference: Reference) -> VidcaptionError:
                 "or socks5://"
             )
         case UnicodeEncodeError():
-            return ModelError("HF_TOKEN has characters that no token has; correct it or unset it")
+            return ModelError("HF_TOKEN contains invalid characters; correct it or unset it")
         case httpx2.UnsupportedProtocol():
             return ModelError(
                 f"HF_ENDPOINT is {where!r}; it must begin with https:// or http://: correct it or "
@@ -228,7 +228,7 @@ def _explanation(error: BaseException, reference: Reference) -> VidcaptionError:
             )
         case httpx2.ProxyError():
             return ModelError(
-                f"the proxy refuses the way to {where} ({error}){_through_proxy()}; correct "
+                f"the proxy refuses to connect to {where} ({error}){_through_proxy()}; correct "
                 "HTTPS_PROXY, or list the host in NO_PROXY"
             )
         case httpx2.HTTPError() if certificate := _certificate_error(error):
@@ -272,13 +272,13 @@ def _refusal(error: HfHubHTTPError, reference: Reference) -> ModelError:
         )
     if status == 429:
         limit = parse_ratelimit_headers(error.response.headers)
-        wait = f"in {limit.reset_in_seconds} s" if limit else "in some minutes"
+        wait = f"in {limit.reset_in_seconds} s" if limit else "in a few minutes"
         return ModelError(
-            f"{where} answers no more requests for now (429); try again {wait}, and set HF_TOKEN "
+            f"{where} limits the rate of requests (429); try again {wait}, and set HF_TOKEN "
             "for a higher limit"
         )
     if status >= 500:
-        return ModelError(f"{where} is in trouble ({status}){told}; try again later")
+        return ModelError(f"{where} has a problem ({status}){told}; try again later")
     return ModelError(f"{where} refuses the request with {status}{told}; check HF_ENDPOINT")
 
 
@@ -291,12 +291,12 @@ def _certificate_error(error: BaseException | None) -> ssl.SSLCertVerificationEr
 
 
 def _unreadable_certificates() -> str | None:
-    """What is wrong with the file that connections are to be checked with, if anything is."""
+    """What is wrong with the file of certificates, if anything."""
     try:
         if file := os.environ.get("SSL_CERT_FILE"):
             ssl.create_default_context(cafile=file)
     except ssl.SSLError:
-        return "it holds none"
+        return "it contains none"
     except OSError as error:
         return (error.strerror or str(error)).lower()
     return None
@@ -312,7 +312,7 @@ def _through_proxy() -> str:
 
 
 def _hint(names: Callable[[], Iterable[str]], wanted: str) -> str:
-    """Names like the wanted one, if the Hub tells any in time."""
+    """Names similar to the wanted one, if the Hub returns any in time."""
     near: list[str] = []
     with suppress(*_FAILURES):
         near = difflib.get_close_matches(wanted, within(_HINT_PATIENCE_S, lambda: list(names())))
@@ -320,7 +320,7 @@ def _hint(names: Callable[[], Iterable[str]], wanted: str) -> str:
 
 
 def _repos(reference: Reference) -> Callable[[], Iterator[str]]:
-    """Those of the same owner and those of the same name, as the mistake may lie in either."""
+    """Models of the same owner and models of the same name, as either may be misspelled."""
     owner, name = reference.repo.split("/")
 
     def ids() -> Iterator[str]:

@@ -1,18 +1,18 @@
-"""How far a download is."""
+"""Progress of a download."""
 
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
-# Is told what is fetched, its size in bytes, and how to ask for the bytes that have come so far.
+# Called with what is fetched, its size in bytes, and a function for the bytes fetched so far.
 Watch = Callable[[str, float, Callable[[], float]], None]
 
 
 class Tally:
-    """Counts the bytes of all files; in the place of huggingface_hub's bar for each of them."""
+    """Counts the bytes of all files; used in place of huggingface_hub's bar for each file."""
 
     def __init__(self) -> None:
-        self.total = 0  # is set for files from the Hub's Xet storage
+        self.total = 0  # set for files from the Hub's Xet storage
         self._done = 0.0
         self._stopped = False
         self._lock = Lock()
@@ -31,7 +31,7 @@ class Tally:
         return self._done
 
     def stop(self) -> None:
-        """End the downloads, each when its next bytes come."""
+        """End the downloads, each when its next bytes arrive."""
         self._stopped = True
 
     def update(self, size: float | None = 1) -> None:
@@ -41,6 +41,6 @@ class Tally:
             self._done += size or 0
 
     def ignore(self, *_: object, **__: object) -> None:
-        """What files from the Hub's Xet storage tell besides."""
+        """Called for files from the Hub's Xet storage; not used."""
 
     update_transfer = set_postfix_str = set_transfer_postfix_str = ignore

@@ -1,4 +1,4 @@
-"""A model folder onto the Hub, with a model card that the Hub can read."""
+"""Uploads a model folder to the Hub, with a model card that the Hub can read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ vidcaption run clip.mp4 --model {repo}
 
 @dataclass(frozen=True)
 class About:
-    """What a folder does not tell of its model.
+    """Facts about a model that its folder does not contain.
 
-    ``license``: its identifier on the Hub. ``datasets``: names of those it was trained on, as on
-    the Hub. ``reports``: what ``vidcaption evaluate --json`` printed.
+    ``license``: its identifier on the Hub. ``datasets``: Hub names of the datasets it was trained
+    on. ``reports``: what ``vidcaption evaluate --json`` printed.
     """
 
     license: str | None = None
@@ -40,9 +40,9 @@ class About:
 
 
 def prepare(folder: Path, repo: str, about: About) -> dict[str, bytes | Path]:
-    """What each file in the repo will hold: the folder's, and a card made complete.
+    """The content of each file in the repo: the folder's files, with a completed card.
 
-    Raises ModelError for a folder that is not whole, UsageError for a report that is none.
+    Raises ModelError for an incomplete folder, UsageError for an invalid report.
     """
     rows = check(folder)
     text = read_text(folder / CARD) if (folder / CARD).is_file() else f"# {repo}\n"
@@ -55,7 +55,7 @@ def prepare(folder: Path, repo: str, about: About) -> dict[str, bytes | Path]:
 def push(files: Mapping[str, bytes | Path], repo: str, *, create: bool) -> str:
     """Commit ``files`` to ``repo``, and return the commit.
 
-    ``create``: make the repo if there is none. Raises ModelError.
+    ``create``: create the repo if it does not exist. Raises ModelError.
     """
     hub = api()
     with explained(Reference(repo)):
@@ -64,7 +64,7 @@ def push(files: Mapping[str, bytes | Path], repo: str, *, create: bool) -> str:
         elif not within(PATIENCE_S, lambda: hub.repo_exists(repo)):
             raise ModelError(
                 f"there is no repo {repo}, or it is private and HF_TOKEN may not read it; add "
-                "--create to make it"
+                "--create to create it"
             )
         commit = hub.create_commit(
             repo,
@@ -78,7 +78,7 @@ def push(files: Mapping[str, bytes | Path], repo: str, *, create: bool) -> str:
 
 
 def _complete(text: str, repo: str, about: About) -> str:
-    """The card with all that the Hub reads; what it says already stays."""
+    """The card with all metadata that the Hub reads; existing entries are kept."""
     try:
         card = ModelCard(text)
     except (ValueError, YAMLError) as error:

@@ -12,7 +12,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 class Reference:
     """``owner/name[@revision]``: a repo and its branch, tag or commit, ``main`` if there is none.
 
-    Both parts are safe to be used in paths.
+    Both parts are safe to use in paths.
     """
 
     repo: str
@@ -20,7 +20,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> "Reference | None":
-        """Read ``text``, if it is of that form."""
+        """Parse ``text``; None if it has another form."""
         match = _REFERENCE.fullmatch(text)
         if match is None or ".." in text or "--" in match[1] or match[1].endswith(".git"):
             return None
@@ -28,7 +28,7 @@ class Reference:
 
     @property
     def commit(self) -> str | None:
-        """The revision, if that is a full commit hash, which means the same for ever."""
+        """The revision, if it is a full commit hash, which never changes its meaning."""
         return self.revision if self.revision and _COMMIT.fullmatch(self.revision) else None
 
     def __str__(self) -> str:

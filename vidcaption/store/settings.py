@@ -1,4 +1,4 @@
-"""The Hub's settings, which its library takes from the environment when it is imported."""
+"""The Hub's settings, which its library reads from the environment on import."""
 
 import os
 import warnings
@@ -8,19 +8,19 @@ from vidcaption.errors import ModelError
 
 
 def settings() -> ModuleType:
-    """``huggingface_hub.constants``, imported where it is first needed.
+    """``huggingface_hub.constants``, imported when first needed.
 
-    Raises ModelError where the environment holds a value that the library cannot read.
+    Raises ModelError if the environment contains a value that the library cannot parse.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of variables that have no effect
+            warnings.simplefilter("ignore", FutureWarning)  # about variables without effect
             from huggingface_hub import constants
     except ValueError as error:
-        # it reads two numbers and an address
+        # it parses two numbers and an address
         odd = [n for n in os.environ if n.startswith("HF_") and repr(os.environ[n]) in str(error)]
         name = odd[0] if odd else "HF_ENDPOINT"
         raise ModelError(
-            f"{name} is {os.environ.get(name)!r}, which cannot be read; correct it or unset it"
+            f"{name} is {os.environ.get(name)!r}, which is not valid; correct it or unset it"
         ) from error
     return constants

@@ -1,4 +1,4 @@
-"""One video cut into windows, in batches as large as the network takes at once."""
+"""One video cut into windows, in batches of the size that the network processes at once."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,8 +20,8 @@ MOST_WINDOWS = 1_000_000  # of one video: 46 days at 4 s each
 class WindowReader:
     """Reads a video's windows, ``batch_size`` at once, with frames of (width, height) ``size``.
 
-    ``done``: start and end of the last window that is not wanted any more. What only those before
-    need is not decoded, but for scenes, which depend on all frames.
+    ``done``: start and end of the last window that is no longer needed. Frames that only earlier
+    windows need are not decoded, except for scenes, which depend on all frames.
 
     Inside the context ``info`` describes the video; ``corrupt`` and ``end_s`` are VideoReader's.
     """
@@ -50,7 +50,7 @@ class WindowReader:
         return self
 
     def _cut(self, options: CaptionOptions) -> Iterator[Window]:
-        """All windows, or those from some time before what is done."""
+        """All windows, or those from some time before the end of ``done``."""
         if options.window_s == WHOLE:
             return whole_windows(self._reader, options)
         if options.segment == "scenes":
@@ -62,7 +62,7 @@ class WindowReader:
         return fixed_windows(self._reader, options, first=first_after(self._done, options))
 
     def _from_first_frame(self) -> CaptionOptions:
-        """The options, with a start that is not before there is anything to see."""
+        """The options, with a start that is not before the first frame."""
         start_s, end_s = self._reader.start_s, self._options.end_s
         if end_s is not None and end_s <= start_s:
             raise InputError(
@@ -96,7 +96,7 @@ class WindowReader:
         self._given += len(windows)
         if self._given > MOST_WINDOWS:
             raise InputError(
-                f"{self._path} gives more than {MOST_WINDOWS:,} windows; caption a part of it with "
-                "--start and --end, or give a longer --window"
+                f"{self._path} would be more than {MOST_WINDOWS:,} windows; caption a part of it "
+                "with --start and --end, or give a longer --window"
             )
         return windows

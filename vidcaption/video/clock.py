@@ -1,4 +1,4 @@
-"""Time as the container tells it: seconds from its start, never ``index / fps``."""
+"""Time from the container: seconds from its start, never ``index / fps``."""
 
 from fractions import Fraction
 from typing import Protocol
@@ -7,10 +7,10 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-FALLBACK_FPS = Fraction(25)  # for streams without any timing, as FFmpeg assumes
-# Steps of the timestamps that mean a new clock (joined recordings, damage) rather than badly sorted
-# frames or a picture that stands still: back by so much, ahead by so much and past the end, or
-# ahead by more than any picture stands.
+FALLBACK_FPS = Fraction(25)  # for streams without timing, as FFmpeg assumes
+# Jumps of the timestamps that mean a new clock (joined recordings, damage) rather than badly sorted
+# frames or a long still picture: back by this much, ahead by this much and past the end, or ahead
+# by more than a picture may last.
 STEP_BACK_S = 1.0
 STEP_AHEAD_S = 600.0
 LONGEST_STEP_S = 86_400.0
@@ -28,7 +28,7 @@ class Timed(Protocol):
 
 
 def origin_of(container: InputContainer, stream: VideoStream) -> int | None:
-    """The container's start as a timestamp of the stream; None if it is not known yet."""
+    """The container's start as a timestamp of the stream; None if not known yet."""
     if container.start_time is None or stream.time_base is None:
         return stream.start_time
     return round(Fraction(container.start_time, av.time_base) / stream.time_base)
@@ -39,8 +39,8 @@ class Clock:
 
     ``tick``: seconds of one unit of the timestamps. ``frame_s``: seconds of a frame whose duration
     is unknown. ``origin``: the timestamp of the container's start; the first frame's if None.
-    ``said_s``: where the video ends as the container says. ``packets_only``: it has times of
-    packets alone, one tick for each, as AVI has; FFmpeg's guesses of the frames' are a bit late.
+    ``said_s``: the video's end according to the container. ``packets_only``: only packets have
+    times, one tick each, as in AVI; FFmpeg's guesses of the frames' times are slightly late.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Clock:
         self._said_s = said_s or 0.0
         self._start_s = self._end_s = 0.0
         self._packets: list[int] | None = [] if packets_only else None  # until the first frame
-        self._delay = 0  # packets that the decoder wants before it gives a frame
+        self._delay = 0  # packets that the decoder needs before it returns a frame
 
     @classmethod
     def of(cls, container: InputContainer, stream: VideoStream, said_s: float | None) -> "Clock":
@@ -73,7 +73,7 @@ class Clock:
         return float(ticks * self.tick) if ticks and ticks > 0 else self._frame_s
 
     def expect(self, dts: int | None) -> None:
-        """Learn the time of a packet, before the frame that it makes the decoder give is read."""
+        """Note the time of a packet, before the frame that it makes the decoder return is read."""
         if self._packets is not None and dts is not None:
             self._packets.append(dts)
 
@@ -93,7 +93,7 @@ class Clock:
         return self._start_s, self._end_s
 
     def _from_packets(self, dts: int | None) -> int | None:
-        """The time of a frame by that of the packet with which the decoder gave it."""
+        """The time of a frame, from the packet with which the decoder returned it."""
         if dts is None:
             return None
         if self._packets is not None:

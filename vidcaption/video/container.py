@@ -1,4 +1,4 @@
-"""Opens a video file and says what is wrong with it, in one sentence, if it cannot be opened."""
+"""Opens a video file, or explains in one sentence why it cannot be opened."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ from vidcaption.video.names import address_hint, is_address, pipe_hint
 PROTOCOL = "file:"
 MAX_SIDE = 16_384  # pixels
 MAX_PIXELS = 2**27  # 134 million in a frame: 400 MB as RGB
-# Lists of other files, which FFmpeg may wait for without end, and text, which it draws as video.
+# Lists of other files, which FFmpeg may wait for forever, and text, which it renders as video.
 REFUSED = {"hls", "dash", "concat", "sdp", "imf"} | {"tty", "bin", "xbin", "idf", "adf"}
 
 
@@ -33,8 +33,8 @@ def open_video(
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its best video stream. FFmpeg may open local files only.
 
-    Where a GPU cannot be had, or does not know the codec, the CPU decodes. Raises InputError if the
-    file is not a video. PyAV keeps FFmpeg silent unless told otherwise.
+    If there is no GPU, or it does not support the codec, the CPU decodes. Raises InputError if the
+    file is not a video. PyAV silences FFmpeg by default.
     """
     try:
         _check_file(path)
@@ -61,13 +61,13 @@ def is_still(container: InputContainer, stream: VideoStream) -> bool:
 
 
 def said_end(container: InputContainer, stream: VideoStream) -> float | None:
-    """Seconds from the container's start to the end of the video as the container says, or None."""
+    """Seconds from the container's start to the end of the video, by its header, or None."""
     start_s = Fraction(container.start_time or 0, av.time_base)
     if stream.duration and stream.time_base:
         late = max((stream.start_time or 0) - (origin_of(container, stream) or 0), 0)
         end_s = (late + stream.duration) * stream.time_base
     elif container.format.name.startswith("matroska"):
-        # It counts from zero, and the container may start later.
+        # The tag counts from zero, and the container may start later.
         whole_s = Fraction(container.duration or 0, av.time_base)
         own_s = _seconds(stream.metadata.get("DURATION", "")) or whole_s
         end_s = min(own_s, whole_s) - max(start_s, Fraction(0))
@@ -77,13 +77,13 @@ def said_end(container: InputContainer, stream: VideoStream) -> float | None:
 
 
 def encrypted(container: InputContainer) -> InputError:
-    """The error of a video that plays with its owner's key alone."""
+    """The error for a video that needs a key to play."""
     path = container.name.removeprefix(PROTOCOL)
     return InputError(f"{path} is encrypted (DRM); only a copy without encryption can be captioned")
 
 
 def check_size(path: str, width: int, height: int) -> None:
-    """Raise InputError for pictures of more pixels than are taken."""
+    """Raise InputError for pictures with too many pixels."""
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise InputError(
             f"{path} has frames of {width}x{height} pixels; scale it down to at most "
@@ -100,7 +100,7 @@ def _open(path: str, decoder: VideoDecoder) -> InputContainer:
 
 def _open_with(path: str, hardware: HWAccel | None) -> InputContainer:
     return av.open(
-        PROTOCOL + path,  # or FFmpeg would take `10:30.mp4` for a protocol
+        PROTOCOL + path,  # or FFmpeg would read `10:30.mp4` as a protocol
         options={"max_pixels": str(MAX_PIXELS)},
         container_options={
             "protocol_whitelist": "file",
@@ -113,10 +113,10 @@ def _open_with(path: str, hardware: HWAccel | None) -> InputContainer:
 
 
 def _check_file(path: str) -> None:
-    """Raise OSError or InputError unless this is a file that may be read, with something in it."""
+    """Raise OSError or InputError unless this is a readable file that is not empty."""
     status = os.stat(path)
     if stat.S_ISDIR(status.st_mode):
-        os.scandir(path).close()  # one that may be listed was named by mistake
+        os.scandir(path).close()  # a folder that can be listed was named by mistake
         raise InputError(f"{path} is a folder; name the videos in it")
     if stat.S_ISFIFO(status.st_mode):
         raise InputError(pipe_hint(path))
@@ -134,7 +134,7 @@ def _unreadable(path: str, error: OSError | FFmpegError) -> InputError:
         return InputError(f"{path} is a text file or a playlist, not a video")
     if isinstance(error, MemoryError):
         return InputError(
-            f"{path} has more than FFmpeg's 1,000 streams, or takes more memory than there is; it "
+            f"{path} has more than 1,000 streams, or needs more memory than there is; it "
             "may be damaged"
         )
     if isinstance(error, EOFError) or error.errno == errno.EIO:
@@ -152,7 +152,7 @@ def _unreadable(path: str, error: OSError | FFmpegError) -> InputError:
 
 
 def _seconds(text: str) -> Fraction | None:
-    """Of a time such as 00:01:02.500000000; None for anything else."""
+    """Seconds of a time such as 00:01:02.500000000; None for anything else."""
     found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
     if not found:
         return None

@@ -1,10 +1,10 @@
-"""Finds hard cuts while a video is being sampled, without decoding all of it.
+"""Finds hard cuts while a video is sampled, without decoding all of it.
 
-An encoder that meets a new scene cannot predict it from the last one: it begins a group of pictures
-or spends many more bytes than on the pictures around. Reading packets costs next to nothing, so
-they name the places where a cut may be (Yeo and Liu, "Rapid scene analysis on compressed video",
+An encoder cannot predict a new scene from the last one: it starts a group of pictures or spends
+many more bytes than on the pictures around it. Reading packets costs next to nothing, so their
+sizes give the places where a cut may be (Yeo and Liu, "Rapid scene analysis on compressed video",
 IEEE Trans. CSVT 5(6), 1995). A few frames there are sampled along with the windows' own, in the
-same pass, and what they show decides.
+same pass, and their content decides.
 """
 
 import math
@@ -30,24 +30,24 @@ from vidcaption.video.packets import UnsureError, role_reader
 from vidcaption.video.plan import DEPTH
 from vidcaption.video.reader import VideoReader
 
-# A packet is a hint where it is so many times as large as the RANK-th largest of REACH packets
-# before and after it (more than one, since cuts may follow each other closely), and no trifle.
+# A packet is a hint if it is this many times as large as the RANK-th largest of REACH packets
+# before and after it (more than one, since cuts may follow each other closely), and not tiny.
 OUTLIER, RANK, REACH, LEAST_SHARE = 1.6, 3, 12, 0.05
-# A key frame is one, unless they come at regular, short intervals and are as large as the last one:
-# what is shown before it would be decoded for its sake alone.
+# A key frame is one, unless they come at regular, short intervals and it is as large as the last:
+# the frames before it would be decoded only to check it.
 REGULAR, LONG_GROUP_S, KEY_STEP = 0.02, 4.0, 0.1
-# Where all are key frames, the logarithm of their size steps so many times as far as around.
+# If all are key frames, a change of log size this many times as large as those around it.
 STEP, LEAST_STEP = 2.0, 0.02
-AHEAD = 16  # frames: AV1 stores pictures so long before they are shown, in packets of others
+AHEAD = 16  # frames: AV1 stores pictures this long before they are shown, in packets of others
 APART_S = 0.25  # flashes and glitches are over by then
-GRID = 32  # to a side of what pictures are shrunk to: noise and small motion average out
+GRID = 32  # cells per side that pictures are reduced to: noise and small motion average out
 LEAST_CHANGE = 15.0  # of 255 levels
-MOST_FRAMES = 1_000_000  # that are looked at one by one: 11 hours at 25 a second
-SIDES = 1.5  # times as far as pictures of one side are from each other are those of different ones
+MOST_FRAMES = 1_000_000  # compared one by one: 11 hours at 25 per second
+SIDES = 1.5  # minimum ratio of the difference across a cut to the differences on either side
 
 
 class Cut(NamedTuple):
-    """``after`` is the first frame of a scene, and ``before`` the last one of the scene before."""
+    """``after`` is the first frame of a scene, ``before`` the last one of the scene before."""
 
     before: Frame
     after: Frame
@@ -68,7 +68,7 @@ class _Seen(NamedTuple):
 class _Suspect:
     """Times of an earlier frame, of some in a row, and of a later one.
 
-    A cut may be at ``places`` of the row, from one frame to the next; others are for comparison.
+    A cut may be at ``places`` in the row, between two frames; the others are for comparison.
     """
 
     times_s: list[float]
@@ -79,14 +79,14 @@ class _Suspect:
 class CutFinder:
     """The cuts of one pass over a video.
 
-    ``found`` holds the cuts so far, in order. None is looked for before ``start_s``.
+    ``found`` holds the cuts so far, in order, from ``start_s`` on.
 
     Whether there is a cut depends on the packets around it, REACH of them and three groups of
-    pictures, on the frames within APART_S, and on the options: ``sampling``, and how many times as
-    much as from frame to frame around it the picture must change (``scene_threshold``). It depends
-    neither on where reading began nor on what else is asked for. A cut right at a key frame is
-    missed if key frames come at regular, short intervals, and this one has the size of the last;
-    and one that costs the encoder no more than the grain or motion of the frames around it.
+    pictures, on the frames within APART_S, and on the options: ``sampling``, and
+    ``scene_threshold``, the ratio by which the change must exceed those around it. It does not
+    depend on where reading began or on the requested times. Two kinds of cuts are missed: at a key
+    frame, if key frames come at regular, short intervals and this one is as large as the last; and
+    those that cost the encoder no more than the grain or motion of the frames around them.
     """
 
     def __init__(self, options: CaptionOptions, start_s: float = 0.0) -> None:
@@ -106,7 +106,7 @@ class CutFinder:
         return min([self._answered_s, *(suspect.times_s[0] for suspect in self._open)])
 
     def frames(self, reader: VideoReader, times_s: Iterable[float]) -> Iterator[Frame]:
-        """The reader's frames for the times, while others between them are looked at for cuts."""
+        """The reader's frames for the times; others between them are checked for cuts."""
         self._begin()
         for frame in reader.frames(self._ask(reader.info, times_s)):
             self._answered_s, suspect = self._asked.popleft()
@@ -116,11 +116,11 @@ class CutFinder:
                 self._look(frame, suspect)
 
     def forget(self, time_s: float) -> None:
-        """Leave out the cuts before a time, but for the last one."""
+        """Drop the cuts before a time, except the last one."""
         del self.found[: max(0, sum(cut.time_s <= time_s for cut in self.found) - 1)]
 
     def end(self) -> None:
-        """The video is over: what is still suspected is judged by the frames that there are."""
+        """The video is over: decide about open suspects by the frames seen so far."""
         for suspect in self._open:
             suspect.seen.append(suspect.seen[-1])  # as the later one
             self._judge(suspect)
@@ -128,7 +128,7 @@ class CutFinder:
         self._answered_s = math.inf
 
     def _ask(self, info: VideoInfo, times_s: Iterable[float]) -> Iterator[float]:
-        """The times, which ascend, and those to look at. The reader's thread draws them."""
+        """The ascending times, and those to check for cuts. The reader's thread consumes them."""
         places = _places(info, self._options.sampling == "keyframes")
         known_s = -math.inf
         waiting: list[tuple[float, int, _Suspect]] = []
@@ -172,7 +172,7 @@ class CutFinder:
         if changes[at] < max(LEAST_CHANGE, self._options.scene_threshold * usual):
             return
         before, after = row[at], row[at + 1]
-        # Each side is nearer to itself than to the other, unlike those of a flash.
+        # Frames on each side resemble each other more than the other side, unlike those of a flash.
         within = max(_change(earlier, before), _change(after, later))
         known = any(cut.after is after.frame for cut in self.found)
         if SIDES * within < _change(earlier, later) and not known:
@@ -194,7 +194,7 @@ def _change(one: _Seen, other: _Seen) -> float:
 
 
 class _Stored(NamedTuple):
-    """What is kept of a packet until it is its turn to be shown."""
+    """What is kept of a packet until its turn in presentation order."""
 
     pts: int
     number: int
@@ -214,11 +214,11 @@ class _Packet(NamedTuple):
 
 
 def _places(info: VideoInfo, every_key: bool) -> Iterator[tuple[float, _Suspect | None]]:
-    """(time before which nothing more is suspected, suspect) of each frame of a video, in order."""
+    """(time before which there will be no more suspects, suspect) for each frame, in order."""
     with open_video(info.path) as (container, stream):
         ahead = AHEAD if stream.codec_context.codec.canonical_name == "av1" else 0
         reach = REACH + 2 * ahead
-        every_key = every_key or role_reader(stream) is None  # then all is decoded in any case
+        every_key = every_key or role_reader(stream) is None  # then all is decoded anyway
         row: list[_Packet] = []  # in the order shown, those around the one at ``at``
         at = 0
         keys: deque[_Packet] = deque(maxlen=4)
@@ -244,10 +244,10 @@ def _places(info: VideoInfo, every_key: bool) -> Iterator[tuple[float, _Suspect 
 
 
 def _shown(container: InputContainer, stream: VideoStream, clock: Clock) -> Iterator[_Packet]:
-    """The packets in the order shown. Raises UnsureError where that is not known."""
+    """The packets in presentation order. Raises UnsureError if that is not known."""
     if clock.packets_only and stream.codec_context.has_b_frames:
         raise UnsureError
-    waiting: list[_Stored] = []  # without what packets hold, which may be a lot
+    waiting: list[_Stored] = []  # without the payload, which may be large
     latest_pts: int | None = None
     for number, packet in enumerate(packets(container, stream)):
         if packet and not packet.size:
@@ -274,7 +274,7 @@ def _next_shown(waiting: list[_Stored], clock: Clock) -> _Packet:
 
 
 def _everywhere(start_s: float, step_s: float) -> Iterator[tuple[float, _Suspect]]:
-    """Each frame is suspected: all are decoded where packets tell nothing."""
+    """Suspects every frame: if packets say nothing, all are decoded."""
     for number in range(MOST_FRAMES):
         time_s = start_s + number * step_s
         row = [max(0.0, time_s + i * step_s) for i in range(-2, 3)]
@@ -291,7 +291,7 @@ def _is_large(row: list[_Packet], at: int, reach: int, keys: Sequence[_Packet]) 
 
 
 def _may_begin(row: Sequence[_Packet], at: int, keys: Sequence[_Packet]) -> bool:
-    """Whether a key frame may have been put where a scene begins."""
+    """Whether the encoder may have placed a key frame because a scene begins."""
     key, last = row[at], keys[-1]
     step = abs(math.log(key.size / last.size))
     if at and row[at - 1] is last:  # as where all are
@@ -308,7 +308,7 @@ def _may_begin(row: Sequence[_Packet], at: int, keys: Sequence[_Packet]) -> bool
 def _suspect(row: Sequence[_Packet], at: int, ahead: int) -> _Suspect | None:
     """The frames among which a packet may begin a scene, and those to compare them with.
 
-    What is stored after it, but shown before, may belong to either scene.
+    Frames stored after it but shown before may belong to either scene.
     """
     first = at - 1
     while first > 0 and row[first].number > row[at].number:
@@ -321,13 +321,13 @@ def _suspect(row: Sequence[_Packet], at: int, ahead: int) -> _Suspect | None:
 
 
 def _around(times_s: Sequence[float], places: range, first_s: float, last_s: float) -> _Suspect:
-    """What is suspected of frames in a row, and the times of those to compare them with."""
+    """The suspect for consecutive frames, with the times of those to compare them with."""
     later_s = last_s + APART_S
     between_s = [time_s for time_s in times_s if time_s < later_s]
     return _Suspect([max(0.0, first_s - APART_S), *between_s, later_s], places)
 
 
 def _inside_s(row: Sequence[_Packet], at: int) -> float:
-    """A time at which the frame is shown, whatever is rounded, and the nearest to it."""
+    """A time at which the frame is certainly shown despite rounding, nearest to its start."""
     start_s = row[at].start_s
     return start_s + (row[at + 1].start_s - start_s) / 4 if at + 1 < len(row) else start_s

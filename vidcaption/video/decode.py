@@ -13,7 +13,7 @@ from vidcaption.options import VideoDecoder
 from vidcaption.video.clock import Clock
 from vidcaption.video.container import MAX_PIXELS, encrypted, open_video
 
-MOST_THREADS = 16  # as many as FFmpeg takes by itself
+MOST_THREADS = 16  # as many as FFmpeg uses by itself
 
 Shown = tuple[float, float, VideoFrame]  # shown from, until (seconds), and the decoded frame
 
@@ -23,11 +23,11 @@ def decode_all(
 ) -> Iterator[Shown | None]:
     """Every frame of a file in the order shown, and None for each packet that was skipped.
 
-    ``said_s``: where the video is said to end, in seconds.
+    ``said_s``: the video's end according to the container, in seconds.
 
-    Frame threads are fast, but after a damaged packet PyAV cannot fetch what they still hold, and
-    the decoder refuses all that follows. So at the first sign of damage the file is decoded once
-    more without them, passing over the frames that have been given.
+    Frame threads are fast, but after a damaged packet PyAV cannot fetch the frames they hold, and
+    the decoder refuses everything that follows. So at the first sign of damage the file is decoded
+    again without them, skipping the frames that were already returned.
     """
     given = 0
     with open_video(path, decoder) as (container, stream):
@@ -38,7 +38,7 @@ def decode_all(
             yield shown
         else:
             return
-    with open_video(path) as (container, stream):  # of damage the CPU's decoders say more
+    with open_video(path) as (container, stream):  # the CPU's decoders report more damage
         for shown in decode(container, stream, said_s, careful=True):
             if shown and given:
                 given -= 1
@@ -51,11 +51,11 @@ def decode(
 ) -> Iterator[Shown | None]:
     """Every frame in the order shown, and None for each damaged packet.
 
-    Not ``careful``: fast, but what follows a damaged packet must not be relied on.
+    Not ``careful``: fast, but frames after a damaged packet are unreliable.
     """
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     stream.thread_type = "SLICE" if careful else "AUTO"
-    # Two at least: with one, FFmpeg's VP9 decoder gives up on more than a damaged packet.
+    # At least two: with one, FFmpeg's VP9 decoder loses more than the damaged packet.
     stream.thread_count = 2 if careful else min(cpu_count(), MOST_THREADS)
     clock = Clock.of(container, stream, said_s)
     for packet in packets(container, stream):
@@ -65,11 +65,11 @@ def decode(
             clock.expect(packet.dts)
         try:
             frames = stream.decode(packet)
-        except MemoryError:  # also one of FFmpeg's, and no damage
+        except MemoryError:  # also one of FFmpeg's; not damage
             raise
         except FFmpegError as error:
             yield None
-            if isinstance(error, BlockingIOError):  # wedged: go on from the next key frame
+            if isinstance(error, BlockingIOError):  # stuck: continue at the next key frame
                 stream.codec_context.flush_buffers()
         else:
             for frame in frames:
@@ -97,10 +97,10 @@ def measure(container: InputContainer, stream: VideoStream) -> tuple[float, int]
 def packets(
     container: InputContainer, stream: VideoStream
 ) -> "Iterator[Packet[VideoStream] | None]":
-    """The stream's packets, then an empty one, which makes a decoder give what it still holds.
+    """The stream's packets, then an empty one, which flushes the decoder.
 
-    Where the file cannot be read any further that one is None. Raises InputError for encrypted
-    ones.
+    If the file cannot be read any further, that one is None. Raises InputError for encrypted
+    packets.
     """
     try:
         for packet in container.demux(stream):
@@ -108,6 +108,6 @@ def packets(
                 raise encrypted(container)
             yield packet
     except IndexError:
-        pass  # PyAV stumbles over streams that turn up late, but after this one's last packet
+        pass  # PyAV fails on streams that appear late, but after the last packet of this one
     except FFmpegError:
         yield None

@@ -1,4 +1,4 @@
-"""Reads HEIF stills (HEIC and AVIF), of which FFmpeg hands over single tiles."""
+"""Reads HEIF stills (HEIC and AVIF), of which FFmpeg returns only single tiles."""
 
 import os
 from contextlib import suppress
@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 from vidcaption.errors import InputError
 from vidcaption.video.container import check_size
 
-if TYPE_CHECKING:  # few people have such pictures
+if TYPE_CHECKING:  # imported on demand: such pictures are rare
     from PIL.Image import Image
 
 # Major brands of files with a still (ISO/IEC 23008-12, annex B, and AV1 Image File Format); those
@@ -19,7 +19,7 @@ _STILLS = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"avif"}
 
 
 def read_heif(path: str) -> tuple[str, VideoFrame] | None:
-    """The codec and the upright picture of a HEIF still; None for all other files.
+    """The codec and the upright picture of a HEIF still; None for other files.
 
     Raises InputError for a picture that is too large or cannot be decoded.
     """
@@ -40,7 +40,7 @@ def _read_avif(path: str) -> "Image":
     from PIL.AvifImagePlugin import AvifImageFile
     from PIL.ImageOps import exif_transpose
 
-    image = AvifImageFile(path)  # not by PIL.Image.open, which has a limit of its own and warns
+    image = AvifImageFile(path)  # not PIL.Image.open, which has its own limit and warns
     check_size(path, *image.size)
     return exif_transpose(image)
 
@@ -51,8 +51,8 @@ def _read_heic(path: str) -> "Image":
     heif = open_heif(path)
     check_size(path, *heif.size)
     if _is_cut_off(path):
-        raise EOFError  # libheif would make what is missing green
-    image: Image = heif.to_pillow()  # libheif has turned it
+        raise EOFError  # libheif would fill the missing part with green
+    image: Image = heif.to_pillow()  # libheif has rotated it
     return image
 
 
@@ -60,7 +60,7 @@ def _brands(path: str) -> list[bytes]:
     """The major brand of an MP4-like file and all compatible ones; none of other files."""
     head = b""
     with suppress(OSError):
-        if os.path.isfile(path):  # a pipe would be waited for
+        if os.path.isfile(path):  # reading a pipe would block
             with open(path, "rb") as file:
                 head = file.read(256)
     if head[4:8] != b"ftyp":
@@ -80,7 +80,7 @@ def _is_cut_off(path: str) -> bool:
                 size = int.from_bytes(head[8:], "big")
             if head[4:8] == b"mdat" and at + size > end:
                 return True
-            if size < 8:  # 0 is a box that takes the rest
+            if size < 8:  # 0: the box extends to the end of the file
                 return False
             at += size
             file.seek(at)

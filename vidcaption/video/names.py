@@ -1,4 +1,4 @@
-"""What can be said of an input without opening it."""
+"""Checks of an input that do not open it."""
 
 import os
 import re
@@ -9,7 +9,7 @@ _ADDRESS = re.compile(r"(https?|ftps?|rtsp|rtmps?|s3|gs):/+(.*)", re.IGNORECASE 
 
 
 def is_address(name: str) -> bool:
-    """Whether it is the address of something on a network, and not the name of a file."""
+    """Whether it is a network address rather than the name of a file."""
     return _ADDRESS.match(name) is not None and not os.path.exists(name)
 
 
@@ -23,7 +23,7 @@ def address_hint(name: str) -> str:
 
 
 def is_pipe(name: str) -> bool:
-    """Whether it is a FIFO or a process substitution. Raises OSError if it is not there."""
+    """Whether it is a FIFO or a process substitution. Raises OSError if it does not exist."""
     return stat.S_ISFIFO(os.stat(name).st_mode)
 
 

@@ -1,4 +1,4 @@
-"""What a packet means to the others of its stream, as far as its first bytes tell.
+"""The role of a packet in its stream, as far as its first bytes tell.
 
 H.264 (Rec. ITU-T H.264, 7.3.1 and 7.4.1) and HEVC (Rec. ITU-T H.265, 7.3.1 and 7.4.2) say in the
 header of each NAL unit whether other pictures are predicted from this one. Containers could flag
@@ -15,21 +15,21 @@ H264_SLICES, H264_IDR, H264_SETTINGS = range(1, 6), 5, {7, 8, 13, 15}
 HEVC_SLICES, HEVC_IDR, HEVC_RANDOM_ACCESS = range(32), {19, 20}, range(16, 22)
 HEVC_SETTINGS, HEVC_ENDS = range(32, 35), (36, 37)
 HEVC_LEADING = range(6, 10)
-HEVC_SUB_LAYER = range(15)  # of these types the even ones are no references
+HEVC_SUB_LAYER = range(15)  # the even ones of these types are not references
 
 
 class UnsureError(Exception):
-    """A stream of which nothing can be left out with certainty."""
+    """A stream of which no packet can safely be skipped."""
 
 
 class Role(NamedTuple):
-    """What a packet means to the others.
+    """The role of a packet.
 
-    ``key``: it is decoded by itself. ``start``: what is shown after it is decoded without anything
-    that comes before it. ``resets``: the decoder notices that by itself. ``droppable``: no other
-    packet needs it. ``settings``: it holds settings that others may need. ``between``: where the
-    codec reorders, it is shown before a packet that is stored before it. ``ends``: a sequence ends
-    with it, and pictures on either side of that may never be shown.
+    ``key``: it is decoded by itself. ``start``: frames shown after it do not depend on packets
+    before it. ``resets``: the decoder notices that by itself. ``droppable``: no other packet needs
+    it. ``settings``: it holds settings that others may need. ``between``: if the codec reorders, it
+    is shown before a packet that is stored before it. ``ends``: a sequence ends with it, and
+    pictures next to that may never be shown.
     """
 
     key: bool
@@ -45,7 +45,7 @@ RoleOf = Callable[["Packet[VideoStream]"], Role]
 
 
 def role_reader(stream: VideoStream) -> RoleOf | None:
-    """The function that reads the roles of a stream's packets, or None for codecs not known here.
+    """The function that reads the roles of a stream's packets, or None for unsupported codecs.
 
     It raises UnsureError for a packet that it cannot read.
     """
@@ -60,7 +60,7 @@ def role_reader(stream: VideoStream) -> RoleOf | None:
 
 
 def plain_role(packet: "Packet[VideoStream]") -> Role:
-    """All that is known of a packet of any other codec."""
+    """What is known about a packet of any other codec."""
     return Role(packet.is_keyframe, False, True, False)
 
 

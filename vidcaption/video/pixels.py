@@ -1,4 +1,4 @@
-"""From a decoded picture to the pixels that the network gets, in running and in training alike."""
+"""From a decoded picture to the pixels that the network sees, in running and in training."""
 
 import math
 from fractions import Fraction
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 RGB = NDArray[np.uint8]  # (H, W, 3)
 
-# Each pixel is the mean of those that become one, as in training of the first models by OpenCV.
-# Without the other flags, two neighbours in a row get the colour of one of them: the second is for
-# other sizes, the third for the frame's own.
+# Each pixel is the mean of the pixels it replaces, as in the training of the first models (OpenCV).
+# Without the other flags, two neighbours in a row share one colour: the second flag is for other
+# sizes, the third for the frame's own.
 _SCALING = Interpolation.AREA | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
-# Of side data of these types PyAV makes an error, even if only others are asked for; 31 is EXIF.
+# PyAV fails on side data of these types, even if only others are requested; 31 is EXIF.
 _UNKNOWN_SIDE_DATA = range(28, 32)
 
 
@@ -32,11 +32,11 @@ class Orientation(NamedTuple):
 
     @classmethod
     def of(cls, frame: VideoFrame) -> "Orientation":
-        """By the display matrix, which FFmpeg makes of EXIF as well; the nearest of the eight.
+        """The nearest of the eight to the display matrix, which FFmpeg also creates from EXIF.
 
         Raises FFmpegError for pixel formats that FFmpeg cannot convert.
         """
-        # Where a step to the right, and one down, of the stored picture lead in the shown one.
+        # Where a step right and a step down in the stored picture lead in the shown one.
         right_x, right_y, _, down_x, down_y = _display_matrix(frame)[:5].tolist()
         mirrored = right_x * down_y < right_y * down_x
         if mirrored:
@@ -44,7 +44,7 @@ class Orientation(NamedTuple):
         return cls(round(math.degrees(math.atan2(right_y, right_x)) / 90) * 90 % 360, mirrored)
 
     def turn(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(width, height) as shown of that as stored, and the other way round."""
+        """(width, height) as shown for that as stored, and vice versa."""
         return size if self.rotation % 180 == 0 else size[::-1]
 
     def apply(self, image: RGB) -> RGB:
@@ -55,9 +55,9 @@ class Orientation(NamedTuple):
 
 
 class Converter:
-    """Turns frames of a video, or a still, into pixels.
+    """Converts frames of a video, or a still, into pixels.
 
-    ``size``: (width, height) to squash them to, as they are shown.
+    ``size``: (width, height) to resize them to, as they are shown.
     """
 
     def __init__(self, size: tuple[int, int] | None = None) -> None:
@@ -67,11 +67,11 @@ class Converter:
         self._orientation = Orientation()
 
     def __call__(self, frame: VideoFrame) -> RGB:
-        """The picture as it is shown, on white where it is transparent.
+        """The picture as it is shown, with transparent parts in white.
 
         Raises FFmpegError for pixel formats that FFmpeg cannot convert.
         """
-        if frame.rotation != self._angle:  # seldom, as the whole matrix takes longer to read
+        if frame.rotation != self._angle:  # rare; reading the whole matrix takes longer
             self._angle, self._orientation = frame.rotation, Orientation.of(frame)
         if frame.format.has_palette or any(each.is_alpha for each in frame.format.components):
             frame = self._on_white(frame)
@@ -80,10 +80,10 @@ class Converter:
             frame, width, height, "rgb24", interpolation=_SCALING, threads=1
         )
         pixels = np.asarray(scaled.to_ndarray(), np.uint8)
-        return self._orientation.apply(pixels)  # now that most are gone
+        return self._orientation.apply(pixels)  # after scaling, when there are fewer pixels
 
     def _on_white(self, frame: VideoFrame) -> VideoFrame:
-        """Before scaling, or the colours of what cannot be seen would show at its edges."""
+        """Before scaling, or the colours of transparent pixels would show at the edges."""
         pixels = self._reformatter.reformat(frame, format="rgba", threads=1).to_ndarray()
         alpha = pixels[..., 3:].astype(np.uint16)
         rgb = (pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
@@ -91,15 +91,15 @@ class Converter:
 
 
 def resize(image: RGB, size: tuple[int, int]) -> RGB:
-    """Squash a picture to (width, height), as frames are."""
+    """Resize a picture to (width, height), as frames are."""
     return Converter(size)(VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24"))
 
 
 def _display_matrix(frame: VideoFrame) -> NDArray[np.int32]:
-    """FFmpeg's, row by row; that of an upright picture if there is none.
+    """FFmpeg's display matrix, row by row; that of an upright picture if there is none.
 
-    Read from a tiny copy: a frame that was asked for its side data refers to itself, and so keeps
-    its memory for a while.
+    Read from a tiny copy: a frame whose side data was read refers to itself, which delays freeing
+    its memory.
     """
     graph = Graph()
     graph.link_nodes(

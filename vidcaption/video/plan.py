@@ -1,9 +1,9 @@
-"""Plans which packets of a video must be decoded for the frames that are asked for.
+"""Plans which packets of a video must be decoded for the requested frames.
 
 The timestamps of the packets tell which frame is shown when, before anything is decoded. Packets
-are left out that no asked frame needs: pictures that no other is predicted from, and the rest of a
-group of pictures after the last asked frame in it. What is decoded is the same, bit for bit, as in
-a full decode.
+that no requested frame needs are skipped: pictures that no other is predicted from, and the rest of
+a group of pictures after its last requested frame. Decoded frames are bit for bit those of a full
+decode.
 
 Nothing here reads a file or decodes: pictures and times go in, decisions come out.
 """
@@ -19,22 +19,22 @@ from vidcaption.options import Sampling
 from vidcaption.video.clock import Clock
 from vidcaption.video.packets import Role, UnsureError
 
-DEPTH = 32  # packets: no codec stores a frame more than 16 before or after its turn to be shown
-MAX_HELD_BYTES = 2**25  # of packets that wait to be dropped or decoded
-# Emptying the decoder, while its threads have no work, must save the decoding of so many packets.
+DEPTH = 32  # packets: no codec stores a frame more than 16 before or after its turn
+MAX_HELD_BYTES = 2**25  # of packets waiting to be dropped or decoded
+# Flushing the decoder leaves its threads without work; it must save decoding this many packets.
 MIN_SAVED = 8
-# How much older than what a time asks for a picture of the same group may be, with fast sampling.
+# How much older than the requested time a picture of the same group may be, with fast sampling.
 MAX_OLDER_S = 2.0
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Picture:
-    """What the plan must know of a packet, and what it decides.
+    """What the plan needs to know about a packet, and its decision.
 
-    ``discard``: it is decoded for others at most, and never shown. ``size``: bytes.
+    ``discard``: it is never shown, at most decoded for others. ``size``: bytes.
 
-    ``needed``: whether its frame is asked for, or None while that is not known. The frame is shown
-    from ``start_s``, and answers the times before ``until_s``. ``flush``: empty the decoder first.
+    ``needed``: whether its frame is requested, or None while that is not known. The frame is shown
+    from ``start_s``, and answers the times before ``until_s``. ``flush``: flush the decoder first.
     """
 
     pts: int
@@ -53,11 +53,11 @@ P = TypeVar("P", bound=Picture)
 
 
 def checked(pictures: Iterable[P], reorders: bool, clock: Clock) -> Iterator[P]:
-    """The same pictures, which are in the order stored. Raises UnsureError for odd timestamps.
+    """The same pictures, in storage order. Raises UnsureError for unusual timestamps.
 
-    ``reorders``: whether frames may be shown in another order than stored. Timestamps that run on
-    where the codec reorders, or back where it does not, are not in the order in which a decoder
-    gives the frames.
+    ``reorders``: whether frames may be shown in another order than stored. Timestamps that always
+    ascend although the codec reorders, or descend although it does not, do not match the order in
+    which a decoder returns the frames.
     """
     dts = latest = None
     ended = False
@@ -66,7 +66,7 @@ def checked(pictures: Iterable[P], reorders: bool, clock: Clock) -> Iterator[P]:
             raise UnsureError
         dts = picture.dts if picture.dts is not None else dts
         role = picture.role
-        # If not told when the video starts, time begins with the first frame that can be decoded.
+        # If the start of the video is unknown, it is that of the first frame that can be decoded.
         if latest is None and clock.origin is None and not (role.start and role.resets):
             raise UnsureError
         early = latest is not None and picture.pts < latest
@@ -78,17 +78,17 @@ def checked(pictures: Iterable[P], reorders: bool, clock: Clock) -> Iterator[P]:
 
 
 class Plan(Generic[P]):
-    """Decides about the pictures of a video; ``times_s`` ascend, and None asks for all there is.
+    """Decides about the pictures of a video; ``times_s`` ascend, and None requests all frames.
 
-    ``exact``: of each time the frame that is shown then. ``fast``: the nearest of those that others
-    are predicted from; and of the last times of a group of pictures an earlier one, at most
-    MAX_OLDER_S before, so that the rest of the group need not be decoded. ``keyframes``: the last
-    key frame until then, which is of the same shot, as encoders begin shots with key frames.
+    ``exact``: the frame that is shown at each time. ``fast``: the nearest frame that others are
+    predicted from; for the last times of a group of pictures an earlier one, at most MAX_OLDER_S
+    before, so that the rest of the group need not be decoded. ``keyframes``: the last key frame up
+    to each time, which is usually of the same shot, as encoders begin shots with key frames.
 
-    ``due``: the pictures whose frames are asked for, in the order shown, of those decided so far;
-    the decoder takes them out. ``end_s`` is the time until which it is known what is shown: where
-    the video ends or, if no more is asked for, the frame after the last one asked for. ``shows``:
-    whether there was any picture that could answer a time.
+    ``due``: the pictures whose frames are requested, in presentation order, of those decided so
+    far; the decoder removes them. ``end_s`` is the time up to which it is known what is shown: the
+    end of the video or, if no more is requested, the frame after the last requested one. ``shows``:
+    whether any picture could answer a time.
     """
 
     def __init__(self, times_s: Iterable[float] | None, sampling: Sampling) -> None:
@@ -97,11 +97,11 @@ class Plan(Generic[P]):
         self._sampling = sampling
         self._times = None if times_s is None else iter(times_s)
         self._time_s = None if self._times is None else next(self._times, None)
-        self._done = False  # nothing more is asked for
-        self._stored: deque[P] = deque()  # candidates in the order stored
+        self._done = False  # nothing more is requested
+        self._stored: deque[P] = deque()  # candidates in storage order
         self._from_pts = -math.inf  # of the picture at which decoding started over
         self._placed_pts: int | None = None
-        self._last: P | None = None  # candidate, in the order shown
+        self._last: P | None = None  # candidate, in presentation order
         self._spare: deque[P] = deque()  # the first may answer for all, if the group ends
 
     @property
@@ -109,9 +109,9 @@ class Plan(Generic[P]):
         return self._last is not None
 
     def decide(self, pictures: Iterable[P], clock: Clock) -> Iterator[P]:
-        """Those of the pictures that must be decoded, in the order stored.
+        """The pictures that must be decoded, in storage order.
 
-        Raises UnsureError where two are shown at the same time, or too far from where stored.
+        Raises UnsureError if two have the same time, or one is stored too far from its turn.
         """
         held: list[P] = []  # until it is known whether a needed one builds on them
         held_bytes = 0
@@ -119,7 +119,7 @@ class Plan(Generic[P]):
             if self._starts_over(picture, held):
                 held, held_bytes = [], 0
             if picture.pts < self._from_pts:
-                continue  # it leads, and what it is predicted from was dropped
+                continue  # a leading picture whose references were dropped
             unused = picture.role.droppable or self._sampling == "keyframes"
             if unused and not picture.needed:
                 continue
@@ -130,7 +130,7 @@ class Plan(Generic[P]):
                 held, held_bytes = [], 0
 
     def _decided(self, pictures: Iterable[P], clock: Clock) -> Iterator[P]:
-        """The candidates in the order stored, each when it is known whether it is needed."""
+        """The candidates in storage order, each once it is known whether it is needed."""
         shown: list[tuple[int, int, P]] = []  # a heap
         for number, picture in enumerate(pictures):
             if self._is_candidate(picture):
@@ -147,7 +147,7 @@ class Plan(Generic[P]):
         while shown and not self._done:
             self._place(heappop(shown)[2], clock)
         if self._last and not self._done:
-            # The end of an exact pass is decoded in any case, to see that it is there.
+            # The end of an exact pass is always decoded, to verify that it exists.
             self._settle(self._last, self.end_s, self._sampling == "exact")
         self._end_group()
         while self._stored:
@@ -159,7 +159,7 @@ class Plan(Generic[P]):
         return self._sampling == "exact" or not picture.role.droppable
 
     def _place(self, picture: P, clock: Clock) -> None:
-        """Take the frame that is shown next, by which the candidate before it is settled."""
+        """Take the frame that is shown next, which decides about the candidate before it."""
         if self._placed_pts is not None and picture.pts <= self._placed_pts:
             raise UnsureError
         self._placed_pts = picture.pts
@@ -174,7 +174,7 @@ class Plan(Generic[P]):
         self._last = picture
 
     def _settle(self, picture: P, until_s: float, anyway: bool = False) -> None:
-        """Decide whether a frame is needed, now that it is known until when it answers."""
+        """Decide whether a frame is needed, now that the end of its time is known."""
         picture.until_s = until_s
         if self._times is None:
             anyway = True
@@ -192,7 +192,7 @@ class Plan(Generic[P]):
             self._need(picture)
 
     def _end_group(self) -> None:
-        """Nothing to come builds on those that may be spared: the first of them answers for all."""
+        """No later frame depends on the spare ones: the first of them answers for all."""
         if self._spare:
             self._spare[0].until_s = self._spare[-1].until_s
             self._need(self._spare.popleft())
@@ -204,7 +204,7 @@ class Plan(Generic[P]):
         self.due.append(picture)
 
     def _starts_over(self, picture: P, held: list[P]) -> bool:
-        """Whether what is held can be dropped, because decoding may start at this picture."""
+        """Whether the held packets can be dropped, because decoding may start at this picture."""
         role = picture.role
         if self._sampling == "keyframes":
             picture.flush = not role.resets

@@ -1,4 +1,4 @@
-"""What those have in common that read the windows of a video, here or elsewhere."""
+"""The interface of readers of windows, in this process or another."""
 
 from types import TracebackType
 from typing import Protocol
@@ -7,7 +7,7 @@ from vidcaption.types import VideoInfo, Window
 
 
 class Reader(Protocol):
-    """Gives the windows of a video, as ``WindowReader`` does."""
+    """Yields the windows of a video, as ``WindowReader`` does."""
 
     @property
     def info(self) -> VideoInfo: ...

@@ -1,7 +1,7 @@
-"""Reads a video from its first frame to its last and hands over the frames that are asked for.
+"""Reads a video from its first frame to its last and returns the requested frames.
 
 Time comes from the container's timestamps, never from ``index / fps``. A file is decoded once,
-in order, in a thread of its own: PyAV releases the GIL, so decoding runs beside the network.
+in order, in its own thread: PyAV releases the GIL, so decoding runs in parallel to the network.
 """
 
 import math
@@ -27,15 +27,15 @@ from vidcaption.video.packets import UnsureError
 from vidcaption.video.pixels import RGB, Converter, Orientation
 from vidcaption.video.sparse import Selection
 
-# Converted frames waiting for the consumer; at least 2, see _run. Scaled ones are small, and as
-# many as the network takes at once let decoding go on while it works.
+# Converted frames waiting for the consumer; at least 2, see _run. Resized frames are small, and a
+# batch of them lets decoding continue while the network runs.
 QUEUE_FRAMES, QUEUE_SCALED_FRAMES = 4, 64
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """Describe the video stream of a file. Decodes one frame, which knows size and rotation best.
+    """Describe the video stream of a file. Decodes one frame, the best source of size and rotation.
 
-    Raises InputError if the file is no video or no frame of it can be decoded.
+    Raises InputError if the file is not a video or none of its frames can be decoded.
     """
     return _look(os.fsdecode(path))[0]
 
@@ -97,19 +97,19 @@ def _describe(
 class VideoReader:
     """Frames of a video as uint8 RGB, with their times. Use it in a ``with`` block.
 
-    ``size`` is the (width, height) in pixels that every frame is scaled to, after rotation; without
-    it frames keep their own size. The picture is squashed: neither the frame's shape nor the sample
-    aspect ratio is kept, because the network wants a square and has learned from squashed ones.
+    ``size`` is the (width, height) in pixels that frames are resized to, after rotation; without it
+    frames keep their own size. Neither the frame's nor the sample aspect ratio is kept, because
+    the network was trained on frames resized to a square.
 
-    ``sampling``: ``exact`` gives of each time the frame that is shown then; ``fast`` the nearest of
-    those that other frames are predicted from, or one up to 2 seconds before, without the decoder's
-    loop filter, so a little less clean; ``keyframes`` the last key frame until then. Where a file
-    is damaged or has unusual timestamps, each is exact. ``decoder``: ``cuda`` lets an NVIDIA GPU
-    decode where it can; the frames come to the CPU all the same.
+    ``sampling``: ``exact`` returns the frame that is shown at each time; ``fast`` the nearest frame
+    that others are predicted from, or one up to 2 seconds before, without the decoder's loop
+    filter, so slightly less clean; ``keyframes`` the last key frame up to that time. If a file is
+    damaged or has unusual timestamps, all are exact. ``decoder``: ``cuda`` decodes on an NVIDIA GPU
+    if it can; the frames are copied to the CPU.
 
     ``info`` is the stream's description; ``start_s`` is the time at which its first frame starts,
     which is not 0 if the sound starts earlier. ``corrupt`` counts the packets that were skipped
-    because they could not be read or decoded, not those that no asked frame needed, and ``end_s``
+    because they could not be read or decoded, not those that no requested frame needs; ``end_s``
     is the time at which the last frame ends; both belong to the latest call of ``frames``.
     """
 
@@ -130,7 +130,7 @@ class VideoReader:
         self.corrupt = 0
         self._end_s = 0.0
         self._still = first if info.duration_s is None else None  # decoded already
-        self._selection: Selection | None = None  # of the pass, if it decodes no more than needed
+        self._selection: Selection | None = None  # of the pass, if it decodes only what is needed
         self._size = size
         self._sampling: Sampling = sampling
         self._decoder: VideoDecoder = decoder
@@ -163,8 +163,8 @@ class VideoReader:
 
         Times are seconds, ascending, and may be endless: the iterator ends with the video. The
         first frame answers the times before it. A frame that answers several times is the same
-        object each time. Without ``times_s``, every frame that may be sampled. A later call starts
-        anew.
+        object each time. Without ``times_s``, every frame that may be sampled. Each call starts
+        from the beginning.
         """
         self.close()
         self._pass = self._run(times_s)
@@ -187,7 +187,7 @@ class VideoReader:
                 yield result
         finally:
             stop.set()
-            # Once it has been told to stop the thread puts at most a frame and the end: both fit.
+            # After a stop request the thread puts at most a frame and the end: both fit.
             while not results.empty():
                 results.get_nowait()
             thread.join()
@@ -198,7 +198,7 @@ class VideoReader:
         results: "Queue[Frame | BaseException | None]",
         stop: Event,
     ) -> None:
-        """The thread: puts frames, then None; or what went wrong, to be raised by the consumer."""
+        """The thread: puts frames, then None; or an error, which the consumer raises."""
         try:
             for frame in self._every(stop) if times_s is None else self._pick(times_s, stop):
                 results.put(frame)
@@ -216,7 +216,7 @@ class VideoReader:
         asked, times = tee(times_s)
         time_s = next(times, None)
         for start_s, until_s, frame in self._shown(stop, asked):
-            picked: Frame | None = None  # most frames are never picked, and never converted
+            picked: Frame | None = None  # most frames are never picked, so never converted
             while time_s is not None and time_s < until_s:
                 picked = picked or Frame(start_s, self._convert(frame))
                 yield picked
@@ -225,7 +225,7 @@ class VideoReader:
                 return
 
     def _shown(self, stop: Event, times_s: Iterable[float] | None) -> Iterator[Shown]:
-        """The frames that answer the times, or more of them, shown from and until then."""
+        """The frames that answer the times, or more frames, with the times they are shown."""
         if self._still:
             self._end_s = self._still[1]
             yield self._still
@@ -243,12 +243,12 @@ class VideoReader:
             except UnsureError:
                 self._selection = None
         for shown in self._every_shown(stop):
-            # The last one may turn out to be shown longer, and then answer more times.
+            # The last one may be shown for longer than expected, and then answer more times.
             if shown[0] > given_s or (shown[0] == given_s and times_s is not None):
                 yield shown
 
     def _every_shown(self, stop: Event) -> Iterator[Shown]:
-        """Each frame, shown until the next one starts; one frame behind the decoder for that."""
+        """Each frame, shown until the next one starts, so one frame behind the decoder."""
         held: tuple[float, VideoFrame] | None = None
         for shown in decode_all(self.info.path, self.info.duration_s, self._decoder):
             if stop.is_set():

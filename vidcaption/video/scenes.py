@@ -1,4 +1,4 @@
-"""Cuts a video into windows where the scene changes, in one pass and in constant memory."""
+"""Splits a video into windows at scene changes, in one pass and in constant memory."""
 
 import math
 from collections import deque
@@ -15,14 +15,14 @@ from vidcaption.video.reader import VideoReader
 from vidcaption.video.windows import LONGEST, centres, shown, still_window
 
 CANDIDATES = 8  # frames kept of an open stretch for each frame of a window
-ANY_FPS = 25.0  # the detector wants one with each frame's number, and does not use it
+ANY_FPS = 25.0  # the detector requires a rate with each frame's number, but does not use it
 
 
 def scene_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Window]:
     """Windows of ``frames`` frames each, one or more for every scene.
 
     A scene longer than one and a quarter windows is split into equal parts; one of two windows or
-    more gives off whole ones before its end is known. A scene shorter than ``min_scene_s``, a
+    more yields whole windows before its end is known. A scene shorter than ``min_scene_s``, a
     quarter window unless given, joins the next one, and the last scene the one before if it is
     also shorter than a quarter window. A still image is one window.
     """
@@ -33,7 +33,7 @@ def scene_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Wind
     scene_s = options.start_s
     longest_s = options.window_s * LONGEST
     room = CANDIDATES * options.frames
-    # Only the last one is open. The one before waits, because a short last scene may join it.
+    # Only the last one is open. The one before is kept, because a short last scene may join it.
     stretches = [_Stretch(options.start_s, room)]
     frames = _between(reader, options.start_s, options.end_s)
     for frame, is_cut in mark_cuts(frames, options.scene_threshold):
@@ -43,7 +43,7 @@ def scene_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Wind
             stretches.append(_Stretch(frame.pts_s, room))
         while frame.pts_s - stretches[-1].start_s >= 2 * options.window_s:
             stretches.append(stretches[-1].rest(stretches[-1].start_s + options.window_s))
-            if len(stretches) > 2:  # a picture may stand for a day
+            if len(stretches) > 2:  # a picture may be shown for a day
                 yield stretches.pop(0).window(stretches[0].start_s, options.frames)
         while len(stretches) > 2:
             yield stretches.pop(0).window(stretches[0].start_s, options.frames)
@@ -64,7 +64,7 @@ def scene_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Wind
 class _Stretch:
     """A scene or a part of one, with at most ``room`` of its frames, evenly spread.
 
-    Its end is not known while it is open.
+    While it is open, its end is not known.
     """
 
     def __init__(self, start_s: float, room: int) -> None:
@@ -74,7 +74,7 @@ class _Stretch:
         self._spacing_s = 0.0
 
     def add(self, frame: Frame) -> None:
-        """Keep a frame, unless it follows too closely; thin them out when there is no more room."""
+        """Keep a frame, unless it follows too closely; thin them out when there is no room."""
         if self.frames and frame.pts_s <= self.frames[-1].pts_s + self._spacing_s:
             return
         self.frames.append(frame)
@@ -121,10 +121,10 @@ def _between(reader: VideoReader, start_s: float, end_s: float | None) -> Iterat
 
 
 def mark_cuts(frames: Iterator[Frame], threshold: float) -> Iterator[tuple[Frame, bool]]:
-    """(frame, whether a scene starts with it), a few frames late since the detector looks ahead.
+    """(frame, whether a scene starts with it), a few frames late as the detector looks ahead.
 
     AdaptiveDetector finds the same cuts as ContentDetector in shots of at least its five frames,
-    and takes pans, shaking cameras and fades for cuts far less often.
+    and mistakes pans, shaking cameras and fades for cuts far less often.
     """
     # short scenes are joined above, by time
     detector = AdaptiveDetector(adaptive_threshold=threshold, min_scene_len=0)
@@ -134,7 +134,7 @@ def mark_cuts(frames: Iterator[Frame], threshold: float) -> Iterator[tuple[Frame
         waiting.append((index, frame))
         # BGR; every second pixel finds the same cuts in a quarter of the time
         image = np.ascontiguousarray(frame.image[::2, ::2, ::-1])
-        # The frame's number as its timecode leads back to our own timestamp exactly.
+        # The frame's number as its timecode maps back to our own timestamp exactly.
         found = detector.process_frame(FrameTimecode(index, ANY_FPS), image)
         cuts.update(timecode.frame_num for timecode in found)
         if len(waiting) > detector.event_buffer_length:

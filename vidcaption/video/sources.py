@@ -1,4 +1,4 @@
-"""Videos that are no files: in a stream, which is copied into one, and in arrays of pixels."""
+"""Videos that are not files: in a stream, which is copied to a file, or in arrays."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,9 +25,9 @@ from vidcaption.video.spool import spooled
 
 
 class StreamReader:
-    """Reads the windows of a video in a stream, as WindowReader does. ``info.path`` is its name.
+    """Reads the windows of a video in a stream, like WindowReader. ``info.path`` is its name.
 
-    ``reader_of``: what reads the file that the stream is copied to.
+    ``reader_of``: creates the reader of the file that the stream is copied to.
     """
 
     info: VideoInfo
@@ -102,7 +102,7 @@ class FrameArray(VideoReader):
     """A VideoReader of (H, W, 3) uint8 RGB ``frames``, each shown from its time on.
 
     The last one is shown for as long as the one before it; a single one is a still image. Raises
-    UsageError for what is no such frame, and for times that do not ascend.
+    UsageError for anything other than such frames, and for times that do not ascend.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class FrameArray(VideoReader):
                 raise UsageError(f"a frame is {got}; it must be RGB: uint8 of shape (H, W, 3)")
         known = all(map(math.isfinite, self._times_s)) and self._times_s[0] >= 0
         if not known or any(before >= after for before, after in pairwise(self._times_s)):
-            raise UsageError("the times of frames must be seconds from 0 on, each above the last")
+            raise UsageError("the times of frames must be seconds from 0 on, in ascending order")
 
     def _shown(self, stop: Event, times_s: Iterable[float] | None) -> Iterator[Shown]:
         for frame, (start_s, until_s) in zip(self._frames, pairwise(self._times_s), strict=True):

@@ -1,8 +1,8 @@
-"""Decodes as little of a video as the frames that are asked for need, as the plan says.
+"""Decodes only what the requested frames of a video need, according to the plan.
 
-Packets are read one after the other and never sought: reading costs little, decoding much.
-Whatever is unusual (no timestamps, timestamps that go back or are in the order stored, damage, a
-frame that the decoder does not give) raises UnsureError, and the caller decodes all.
+Packets are read one after the other, without seeking: reading is cheap, decoding is not.
+Anything unusual (no timestamps, timestamps that go back or are in storage order, damage, a frame
+that the decoder does not return) raises UnsureError, and the caller decodes everything.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ from vidcaption.video.packets import RoleOf, UnsureError, plain_role, role_reade
 from vidcaption.video.plan import Picture, Plan, checked
 
 WITHOUT_FILTER = {"skip_loop_filter": "all"}
-# Otherwise FFmpeg mends damage without a word, from whichever pictures it happens to have.
+# Otherwise FFmpeg silently conceals damage, from whichever pictures it happens to have.
 STRICT = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
 
 
@@ -37,8 +37,8 @@ class _Stored(Picture):
 class Selection:
     """The frames of a video that answer ``times_s``; see Plan for these and for ``sampling``.
 
-    ``said_s``: where the video is said to end. ``fast`` decodes without the loop filter.
-    ``decoded`` counts the packets that the decoder got.
+    ``said_s``: the video's end according to the container. ``fast`` decodes without the loop
+    filter. ``decoded`` counts the packets sent to the decoder.
     """
 
     def __init__(
@@ -49,18 +49,18 @@ class Selection:
         self._sampling = sampling
         self._said_s = said_s
         self._whole = False  # both fields of a picture are in one packet for certain
-        self._came_pts: int | None = None  # of the last frame that the decoder gave
-        self._came: Shown | None = None  # that frame, if it was asked for
+        self._came_pts: int | None = None  # of the last frame that the decoder returned
+        self._came: Shown | None = None  # that frame, if it was requested
 
     @property
     def end_s(self) -> float:
-        """Until which time it is known what is shown."""
+        """The time up to which it is known what is shown."""
         return self._plan.end_s
 
     def decode(
         self, container: InputContainer, stream: VideoStream, stop: Event
     ) -> Iterator[Shown]:
-        """(shown from, until, frame) of each, until told to stop.
+        """(shown from, until, frame) of each, until asked to stop.
 
         Raises UnsureError, perhaps after some frames.
         """
@@ -98,9 +98,9 @@ class Selection:
             yield self._came
 
     def _match(self, frames: Iterable[VideoFrame]) -> Iterator[Shown]:
-        """Those frames that were asked for, each once a later one came after it.
+        """The requested frames, each once a later one has come after it.
 
-        Raises UnsureError if one of them did not come, or their order is not that of their times.
+        Raises UnsureError if one of them is missing, or their order is not that of their times.
         """
         due = self._plan.due
         for frame in frames:

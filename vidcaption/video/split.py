@@ -1,4 +1,4 @@
-"""Splits windows where the scene changes, so that none shows two scenes."""
+"""Splits windows at scene changes, so that none shows two scenes."""
 
 import math
 from collections import deque
@@ -11,7 +11,7 @@ from vidcaption.video.cuts import Cut, CutFinder
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.windows import LONGEST, centres, fixed_windows, still_window
 
-_Sample = tuple[float, Frame]  # a time, and the frame that was sampled for it
+_Sample = tuple[float, Frame]  # a time, and the frame sampled for it
 
 
 def auto_windows(
@@ -19,19 +19,18 @@ def auto_windows(
 ) -> Iterator[Window]:
     """Fixed windows, split at cuts; where they overlap, or have gaps, cut down to one scene.
 
-    Windows are bounded by cuts and by the fixed windows' own bounds, but no such bound is within a
-    quarter window of a cut: what little is left there goes to the window on its own side of the
-    cut. What becomes longer than one and a quarter windows is halved. A scene shorter than
-    ``min_scene_s``, a quarter window unless given, has no window of its own: it belongs to that of
-    the next scene, or at the end the one before, and its frames are not looked at. The frames are
-    those that fixed windows sample, some of them several times in a window that has fewer; a window
-    without any has the one next to its cut.
+    Windows are bounded by cuts and by the fixed windows' own bounds, except those within a quarter
+    window of a cut: the short remainder joins the window on its own side of the cut. Windows longer
+    than one and a quarter are halved. A scene shorter than ``min_scene_s``, by default a quarter
+    window, has no window of its own: it belongs to that of the next scene, or at the end the one
+    before, and its frames are not used. The frames are those that fixed windows sample, some of
+    them repeated in a window that has too few; a window without any gets the one next to its cut.
 
-    ``done``: start and end of the last window that is not wanted any more. Cuts depend on what is
+    ``done``: start and end of the last window that is no longer needed. Cuts depend on what is
     shown and stored around them (see CutFinder), and a window's bounds on the cuts within half a
-    window, and on the scene before not being too short. So what is sampled begins two windows, or
-    one and ``min_scene_s``, earlier, and the windows are those of a video that is read from its
-    start; unless a row of scenes that are all too short began before that.
+    window, and on the scene before not being too short. So sampling begins two windows, or one and
+    ``min_scene_s``, earlier, and the windows are those of a video that is read from its start,
+    unless a sequence of scenes that are all too short began before that.
     """
     if reader.info.duration_s is None:
         yield still_window(reader, options)
@@ -54,7 +53,7 @@ def auto_windows(
 def _cut_down(
     windows: Iterator[Window], finder: CutFinder, options: CaptionOptions
 ) -> Iterator[Window]:
-    """Of each window the longest part that is of one scene, if that is not the last one's."""
+    """The longest part of each window that shows one scene, unless it is the last one's."""
     held: deque[Window] = deque()
     last: tuple[float, float] | None = None
     for window in chain(windows, (None,)):
@@ -76,7 +75,7 @@ def _split(
 ) -> Iterator[Window]:
     """Windows that touch, split and joined at cuts; the next one starts at ``begun_s``."""
     least_s = options.window_s * SHORTEST
-    scene_s = begun_s  # where the scene of the next window starts, as far as is known
+    scene_s = begun_s  # where the scene of the next window starts, as far as known
     lines: list[float] = []  # bounds of the fixed windows
     samples: list[_Sample] = []
     end_s = begun_s
@@ -85,7 +84,7 @@ def _split(
             lines.append(window.start_s)
             samples += _samples(window)
             end_s = window.end_s
-            # Another cut may come to be so near, and an end that is as near to that one.
+            # Another cut may come as near, and an end as near to that.
             sure_s = min(finder.known_s, end_s) - 2 * least_s
         else:
             finder.end()
@@ -108,7 +107,7 @@ def _split(
 def _scenes(
     cuts: Sequence[Cut], scene_s: float, end_s: float | None, options: CaptionOptions
 ) -> list[float]:
-    """The cuts at which scenes begin that are not too short, after that of ``scene_s``."""
+    """The cuts, after that of ``scene_s``, at which scenes begin that are not too short."""
     shortest_s = options.shortest_scene_s
     scenes: list[float] = []
     for cut in cuts:
@@ -136,11 +135,11 @@ def _window(
     cuts: Sequence[Cut],
     options: CaptionOptions,
 ) -> Window:
-    """A window whose frames are all of the scene that fills most of it."""
+    """A window whose frames all show the scene that fills most of it."""
     from_s, until_s = _longest(start_s, end_s, cuts)
     begins = [cut for cut in cuts if cut.time_s <= from_s][-1:]
     ends = [cut for cut in cuts if cut.time_s >= until_s][:1]
-    # Not all frames are shown at the time that they answer to: see --sampling.
+    # Not all frames are shown at the time that they answer: see --sampling.
     near = [
         (time_s, frame)
         for time_s, frame in samples

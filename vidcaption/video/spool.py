@@ -1,4 +1,4 @@
-"""A copy of a stream in a file, since most containers have to be read forth and back."""
+"""A copy of a stream in a file, since most containers need seeking."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from vidcaption.errors import OutputError, UsageError
 
 @contextmanager
 def spooled(stream: BinaryIO, name: str, what: str) -> Iterator[Path]:
-    """A file of that name with the rest of a stream, which is removed at the end.
+    """A file of that name with the rest of a stream; it is removed at the end.
 
-    ``what``: the stream in a message. Raises UsageError if it cannot be read, OutputError if the
-    file cannot be written.
+    ``what``: what messages call the stream. Raises UsageError if it cannot be read, OutputError if
+    the file cannot be written.
     """
     try:
         place = TemporaryDirectory(prefix="vidcaption-", ignore_cleanup_errors=True)
@@ -37,6 +37,6 @@ def spooled(stream: BinaryIO, name: str, what: str) -> Iterator[Path]:
 
 def _not_kept(what: str, reason: str) -> OutputError:
     return OutputError(
-        f"{what} cannot be kept: {reason}; name a folder with space in the environment variable "
-        "TMPDIR"
+        f"{what} cannot be copied to a temporary file: {reason}; name a folder with space in "
+        "the environment variable TMPDIR"
     )

@@ -1,4 +1,4 @@
-"""Cuts a video into windows at fixed times or takes it whole, and samples each window's frames."""
+"""Splits a video into windows at fixed times, or one window, and samples their frames."""
 
 import math
 from bisect import bisect
@@ -14,9 +14,9 @@ from vidcaption.video.cuts import CutFinder
 from vidcaption.video.plan import MAX_OLDER_S
 from vidcaption.video.reader import VideoReader
 
-MOST_TIMES = 10_000_000  # at which a video is looked at
-LONGEST = 1 + SHORTEST  # windows: what is longer is split
-LEAD_S = 2 * MAX_OLDER_S  # of sampled times, on which it may depend what is taken for the next ones
+MOST_TIMES = 10_000_000  # at which a video is sampled
+LONGEST = 1 + SHORTEST  # windows: anything longer is split
+LEAD_S = 2 * MAX_OLDER_S  # of sampled times, which may affect the frames for later ones
 
 _Sampled = tuple[Span, list[Frame]]  # and the frames of its first times
 
@@ -24,8 +24,8 @@ _Sampled = tuple[Span, list[Frame]]  # and the frames of its first times
 def fixed_spans(duration_s: float, options: CaptionOptions) -> Iterator[Span]:
     """Spans of ``window_s``, one every ``stride_s``, from ``start_s`` to the first of both ends.
 
-    The last span ends with the video. Should it be shorter than a quarter window, the one before
-    is extended instead; with gaps between the windows (a stride above the window) it is left out.
+    The last span ends with the video. If it is shorter than a quarter window, the one before is
+    extended instead; with gaps between windows (a stride above the window) it is dropped.
     """
     window_s = options.window_s
     stride_s = options.stride_s or window_s
@@ -35,7 +35,7 @@ def fixed_spans(duration_s: float, options: CaptionOptions) -> Iterator[Span]:
         if start_s >= end_s:
             return
         next_s = options.start_s + (index + 1) * stride_s
-        until_s = next_s + (window_s - stride_s)  # exactly next_s where windows touch
+        until_s = next_s + (window_s - stride_s)  # exactly next_s if windows touch
         last = until_s >= end_s or end_s - next_s < window_s * SHORTEST
         if last:
             until_s = end_s if stride_s <= window_s else min(until_s, end_s)
@@ -49,9 +49,9 @@ def fixed_windows(
 ) -> Iterator[Window]:
     """Windows of ``frames`` frames each, from the one of this number, while the video is decoded.
 
-    Where the stream ends before the container's duration the windows end there, and where it goes
-    on so do they. A still image is one window of ``window_s`` seconds, whatever the start and end.
-    A ``finder`` looks for cuts in the same pass.
+    If the stream ends before the container's duration, or after it, so do the windows. A still
+    image is one window of ``window_s`` seconds, whatever the start and end. A ``finder`` looks for
+    cuts in the same pass.
     """
     if reader.info.duration_s is None:
         yield still_window(reader, options)
@@ -76,8 +76,8 @@ def first_after(done: tuple[float, float] | None, options: CaptionOptions) -> in
 def whole_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Window]:
     """One window for all from ``start_s`` to ``end_s``, its frames spread evenly over it.
 
-    They are spread over the duration that the container says while the stream is read to its end.
-    Only if that is another one, by more than half the time between two frames, is it read again.
+    They are spread over the container's duration while the stream is read to its end. If the actual
+    duration differs by more than half the time between two frames, it is read again.
     """
     if reader.info.duration_s is None:
         yield still_window(reader, options)
@@ -96,7 +96,7 @@ def whole_windows(reader: VideoReader, options: CaptionOptions) -> Iterator[Wind
 def _spread(
     reader: VideoReader, options: CaptionOptions, end_s: float, latest_s: float
 ) -> tuple[Frame, ...]:
-    """Frames at the centres of equal slices up to ``end_s``; the stream is read to ``latest_s``."""
+    """Frames at the centres of equal slices up to ``end_s``; reads the stream to ``latest_s``."""
     times_s = centres(options.start_s, end_s, options.frames)
     return tuple(reader.frames(chain(times_s, [latest_s])))[: options.frames]
 
@@ -114,7 +114,7 @@ def centres(start_s: float, end_s: float, number: int) -> tuple[float, ...]:
 
 
 def shown(frames: Sequence[Frame], times_s: Iterable[float]) -> tuple[Frame, ...]:
-    """For each time the one of the frames, which are in order, that is shown then."""
+    """For each time the frame that is shown then; ``frames`` are in order."""
     starts_s = [frame.pts_s for frame in frames]
     return tuple(frames[max(0, bisect(starts_s, time_s) - 1)] for time_s in times_s)
 
@@ -126,15 +126,15 @@ def _windows(
     finder: CutFinder | None,
     first: int = 0,
 ) -> Iterator[Window]:
-    """The windows of a video that should last so long, from the one of this number on."""
-    # The reader's thread draws the times, so the spans are made anew to go with the frames.
+    """The windows of a video of this expected duration, from the one of this number on."""
+    # The reader's thread consumes the times, so the spans are computed again for the frames.
     drawn = _limited(islice(_spans(duration_s, options), first, None), reader.info.path)
     times_s = (time_s for time_s, *_ in _schedule(drawn))
     frames = finder.frames(reader, times_s) if finder else reader.frames(times_s)
     schedule = _schedule(islice(_spans(duration_s, options), first, None))
     waiting: dict[int, _Sampled] = {}
     for (time_s, number, _, span), frame in zip(schedule, frames, strict=False):
-        # A window waits until it is certain that no short rest of the video has to join it.
+        # A window is held until it is certain that no short remainder has to join it.
         for earlier, (passed, picked) in list(waiting.items()):
             if time_s >= passed.end_s + options.window_s * SHORTEST:
                 del waiting[earlier]
@@ -146,7 +146,7 @@ def _windows(
 def _last_windows(
     sampled: Iterable[_Sampled], end_s: float, options: CaptionOptions
 ) -> Iterator[Window]:
-    """The windows at the end of the video, which may have come sooner or later than expected."""
+    """The windows at the end of the video, which may come earlier or later than expected."""
     end_s = end_s if options.end_s is None else min(end_s, options.end_s)
     windows: list[Window] = []
     for span, picked in sampled:
@@ -167,9 +167,9 @@ def _last_windows(
 
 
 def _spans(duration_s: float, options: CaptionOptions) -> Iterator[Span]:
-    """The spans of the duration, and those that follow if the stream goes on nevertheless.
+    """The spans of the duration, and those that follow if the stream continues beyond it.
 
-    At the asked end there is one more of no length, to learn if the video lasts until then.
+    At the requested end there is one more of no length, to learn if the video lasts until then.
     """
     yield from fixed_spans(duration_s, options)
     if options.end_s is None or options.end_s > duration_s:
@@ -180,20 +180,20 @@ def _spans(duration_s: float, options: CaptionOptions) -> Iterator[Span]:
 
 
 def _limited(spans: Iterable[Span], path: str) -> Iterator[Span]:
-    """The same spans. Raises InputError where one picture, perhaps, stands for too many of them."""
+    """The same spans. Raises InputError if there are too many, perhaps of one long picture."""
     number = 0
     for span in spans:
         number += len(span.times_s)
         if number > MOST_TIMES:
             raise InputError(
-                f"{path} would be looked at more than {MOST_TIMES:,} times; caption a part of it "
+                f"{path} would be sampled more than {MOST_TIMES:,} times; caption a part of it "
                 "with --start and --end, or give a longer --window or fewer --frames"
             )
         yield span
 
 
 def _schedule(spans: Iterable[Span]) -> Iterator[tuple[float, int, int, Span]]:
-    """(time, span number, number in the span, span) for every time, in the order of time."""
+    """(time, span number, number in the span, span) for every time, in order."""
     waiting: list[tuple[float, int, int, Span]] = []
     for number, span in enumerate(spans):
         while waiting and waiting[0][0] <= span.start_s:

@@ -1,7 +1,7 @@
-"""Processes that decode: what is wrong with a file, or with FFmpeg, costs that file and no more.
+"""Decoding in separate processes: a bad file, or a crash of FFmpeg, affects only that file.
 
-A worker reads one video after the other and sends their windows. It may use MEMORY_BYTES; where it
-crashes or hangs, its video fails and another worker takes its place.
+A worker reads one video after the other and sends their windows. It may use MEMORY_BYTES; if it
+crashes or hangs, its video fails and another worker replaces it.
 """
 
 import errno
@@ -31,15 +31,15 @@ if sys.platform != "win32":
     import resource
 
 MEMORY_BYTES = 4 * 2**30
-PART_FRAMES = 256  # in one message, at most, unless a window has more: 40 MB at 224 pixels
-BEAT_S = 1.0  # between two signs of life from a worker that gets on
-OTHER_FILES = 32  # that this process may have open, beside those for its workers
-WORKER_FILES = 4  # the pipe to it, and what tells that it has ended
-END_S = 5.0  # for a process to end; one that hangs in the kernel, as on a dead disk, does not
+PART_FRAMES = 256  # maximum in one message, unless a window has more: 40 MB at 224 pixels
+BEAT_S = 1.0  # between two heartbeats of a worker that makes progress
+OTHER_FILES = 32  # that this process may open, besides those for its workers
+WORKER_FILES = 4  # the pipe to it, and the sentinel of its end
+END_S = 5.0  # for a process to end; one stuck in the kernel, as on a dead disk, does not
 
-# The signals that end a run. SIGHUP, when its terminal is closed, is not known to Windows.
+# The signals that end a run. Windows has no SIGHUP, which is sent when the terminal closes.
 _ENDING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
-_starting = Lock()  # as this process is not as it should be for a moment
+_starting = Lock()  # as starting one changes the state of this process for a moment
 
 
 class Request(NamedTuple):
@@ -55,7 +55,7 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The next windows of a batch, and how far the reader got; no windows are the end."""
+    """The next windows of a batch, and how far the reader got; no windows mean the end."""
 
     windows: list[Window]
     corrupt: int
@@ -64,7 +64,7 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """Why there is no more of a video. A worker that is ``lost`` ends with it."""
+    """Why a video cannot be read further. A worker that is ``lost`` ends with it."""
 
     message: str
     errno: int | None = None
@@ -72,16 +72,15 @@ class _Failure:
 
 
 def suitable() -> int:
-    """How many workers: one that reads ahead of what is captioned, more where there are cores."""
+    """How many workers: one that reads ahead, more if there are cores for them."""
     return max(2, min(8, cpu_count() // 4))
 
 
 class Workers:
-    """Up to ``number`` workers; use it in a ``with`` block, or they end when it is garbage.
+    """Up to ``number`` workers; use it in a ``with`` block, or they end when it is collected.
 
-    ``number`` is lowered where this process may not open as many files as they take.
-    ``timeout_s``: how long one may show no sign of life before its video is given up.
-    ``memory_bytes``: what one may allocate.
+    ``number`` is reduced if this process may not open enough files for them. ``timeout_s``: how
+    long one may make no progress before its video fails. ``memory_bytes``: what one may allocate.
     """
 
     def __init__(self, number: int, timeout_s: float, *, memory_bytes: int = MEMORY_BYTES) -> None:
@@ -104,7 +103,7 @@ class Workers:
         self.end()
 
     def warm_up(self) -> None:
-        """Start a worker if there is none: it takes a while, in which other things can be done.
+        """Start a worker if there is none: it takes a while, and runs in parallel.
 
         Raises SetupError where no process can be started.
         """
@@ -124,9 +123,9 @@ class Workers:
         return worker
 
     def put_back(self, worker: "Worker", *, fit: bool) -> None:
-        """``fit``: it has nothing left to send, and can read the next video.
+        """``fit``: it has nothing left to send and can read the next video.
 
-        Who gives up a video may do so while another thread is at its end: the first one counts.
+        A video may be cancelled while another thread finishes it: the first call counts.
         """
         try:
             self._busy.remove(worker)
@@ -138,7 +137,7 @@ class Workers:
             worker.kill()
 
     def _living(self) -> "Worker | None":
-        """An idle worker; one that has died since it became idle is nobody's fault."""
+        """An idle worker; those that have died while idle are ignored."""
         with suppress(IndexError):  # threads take and put back at the same time
             while True:
                 worker = self._idle.pop()
@@ -156,9 +155,9 @@ def _end(idle: "list[Worker]", busy: "set[Worker]") -> None:
 class Worker:
     """A process that reads videos, and this end of the pipe to it.
 
-    To a process that is forked from its parent it is dead. ``heard_of``: whether it has sent
-    anything, and so started well. Raises OSError where no process can be started, and UsageError
-    where this one may start none.
+    In a process forked from its parent it counts as dead. ``heard_of``: whether it has sent
+    anything, and so started successfully. Raises OSError if no process can be started, and
+    UsageError if this one may not start any.
     """
 
     heard_of = False
@@ -170,7 +169,7 @@ class Worker:
                 "the one that reads videos; load the model with isolate=False to read in this one"
             )
         self._parent = os.getpid()
-        # Not forked: PyTorch's threads would not survive it.
+        # Not forked: PyTorch's threads would not survive a fork.
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, memory_bytes), daemon=True)
@@ -178,7 +177,7 @@ class Worker:
             self._process.start()
 
     def kill(self) -> None:
-        """End the process, whatever it is at."""
+        """Kill the process."""
         if self._parent == os.getpid():
             self._process.kill()
             self._process.join(END_S)
@@ -188,14 +187,14 @@ class Worker:
         return self._parent == os.getpid() and self._process.is_alive()
 
     def fate(self) -> str:
-        """How a process ended that has closed its pipe."""
+        """How a process that closed its pipe has ended."""
         self._process.join(END_S)
         code = self._process.exitcode or 0
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 class RemoteReader:
-    """WindowReader's twin: the same windows, read by a worker. It can be entered once."""
+    """Like WindowReader, but a worker reads the windows. It can be entered once."""
 
     info: VideoInfo
 
@@ -213,7 +212,7 @@ class RemoteReader:
         batch_size = min(self._request.batch_size, at_once)
         try:
             self._worker = self._workers.take()
-            with suppress(ConnectionError):  # it has ended, as we shall see when we receive
+            with suppress(ConnectionError):  # it has ended, which receiving will report
                 self._worker.pipe.send(self._request._replace(batch_size=batch_size))
         except OSError as error:
             self._failure = error
@@ -264,7 +263,7 @@ class RemoteReader:
             self._workers.put_back(worker, fit=fit)
 
     def _receive(self) -> Any:
-        """What the worker sends next. Raises InputError."""
+        """The worker's next message. Raises InputError."""
         worker = self._worker
         assert worker is not None
         try:
@@ -277,9 +276,9 @@ class RemoteReader:
                     break
         except TimeoutError as error:
             raise InputError(
-                f"{self._request.path} is given up: nothing could be read of it for "
-                f"{self._workers.timeout_s:g} s; copy it to a place that answers faster, or give "
-                "a longer --file-timeout"
+                f"{self._request.path} timed out: nothing could be read from it for "
+                f"{self._workers.timeout_s:g} s; copy it to a faster disk, or set a longer "
+                "--file-timeout"
             ) from error
         except (EOFError, OSError) as error:
             if not worker.heard_of:
@@ -289,8 +288,8 @@ class RemoteReader:
                     f"that {sys.executable} works"
                 ) from error
             raise InputError(
-                f"{self._request.path} has ended the process that decoded it ({worker.fate()}): it "
-                "is damaged, or takes more memory than there is; convert it to H.264 first"
+                f"{self._request.path} crashed the process that decoded it ({worker.fate()}): it "
+                "is damaged, or needs more memory than there is; convert it to H.264 first"
             ) from error
         if isinstance(message, _Failure):
             self._done(fit=not message.lost)
@@ -300,14 +299,14 @@ class RemoteReader:
 
 
 def _serve(pipe: Connection, memory_bytes: int) -> None:
-    """The worker's own: reads what it is told to, until the pipe or its parent's life ends."""
-    # The parent ends us, when it has to; a scheduler that stops the run may tell all processes.
+    """Runs in the worker: serves requests until the pipe closes or its parent ends."""
+    # The parent ends this process; a scheduler that stops the run may signal all processes.
     for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     _limit_memory(memory_bytes)
     with suppress(ConnectionError):
-        pipe.send(None)  # a first sign of life
+        pipe.send(None)  # a first heartbeat
     going_on = True
     while going_on:
         try:
@@ -318,7 +317,7 @@ def _serve(pipe: Connection, memory_bytes: int) -> None:
 
 
 def _read(pipe: Connection, request: Request) -> bool:
-    """Send the windows of one video, or why there are none. Returns whether we can go on."""
+    """Send the windows of one video, or an error. Returns whether the worker can go on."""
     path = request.path
     try:
         from vidcaption.video.batches import WindowReader
@@ -336,11 +335,11 @@ def _read(pipe: Connection, request: Request) -> bool:
         failure = _Failure(str(error), _errno(error))
     except MemoryError:
         failure = _Failure(
-            f"{path} takes more memory than decoding may; scale it down first", lost=True
+            f"{path} needs more memory than decoding may use; scale it down first", lost=True
         )
     except ConnectionError:
-        return False  # it was given up
-    # Whatever else files bring about in the libraries that read them, it is theirs alone.
+        return False  # it was cancelled
+    # Whatever error a file causes in the libraries, only that file fails.
     except Exception as error:
         if os.environ.get("VIDCAPTION_DEBUG"):
             raise
@@ -355,7 +354,7 @@ def _read(pipe: Connection, request: Request) -> bool:
 
 @contextmanager
 def _heartbeat(pipe: Connection, reader: "WindowReader") -> Iterator[Lock]:
-    """Send a sign of life each BEAT_S while the reader gets on, and something else is not sent.
+    """Send a heartbeat each BEAT_S while the reader makes progress and nothing else is sent.
 
     A window may be hours long, so its reader may have nothing to send for long.
     """
@@ -384,11 +383,11 @@ def _end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)  # the main thread may hang in a file
+        os._exit(1)  # the main thread may hang on a file
 
 
 def _limit_memory(most: int) -> None:
-    """Let allocations beyond so many bytes fail, where the system can count them."""
+    """Make allocations beyond this many bytes fail, where the system supports it."""
     if sys.platform == "linux":
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -396,13 +395,13 @@ def _limit_memory(most: int) -> None:
 
 
 def _errno(error: BaseException) -> int | None:
-    """Of what the system said, on which an error is based."""
+    """The text of the system error that caused an error."""
     cause = error.__cause__
     return cause.errno if isinstance(cause, OSError) else None
 
 
 def _affordable() -> int:
-    """For how many workers this process may open files, at least one."""
+    """The number of workers that this process may open files for, at least one."""
     if sys.platform != "win32":
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if most != resource.RLIM_INFINITY:
@@ -412,7 +411,7 @@ def _affordable() -> int:
 
 @contextmanager
 def _no_signals() -> Iterator[None]:
-    """Processes that are started inside get no signal to end: all may be sent one."""
+    """Processes started inside ignore the ending signals, which may be sent to all."""
     if sys.platform == "win32":
         yield
         return
@@ -425,10 +424,9 @@ def _no_signals() -> Iterator[None]:
 
 @contextmanager
 def _no_main() -> Iterator[None]:
-    """Processes that are started inside do not import the program's main module.
+    """Processes started inside do not import the program's main module.
 
-    Nothing of it is needed, it takes time, and a script that does its work without a guard, as most
-    that call us do, would do it once more.
+    They do not need it, it takes time, and a script without a main guard would run again.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -440,9 +438,9 @@ def _no_main() -> Iterator[None]:
 
 @contextmanager
 def _safe_path() -> Iterator[None]:
-    """Processes that are started inside do not import modules from the working folder.
+    """Processes started inside do not import modules from the working folder.
 
-    There may be videos in it, and a ``socket.py`` that has nothing to do with them.
+    It may hold videos, and an unrelated ``socket.py``.
     """
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"

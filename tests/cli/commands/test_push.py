@@ -137,7 +137,7 @@ def test_what_cannot_be_pushed(
     assert hub.requests == []
     fails(3, "there is no repo ann/other", folder, "ann/other")
     hub.fault = lambda request: refusal(507, "the storage is full") if request.cdn else None
-    fails(3, "is in trouble (507)", folder, NAME)
+    fails(3, "has a problem (507)", folder, NAME)
     monkeypatch.delenv("HF_TOKEN")
     fails(3, "refuses access to ann/captioner with 401", folder, NAME)
     fails(3, "refuses access to ann/other with 401", folder, "ann/other", "--create")

@@ -230,7 +230,7 @@ def test_wrong_options(
 
 def test_a_dataset_that_cannot_be_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(folder / "3.png"), "--out", str(folder / "other"), *SMALL]) == 2
-    assert "3.png is in no known format" in capsys.readouterr().err
+    assert "3.png has no known format" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="no java command")
