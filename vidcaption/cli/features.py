@@ -14,7 +14,7 @@ from vidcaption.cli.help import helped
 from vidcaption.cli.log import VERBOSE
 from vidcaption.cli.weights import resolve_with_bar
 from vidcaption.errors import UsageError
-from vidcaption.model.config import CnnConfig
+from vidcaption.model.config import InputConfig
 from vidcaption.options import DeviceOptions, FeatureOptions, VoiceOptions
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def features(
         Path, typer.Option("-o", "--out", help="Folder for features, of any number of CNNs.")
     ],
     options: FeatureOptions,
-    config: CnnConfig,
+    config: InputConfig,
     place: DeviceOptions,
     voice: VoiceOptions,
     backbone_weights: Annotated[
