@@ -37,7 +37,7 @@ WINDOWS = 8
 
 def remembered(network: CaptionNetwork, video: Path) -> Memory:
     """What the decoder looks at: the first windows of a video, at most a second long."""
-    side = network.config.image_size
+    side = network.config.input.image_size
     with VideoReader(video, (side, side)) as reader:
         windows = list(islice(fixed_windows(reader, CaptionOptions(window_s=1.0)), WINDOWS))
     frames = np.stack([[frame.image for frame in window.frames] for window in windows])

@@ -8,7 +8,7 @@ import numpy as np
 
 TRAIN = [
     *["--backbone-weights", "none", "--image-size", "32", "--grid", "1", "--size", "16"],
-    *["--heads", "2", "--embedding", "8", "--epochs", "1", "--finetune-epochs", "1"],
+    *["--attention-heads", "2", "--embedding", "8", "--epochs", "1", "--finetune-epochs", "1"],
     *["--min-count", "1", "--workers", "0", "--select", "loss", "--quiet"],
 ]
 WORDS = {"a", "dark", "bright", "picture", "nothing", "but", "grey"}

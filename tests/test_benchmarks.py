@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from argparse import Namespace
-from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
@@ -314,7 +313,8 @@ def test_ablation_trains_and_scores_a_row(
 
 def test_the_rows_of_ablation_are_commands_of_train(tmp_path: Path) -> None:
     ablation = load("ablation")
-    known = {flag_of(f) for kind in (TrainOptions, ModelConfig, VoiceOptions) for f in fields(kind)}
+    kinds = (TrainOptions, ModelConfig, VoiceOptions)
+    known = {flag_of(f) for kind in kinds for f in kind.flat_fields()}
     known |= {"--out", "--features", "--init", "--text"}
     asked = Namespace(datasets=["a.csv", "b.csv"], work=tmp_path, flags="--epochs 2", text=["c"])
     for name in ablation.ROWS:

@@ -131,8 +131,8 @@ def test_overlapping_windows_share_frames(captioner: Captioner, clips: Clips) ->
 
 def test_a_gpu_that_is_to_decode_must_be_there(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(DeviceError, match="--decoder cuda needs an NVIDIA GPU"):
-        Captioner.from_pretrained(tiny, decoder="cuda")
+    with pytest.raises(DeviceError, match="--video-decoder cuda needs an NVIDIA GPU"):
+        Captioner.from_pretrained(tiny, video_decoder="cuda")
 
 
 @pytest.mark.gpu

@@ -15,7 +15,7 @@ def write_tiny(folder: Path) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         words = Vocabulary([f"word{i}" for i in range(40)])
-        config = ModelConfig(image_size=64, grid=2, size=16, heads=2, embedding=12)
+        config = ModelConfig.flat(image_size=64, grid=2, size=16, attention_heads=2, embedding=12)
         network = CaptionNetwork(config, words)
         for parameter in network.decoder.parameters():
             parameter.data.mul_(3)

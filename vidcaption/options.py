@@ -39,10 +39,12 @@ def option(
     at_most: float | None = None,
     above: float | None = None,
     whole: bool = False,
+    choices: Collection[str] = (),
 ) -> Any:
     """A dataclass field with what its flag and check need. Bounds are inclusive but ``above``.
 
-    ``whole``: the value may be WHOLE, by that word.
+    ``whole``: the value may be WHOLE, by that word. ``choices``: the allowed words, of a field that
+    is no ``Literal``.
     """
     metadata = {
         "help": help,
@@ -52,6 +54,7 @@ def option(
         "at_most": at_most,
         "above": above,
         "whole": whole,
+        "choices": choices,
     }
     return field(default=default, metadata=metadata)
 
@@ -108,8 +111,13 @@ def plain(value: Any) -> Any:
 
 
 def choices_of(f: Field[Any]) -> tuple[str, ...]:
-    """The allowed words of a ``Literal`` field, or nothing."""
-    return get_args(f.type) if get_origin(f.type) is Literal else ()
+    """The allowed words of a field, or nothing where there are others."""
+    return get_args(f.type) if get_origin(f.type) is Literal else tuple(f.metadata["choices"])
+
+
+def group_of(f: Field[Any]) -> "type[Options] | None":
+    """The class of a field that holds further options."""
+    return f.type if isinstance(f.type, type) and issubclass(f.type, Options) else None
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -175,6 +183,35 @@ class Options:
     def __post_init__(self) -> None:
         for f in fields(self):
             check(f, getattr(self, f.name))
+
+    @classmethod
+    def flat_fields(cls) -> list[Field[Any]]:
+        """Its fields that have a flag: those of groups instead of the groups."""
+        found: list[Field[Any]] = []
+        for f in fields(cls):
+            group = group_of(f)
+            found += group.flat_fields() if group else [f]
+        return found
+
+    @classmethod
+    def flat(cls, **values: Any) -> Self:
+        """Options by the names of ``flat_fields``; what is left out takes its default.
+
+        Raises UsageError.
+        """
+        for f in fields(cls):
+            if group := group_of(f):
+                own = {each.name for each in group.flat_fields()} & values.keys()
+                values[f.name] = group.flat(**{name: values.pop(name) for name in own})
+        return cls(**values)
+
+    def flat_values(self) -> dict[str, Any]:
+        """The value of each of ``flat_fields``, by flag."""
+        found: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            found |= value.flat_values() if isinstance(value, Options) else {flag_of(f): value}
+        return found
 
     def with_flags(self, flags: Mapping[str, Any]) -> Self:
         """These with other values by the names of their flags: ``window`` for ``window_s``.
@@ -335,7 +372,7 @@ class MachineOptions(DeviceOptions):
     engine: Engine = option(
         "torch", 'What runs the CNN: PyTorch, or OpenVINO, on the CPU; needs the extra "openvino".'
     )
-    decoder: VideoDecoder = option(
+    video_decoder: VideoDecoder = option(
         "cpu", "What decodes videos; cuda: an NVIDIA GPU, where it knows the codec."
     )
 

@@ -53,14 +53,14 @@ class Captioner:
         machine: Machine,
         batch_size: int,
         encoder: Callable[[Tensor], Tensor] | None = None,
-        decoder: VideoDecoder = "cpu",
+        video_decoder: VideoDecoder = "cpu",
         workers: Workers | None = None,
     ) -> None:
         self.model = ModelInfo(name, model.sha256)
         self._encoder = encoder or model.network.encoder
         self._network, self._vocabulary = model.network, model.vocabulary
         self.machine = machine
-        self._batch_size, self._decoder = batch_size, decoder
+        self._batch_size, self._video_decoder = batch_size, video_decoder
         self.workers = workers
 
     @classmethod
@@ -73,7 +73,7 @@ class Captioner:
         batch_size: int = 8,
         threads: int | None = None,
         engine: Engine = "torch",
-        decoder: VideoDecoder = "cpu",
+        video_decoder: VideoDecoder = "cpu",
         offline: bool = False,
         isolate: bool = True,
         workers: Workers | None = None,
@@ -83,8 +83,8 @@ class Captioner:
         ``batch_size``: windows per batch. ``threads``: CPU threads of PyTorch, for the whole
         process. ``engine``: ``openvino`` runs the CNN in OpenVINO, on the CPU, with ``threads`` as
         PyTorch, and without OpenVINO's telemetry in the whole process; the first time it is
-        exported to the user's cache. ``decoder``: ``cuda`` lets an NVIDIA GPU decode videos of
-        codecs that it knows. ``offline``: never use the network.
+        exported to the user's cache. ``video_decoder``: ``cuda`` lets an NVIDIA GPU decode videos
+        of codecs that it knows. ``offline``: never use the network.
 
         Videos are read in a separate process, with limits to its memory and to how long it may
         hang: a broken file fails alone. ``workers``: other limits, or more processes.
@@ -101,14 +101,14 @@ class Captioner:
             batch_size=batch_size,
             threads=threads,
             engine=engine,
-            decoder=decoder,
+            video_decoder=video_decoder,
         )
         if engine == "openvino":
             options = replace(options, device="cpu")
         machine = Machine.find(options)
-        if decoder == "cuda" and not torch.cuda.is_available():
+        if video_decoder == "cuda" and not torch.cuda.is_available():
             raise DeviceError(
-                "--decoder cuda needs an NVIDIA GPU, and PyTorch sees none here; leave it out"
+                "--video-decoder cuda needs an NVIDIA GPU, and PyTorch sees none here; leave it out"
             )
         folder = resolve(name_or_folder, offline=offline)
         model = model_folder.load(folder, machine.device)
@@ -129,7 +129,7 @@ class Captioner:
             machine,
             options.batch_size,
             encoder,
-            decoder,
+            video_decoder,
             workers if isolate else None,
         )
 
@@ -255,7 +255,7 @@ class Captioner:
     def _request(
         self, path: Path, options: CaptionOptions, before: Progress | None = None
     ) -> Request:
-        side = self._network.config.image_size
+        side = self._network.config.input.image_size
         batch_size = min(self._batch_size, MOST_FRAMES // options.frames)
         done = (before.start_s, before.end_s) if before and before.segments else None
-        return Request(path, (side, side), options, batch_size, self._decoder, done)
+        return Request(path, (side, side), options, batch_size, self._video_decoder, done)

@@ -24,7 +24,7 @@ def test_the_score_is_of_the_words_alone():
     """As in what ``run`` writes; a caption without words has that of its end."""
     vocabulary = Vocabulary([f"word{i}" for i in range(9)])
     torch.manual_seed(0)
-    network = CaptionNetwork(ModelConfig(image_size=32, grid=1, size=16), vocabulary).eval()
+    network = CaptionNetwork(ModelConfig.flat(image_size=32, grid=1, size=16), vocabulary).eval()
     features = torch.randn(2, 1, 1, network.encoder.channels)
     options = SearchOptions(max_words=4, min_words=0)
     for ending in (-1e3, 1e3):

@@ -21,8 +21,8 @@ def make_network(vocabulary):
     def make(seed=0, **fields):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            small = {"image_size": 64, "size": 16, "heads": 2, "embedding": 12}
-            network = CaptionNetwork(ModelConfig(**(small | fields)), vocabulary).eval()
+            small = {"image_size": 64, "size": 16, "attention_heads": 2, "embedding": 12}
+            network = CaptionNetwork(ModelConfig.flat(**(small | fields)), vocabulary).eval()
             for parameter in network.decoder.parameters():
                 parameter.data.mul_(3)
         return network

@@ -16,7 +16,9 @@ from vidcaption.options import SearchOptions
 WORDS = ["a", "dog", "fire", "hydrant", "cat", "on", "red"]
 PLAIN = Vocabulary(WORDS, ["dog", "fire hydrant", "cat"])
 KNOWING = Vocabulary(WORDS, PLAIN.concepts, [2, None, 2, 0])
-CONFIG = ModelConfig(image_size=64, grid=2, size=16, heads=2, embedding=12, concept_slots=2)
+CONFIG = ModelConfig.flat(
+    image_size=64, grid=2, size=16, attention_heads=2, embedding=12, concept_slots=2
+)
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 
 from vidcaption.errors import ModelError, UsageError
-from vidcaption.model.config import DEFAULTS, SCHEMA, ModelConfig
+from vidcaption.model.config import MIGRATIONS, SCHEMA, ModelConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 
 
 def test_json_round_trip():
-    config = ModelConfig(attention="additive", grid=3, mean=(0.5, 0.5, 0.5))
+    config = ModelConfig.flat(attention="additive", grid=3, mean=(0.5, 0.5, 0.5))
     assert ModelConfig.from_json(config.to_json()) == config
 
 
@@ -22,26 +22,42 @@ def test_a_config_without_the_version_that_reads_it_is_read():
 def test_a_config_of_each_schema_is_read(schema):
     text = (CONFIGS / f"schema-{schema}.json").read_text()
     row = json.loads(text)
-    assert row["schema"] == schema
-    config = ModelConfig.from_json(text)
-    for name, value in row.items():
-        if name not in ("schema", "since"):
-            assert getattr(config, name) == (tuple(value) if isinstance(value, list) else value)
+    assert row.pop("schema") == schema and row.pop("since")
+    values = row.pop("input", {}) | row
+    if schema < 3:
+        values["attention_heads"] = values.pop("heads")
+    config = ModelConfig.from_json(text).flat_values()
+    for name, value in values.items():
+        own = config["--" + name.replace("_", "-")]
+        assert own == (tuple(value) if isinstance(value, list) else value)
+    untold = config.keys() - {"--" + name.replace("_", "-") for name in values}
+    for name in untold:
+        assert config[name] == NEW[name], name
+
+
+# What was not said in older schemas, as there was no choice.
+NEW = {"--concept-slots": 0, "--cell": "lstm"}
 
 
 def test_a_missing_field_takes_the_default_of_its_schema(monkeypatch):
-    assert ModelConfig.from_json(changed(grid="DROP", size=96)) == ModelConfig(size=96)
+    read = ModelConfig.from_json
+    assert read(changed(attention="DROP", size=96)) == ModelConfig(size=96)
     # a default that changed in schema 2 stays what it was for configs of schema 1
-    monkeypatch.setitem(DEFAULTS, 1, {"grid": 3})
-    assert ModelConfig.from_json(changed(schema=1, grid="DROP")).grid == 3
-    assert ModelConfig.from_json(changed(schema=1, grid=5)).grid == 5
-    assert ModelConfig.from_json(changed(schema=2, grid="DROP")).grid == ModelConfig().grid
+    monkeypatch.setitem(MIGRATIONS, 1, lambda values: {"grid": 3} | values)
+    assert read('{"schema": 1}').input.grid == 3
+    assert read('{"schema": 1, "grid": 5}').input.grid == 5
+    assert read('{"schema": 2}').input.grid == ModelConfig().input.grid
 
 
 def changed(**values):
+    """The default config with other values; those of the input are named as they are."""
     row = json.loads(ModelConfig().to_json())
-    row.update(values)
-    return json.dumps({key: value for key, value in row.items() if value != "DROP"})
+    for name, value in values.items():
+        place = row["input"] if name in row["input"] else row
+        place[name] = value
+        if value == "DROP":
+            del place[name]
+    return json.dumps(row)
 
 
 @pytest.mark.parametrize(
@@ -49,12 +65,14 @@ def changed(**values):
     [
         ("nonsense", "not JSON"),
         ("[]", "must hold an object"),
-        (changed(schema=99, since="7.2.0"), r"needs vidcaption 7\.2\.0 .* reads 2\); upgrade"),
+        (changed(schema=99, since="7.2.0"), r"needs vidcaption 7\.2\.0 .* reads 3\); upgrade"),
         (changed(schema=99, since="DROP", odd=1), "needs a newer vidcaption .* schema 99"),
         (changed(schema=0), "schema 0"),
-        (changed(schema="2"), "schema '2'; this version of vidcaption reads 1 to 2"),
+        (changed(schema="2"), "schema '2'; this version of vidcaption reads 1 to 3"),
         (changed(schema=True), "schema True"),
-        (changed(extra=1), "unknown fields: .extra"),
+        (changed(extra=1), "unknown fields: 'extra'"),
+        (changed(input={"extra": 1}), "unknown fields: 'extra'"),
+        (changed(input=[1]), r"input is \[1\]; it must be an object"),
         (changed(backbone="alexnet"), "'alexnet'; allowed are efficientnet_lite2"),
         (changed(grid=0), "at least 1"),
         (changed(grid="7"), "whole number"),
@@ -63,7 +81,7 @@ def changed(**values):
         (changed(std=[0, 1, 1]), "above 0"),
         (changed(mean=[0.5]), "mean"),
         (changed(backbone=[1]), "allowed are"),
-        (changed(heads=5), "multiple"),
+        (changed(attention_heads=5), "multiple"),
     ],
 )
 def test_broken_files_are_refused(text, reason):

@@ -10,7 +10,7 @@ from vidcaption.model.efficientnet import STAGES, SamePad, efficientnet_lite2
 from vidcaption.model.encoder import Encoder
 from vidcaption.model.fused import fused
 
-CONFIG = ModelConfig(backbone="efficientnet_lite2", image_size=64, grid=2)
+CONFIG = ModelConfig.flat(backbone="efficientnet_lite2", image_size=64, grid=2)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def reference(weights, x):
 
 @pytest.mark.parametrize("size", [64, 75])
 def test_computes_what_tensorflow_does(weights, path, size):
-    encoder = Encoder(CONFIG).eval()
+    encoder = Encoder(CONFIG.input).eval()
     last = encoder.load_imagenet(path)
     assert torch.equal(last.weight, weights["fc.weight"])
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
@@ -87,7 +87,7 @@ def test_computes_what_tensorflow_does(weights, path, size):
 
 
 def test_the_fused_copy_computes_the_same(path):
-    encoder = Encoder(CONFIG).eval()
+    encoder = Encoder(CONFIG.input).eval()
     encoder.load_imagenet(path)
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
@@ -118,4 +118,4 @@ def test_weights_of_another_network_are_refused(tmp_path, weights):
     for name, tensors in (("few", few), ("odd", odd)):
         save_file(tensors, tmp_path / f"{name}.safetensors")
         with pytest.raises(ModelError, match="does not fit TensorFlow's EfficientNet-Lite2"):
-            Encoder(CONFIG).load_imagenet(tmp_path / f"{name}.safetensors")
+            Encoder(CONFIG.input).load_imagenet(tmp_path / f"{name}.safetensors")

@@ -4,8 +4,9 @@ import torchvision
 from safetensors.torch import save_file
 
 from vidcaption.errors import ModelError
-from vidcaption.model.config import ModelConfig
-from vidcaption.model.encoder import TRUNKS, Encoder
+from vidcaption.model.config import InputConfig
+from vidcaption.model.encoder import Encoder
+from vidcaption.model.parts import BACKBONES
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def weights(mobilenet, tmp_path_factory):
 
 
 def test_gives_the_classifiers_own_feature_maps(mobilenet, weights):
-    config = ModelConfig(image_size=96, grid=3)
+    config = InputConfig(image_size=96, grid=3)
     encoder = Encoder(config).eval()
     encoder.load_imagenet(weights)
     images = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
@@ -43,7 +44,7 @@ def test_gives_the_classifiers_own_feature_maps(mobilenet, weights):
 
 def test_takes_torchvisions_own_files(mobilenet, weights, tmp_path):
     torch.save(mobilenet.state_dict(), tmp_path / "weights.pth")
-    one, other = (Encoder(ModelConfig(image_size=64)) for _ in range(2))
+    one, other = (Encoder(InputConfig(image_size=64)) for _ in range(2))
     one.load_imagenet(weights)
     other.load_imagenet(tmp_path / "weights.pth")
     for name, tensor in one.state_dict().items():
@@ -52,7 +53,7 @@ def test_takes_torchvisions_own_files(mobilenet, weights, tmp_path):
 
 def test_a_grid_of_one_is_the_mean_of_the_map(weights):
     images = torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8)
-    pooled, grid = (Encoder(ModelConfig(image_size=96, grid=n)).eval() for n in (1, 3))
+    pooled, grid = (Encoder(InputConfig(image_size=96, grid=n)).eval() for n in (1, 3))
     for encoder in (pooled, grid):
         encoder.load_imagenet(weights)
     with torch.inference_mode():
@@ -61,9 +62,9 @@ def test_a_grid_of_one_is_the_mean_of_the_map(weights):
         )
 
 
-@pytest.mark.parametrize("backbone", TRUNKS)
+@pytest.mark.parametrize("backbone", BACKBONES)
 def test_every_backbone_runs(backbone):
-    encoder = Encoder(ModelConfig(backbone=backbone, image_size=96, grid=2)).eval()
+    encoder = Encoder(InputConfig(backbone=backbone, image_size=96, grid=2)).eval()
     with torch.inference_mode():
         features = encoder(torch.zeros(1, 3, 96, 96, dtype=torch.uint8))
     assert features.shape == (1, 4, encoder.channels)
@@ -72,10 +73,10 @@ def test_every_backbone_runs(backbone):
 
 def test_weights_of_another_network_are_refused(tmp_path, weights):
     with pytest.raises(ModelError, match="does not fit torchvision's resnet50"):
-        Encoder(ModelConfig(backbone="resnet50", image_size=64)).load_imagenet(weights)
+        Encoder(InputConfig(backbone="resnet50", image_size=64)).load_imagenet(weights)
     (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
     (tmp_path / "bad.pth").write_bytes(b"nonsense")
     torch.save(torch.nn.Linear(1, 1), tmp_path / "code.pth")
     for name in ("bad.safetensors", "bad.pth", "code.pth"):
         with pytest.raises(ModelError, match="does not fit"):
-            Encoder(ModelConfig(image_size=64)).load_imagenet(tmp_path / name)
+            Encoder(InputConfig(image_size=64)).load_imagenet(tmp_path / name)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from vidcaption.model.config import ModelConfig
+from vidcaption.model.config import InputConfig
 from vidcaption.model.device import Machine
 from vidcaption.model.encoder import Encoder
 from vidcaption.model.fused import FusedConvolution, fused
@@ -12,7 +12,7 @@ IMAGES = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8).permute(0, 3, 
 
 
 def encoder(backbone="mobilenet_v2"):
-    return Encoder(ModelConfig(backbone=backbone, image_size=64, grid=2)).eval()
+    return Encoder(InputConfig(backbone=backbone, image_size=64, grid=2)).eval()
 
 
 def kinds(network):

@@ -29,7 +29,7 @@ def test_word_by_word_is_the_same_as_all_at_once(network, features):
     decoder, said = network.decoder, words(3, 2, 5)
     with torch.inference_mode():
         memory = network.remember(features)
-        at_once, _, _ = decoder(said, memory, decoder.start(memory, 2))
+        at_once, *_ = decoder(said, memory, decoder.start(memory, 2))
         state, steps = decoder.start(memory, 2), []
         for i in range(5):
             out, _, state = decoder(said[..., i : i + 1], memory, state)
@@ -43,8 +43,8 @@ def test_a_caption_cannot_see_its_own_future_or_its_neighbour(network, features)
     changed[:, 0, 3:] = BOS
     with torch.inference_mode():
         memory = network.remember(features)
-        before, _, _ = decoder(said, memory, decoder.start(memory, 2))
-        after, _, _ = decoder(changed, memory, decoder.start(memory, 2))
+        before, *_ = decoder(said, memory, decoder.start(memory, 2))
+        after, *_ = decoder(changed, memory, decoder.start(memory, 2))
     torch.testing.assert_close(before[:, 0, :3], after[:, 0, :3])
     torch.testing.assert_close(before[:, 1], after[:, 1])
     assert not torch.allclose(before[:, 0, 3:], after[:, 0, 3:])

@@ -7,7 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidcaption.model.search import filter_words, repeated_ngrams, search
+from vidcaption.model.search import (
+    MinWords,
+    NoRepeatedNgram,
+    Repeated,
+    forbid_markers,
+    repeated_ngrams,
+    search,
+)
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
 from vidcaption.options import SearchOptions
 
@@ -66,12 +73,24 @@ def test_greedy_follows_the_likeliest_word(network, features):
     with torch.inference_mode():
         memory = network.remember(features[:1])
         said = torch.tensor([[[BOS, *caption.ids]]])
-        out, _, _ = decoder(said, memory, decoder.start(memory))
+        out, *_ = decoder(said, memory, decoder.start(memory))
         log_probs = decoder.logits(out)[0, 0].log_softmax(-1)
         log_probs[:, [PAD, BOS, UNK]] = -torch.inf
     expected = log_probs.argmax(-1).tolist()
     assert caption.ids == expected[: len(caption.ids)]
     assert len(caption.ids) == 6 or expected[len(caption.ids)] == EOS
+
+
+def filtered(log_probs, words, options, repeated):
+    filters = (
+        Repeated(repeated),
+        forbid_markers,
+        MinWords(options.min_words),
+        NoRepeatedNgram(options.no_repeat_ngram),
+    )
+    for change in filters:
+        change(log_probs, words)
+    return log_probs
 
 
 def by_hand(network, features, **fields):
@@ -84,10 +103,10 @@ def by_hand(network, features, **fields):
 
     def following(words):
         known = torch.tensor([[[BOS, *words]]])
-        out, _, _ = decoder(known, memory, decoder.start(memory))
+        out, *_ = decoder(known, memory, decoder.start(memory))
         log_probs = decoder.logits(out)[:, :, -1].log_softmax(-1)
         said = torch.tensor([[words]], dtype=torch.long)
-        return filter_words(log_probs, said, options, decoder.repeated)[0, 0].tolist()
+        return filtered(log_probs, said, options, decoder.repeated)[0, 0].tolist()
 
     ended = []
     for width, ends_when_likeliest in ((1, True), (options.beam, False))[: 1 + (options.beam > 1)]:
@@ -163,7 +182,7 @@ def test_a_wide_enough_beam_finds_the_best_of_all_captions(network, features):
         memory = network.remember(features[:1])
         for captions in ([(word,) for word in range(4, 30)], pairs):
             said = torch.tensor([[[BOS, *caption] for caption in captions]])
-            out, _, _ = decoder(said, memory, decoder.start(memory, len(captions)))
+            out, *_ = decoder(said, memory, decoder.start(memory, len(captions)))
             log_probs = decoder.logits(out)[0].log_softmax(-1)  # (captions, words + 1, V)
             following = torch.tensor([[*caption, EOS] for caption in captions]).unsqueeze(-1)
             total = log_probs.gather(-1, following).sum((-1, -2))
@@ -189,7 +208,7 @@ def test_exactly_the_words_that_would_repeat_an_ngram_are_ruled_out(said, n):
     seen = {tuple(said[i : i + n]) for i in range(len(said) - n + 1)}
     options = SearchOptions(no_repeat_ngram=n, min_words=0)
     none = torch.zeros(8)
-    allowed = filter_words(torch.zeros(1, 1, 8), words, options, none)[0, 0].isfinite()
+    allowed = filtered(torch.zeros(1, 1, 8), words, options, none)[0, 0].isfinite()
     for word in range(4, 8):
         tail = said[len(said) - n + 1 :] if n > 1 else []
         assert bool(allowed[word]) is ((*tail, word) not in seen)
@@ -228,6 +247,6 @@ def test_naming_a_concept_again_is_less_likely():
     options = SearchOptions(no_repeat_ngram=0, min_words=0)
     repeated = torch.tensor([0.0] * 5 + [2.0] * 3)
     said = torch.tensor([[[4, 5, 5], [6, 4, 4]]])
-    got = filter_words(torch.zeros(1, 2, 8), said, options, repeated)[0]
+    got = filtered(torch.zeros(1, 2, 8), said, options, repeated)[0]
     assert got[0, 4:].tolist() == [0.0, -2.0, 0.0, 0.0]
     assert got[1, 4:].tolist() == [0.0, 0.0, -2.0, 0.0]

@@ -14,7 +14,9 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions
 
-CONFIG = ModelConfig(image_size=64, grid=2, size=16, heads=2, embedding=12, temporal="none")
+CONFIG = ModelConfig.flat(
+    image_size=64, grid=2, size=16, attention_heads=2, embedding=12, temporal="none"
+)
 SEARCH = SearchOptions(beam=1, max_words=6)  # quick
 
 

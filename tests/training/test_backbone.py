@@ -60,9 +60,9 @@ def test_without_a_network_the_error_says_where_the_file_belongs(served):
 
 
 def test_every_backbone_has_weights_with_a_hash_in_their_name():
-    from vidcaption.model.encoder import TRUNKS
+    from vidcaption.model.parts import BACKBONES
 
-    for name in TRUNKS.keys() - {"efficientnet_lite2"}:
+    for name in BACKBONES.keys() - {"efficientnet_lite2"}:
         url = backbone.torchvision.models.get_model_weights(name).DEFAULT.url
         assert int(url.rpartition("-")[2].removesuffix(".pth"), 16) > 0
 

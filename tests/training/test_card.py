@@ -22,5 +22,7 @@ def test_the_hub_and_people_can_read_it():
     assert "Of 5 <b> & {{ 2 }} samples." in text
     assert "Best epoch: 7 (scst), dev loss 2.500, dev CIDEr 55.2." in text
     _, config, _, trained, _ = text.split("```")
-    assert json.loads(config.removeprefix("json"))["backbone"] == ModelConfig().backbone
+    assert (
+        json.loads(config.removeprefix("json"))["input"]["backbone"] == ModelConfig().input.backbone
+    )
     assert json.loads(trained.removeprefix("json")) == asdict(options)

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from vidcaption.datasets.samples import Sample
 from vidcaption.errors import InputError, OutputError
 from vidcaption.evaluation.captioning import load_clip
-from vidcaption.model.config import CnnConfig
+from vidcaption.model.config import InputConfig
 from vidcaption.model.device import Machine
 from vidcaption.model.encoder import Encoder
 from vidcaption.training import features
@@ -27,7 +27,7 @@ SILENT = Progress(disable=True)
 
 def make_encoder(**changes):
     torch.manual_seed(0)
-    return Encoder(CnnConfig(**{"image_size": 32, "grid": 1} | changes)).eval()
+    return Encoder(InputConfig(**{"image_size": 32, "grid": 1} | changes)).eval()
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,18 @@ import torch
 
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.search import draw, sample
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
-from vidcaption.training.losses import _mix, cross_entropy, draw, sample, self_critical
+from vidcaption.training.losses import _mix, cross_entropy, self_critical
 
 
 @pytest.fixture
 def network():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        config = ModelConfig(image_size=32, grid=1, size=16, heads=2, embedding=8, dropout=0)
+        config = ModelConfig.flat(
+            image_size=32, grid=1, size=16, attention_heads=2, embedding=8, dropout=0
+        )
         yield CaptionNetwork(config, Vocabulary([f"word{i}" for i in range(8)]))
 
 
@@ -31,7 +34,7 @@ def test_padding_does_not_count(network, features):
 def logits_of(network, features, words):
     """(B, K, L, V) for what follows each of ``words``: (B, K, L)."""
     memory = network.remember(features)
-    out, _, _ = network.decoder(words, memory, network.decoder.start(memory, words.shape[1]))
+    out, *_ = network.decoder(words, memory, network.decoder.start(memory, words.shape[1]))
     return network.decoder.logits(out)
 
 
@@ -103,7 +106,7 @@ def test_a_word_that_is_ruled_out_is_never_drawn(monkeypatch, random):
 def test_samples_are_captions(network, features):
     memory = network.remember(features)
     for row in (
-        sample(network.decoder, memory, 6, most_words=5, temperature=1).flatten(0, 1).tolist()
+        sample(network.decoder, memory, 6, max_words=5, temperature=1).flatten(0, 1).tolist()
     ):
         assert row[0] == BOS and len(row) <= 6
         said = row[1:]
@@ -122,7 +125,7 @@ def test_what_is_rewarded_is_said_more_often(network, features):
         with torch.random.fork_rng():
             torch.manual_seed(1)
             memory = network.remember(features)
-            drawn = sample(network.decoder, memory, 50, most_words=6, temperature=1).tolist()
+            drawn = sample(network.decoder, memory, 50, max_words=6, temperature=1).tolist()
         return (
             sum(reward(row, words) for row, several in enumerate(drawn) for words in several) / 200
         )
@@ -147,5 +150,5 @@ def test_equal_rewards_teach_nothing(network, features):
 
 def test_a_low_temperature_draws_what_is_likely(network, features):
     memory = network.remember(features)
-    drawn = sample(network.decoder, memory, 6, most_words=5, temperature=1e-4)
+    drawn = sample(network.decoder, memory, 6, max_words=5, temperature=1e-4)
     assert (drawn == drawn[:, :1]).all()

@@ -1,5 +1,4 @@
 import tomllib
-from dataclasses import fields
 
 import pytest
 import torch
@@ -25,15 +24,17 @@ def test_a_preset_builds_a_network_that_runs(name: str) -> None:
     assert table == "train" and text.startswith("# ")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     chosen = {
-        kind: {f.name: values.pop(key) for f in fields(kind) if (key := flag_of(f)[2:]) in values}
+        kind: {
+            f.name: values.pop(key) for f in kind.flat_fields() if (key := flag_of(f)[2:]) in values
+        }
         for kind in (ModelConfig, TrainOptions)
     }
     assert not values  # each is an option of one of the two
     TrainOptions(**chosen[TrainOptions])
     with torch.device("meta"):  # as large as it is, without the numbers
-        words, weights = run(ModelConfig(**chosen[ModelConfig]))
+        words, weights = run(ModelConfig.flat(**chosen[ModelConfig]))
     assert words.shape == (1, 1, 3, 11)
-    words, weights = run(ModelConfig(**chosen[ModelConfig] | TINY))
+    words, weights = run(ModelConfig.flat(**chosen[ModelConfig] | TINY))
     assert words.isfinite().all()
     torch.testing.assert_close(weights.sum(-1), torch.ones(1, 1, 3))
 
@@ -43,9 +44,11 @@ def run(config: ModelConfig) -> tuple[Tensor, Tensor]:
     """Logits of a vocabulary of 11 after each of three words about two frames, and weights."""
     vocabulary = Vocabulary([f"word{i}" for i in range(7)], ["word0", "word1"])
     network = CaptionNetwork(config, vocabulary).eval()
-    frames = torch.zeros(1, 2, 3, config.image_size, config.image_size, dtype=torch.uint8)
+    frames = torch.zeros(
+        1, 2, 3, config.input.image_size, config.input.image_size, dtype=torch.uint8
+    )
     network.to(frames.device)  # the CNN keeps some numbers elsewhere
     memory = network.remember(network.encode(frames))
     words = torch.tensor([[[1, 2, 3]]])
-    out, weights, _ = network.decoder(words, memory, network.decoder.start(memory))
+    out, weights, *_ = network.decoder(words, memory, network.decoder.start(memory))
     return network.decoder.logits(out), weights

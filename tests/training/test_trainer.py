@@ -28,7 +28,9 @@ from vidcaption.training.trainer import Trainer
 
 COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "white": (255, 255, 255)}
 CPU = Machine(torch.device("cpu"), torch.float32)
-CONFIG = ModelConfig(image_size=32, grid=1, size=32, heads=2, embedding=16, dropout=0.1)
+CONFIG = ModelConfig.flat(
+    image_size=32, grid=1, size=32, attention_heads=2, embedding=16, dropout=0.1
+)
 OPTIONS = TrainOptions(
     epochs=2,
     finetune_epochs=1,
@@ -220,7 +222,7 @@ def test_a_broken_checkpoint_is_not_resumed(tmp_path, samples):
 def test_starts_from_a_model(tmp_path, samples, whole):
     init = model_folder.load(whole.folder)
     options = replace(OPTIONS, epochs=0, finetune_epochs=0, scst_epochs=1)
-    other = ModelConfig(size=64, heads=2)  # has no effect
+    other = ModelConfig.flat(size=64, attention_heads=2)  # has no effect
     started = trainer(tmp_path, samples, options, config=other, init=init)
     assert started.config == CONFIG and started.vocabulary is init.vocabulary
     started.run()

@@ -8,7 +8,7 @@ from vidcaption.training.words import with_new_words
 
 
 def tiny():
-    config = ModelConfig(image_size=32, grid=1, size=16, heads=2, embedding=8)
+    config = ModelConfig.flat(image_size=32, grid=1, size=16, attention_heads=2, embedding=8)
     vocabulary = Vocabulary(["a", "dog"])
     network = CaptionNetwork(config, vocabulary)
     network.decoder.bias.data.uniform_(-1, 1)

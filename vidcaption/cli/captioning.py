@@ -60,7 +60,7 @@ def load_captioners(
             batch_size=machine.batch_size,
             threads=machine.threads,
             engine=machine.engine,
-            decoder=machine.decoder,
+            video_decoder=machine.video_decoder,
             workers=workers,
         )
         for device in devices

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import Field, fields
+from dataclasses import Field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -126,7 +126,7 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
             del values[parameter.name]
         voice = VoiceOptions()
         for name, kind in bundles.items():
-            values[name] = kind(**{f.name: values.pop(f.name) for f in fields(kind)})
+            values[name] = kind.flat(**{f.name: values.pop(f.name) for f in kind.flat_fields()})
             if isinstance(values[name], VoiceOptions):
                 voice = values[name]
         from vidcaption.cli.console import logging_as
@@ -137,7 +137,7 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
     parameters = []
     for name, parameter in signature.parameters.items():
         if name in bundles:
-            parameters += [_parameter(bundles[name], f) for f in fields(bundles[name])]
+            parameters += [_parameter(bundles[name], f) for f in bundles[name].flat_fields()]
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
     parameters += [_CONFIG, _HELP_ALL]

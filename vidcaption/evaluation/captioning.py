@@ -77,7 +77,7 @@ def caption_samples(
 
     ``advance`` is told how many samples each batch had.
     """
-    size = network.config.image_size
+    size = network.config.input.image_size
     said = {}
     every = range(len(samples))
     clips = in_batches(lambda i: load_clip(samples[i], frames, size), every, 16, machine)

@@ -1,35 +1,45 @@
 """What a network is made of; stored as ``config.json`` beside its weights."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 from vidcaption.errors import ModelError, UsageError
-from vidcaption.options import Options, option
+from vidcaption.model.parts import ATTENTIONS, BACKBONES, CELLS, TEMPORAL
+from vidcaption.options import Options, group_of, option
+
+T = TypeVar("T", bound=Options)
 
 # The form of config.json, and the first version of vidcaption that reads it. They change together.
-SCHEMA, SINCE = 2, "0.2.0"
-# What a field that is missing from a config of an older schema was then, by the schema.
-DEFAULTS: dict[int, dict[str, Any]] = {1: {"concept_slots": 0}}
-Backbone = Literal[
-    "efficientnet_lite2",
-    "mobilenet_v2",
-    "mobilenet_v3_large",
-    "resnet50",
-    "inception_v3",
-    "googlenet",
-    "vgg16",
-]
+SCHEMA, SINCE = 3, "0.3.0"
+
+
+def _with_slots(values: dict[str, Any]) -> dict[str, Any]:
+    return {"concept_slots": 0} | values
+
+
+def _with_input(values: dict[str, Any]) -> dict[str, Any]:
+    """What is seen stands in an object of its own, and attention's heads say whose they are."""
+    seen = ("backbone", "image_size", "mean", "std", "grid")
+    moved = {"input": {name: values.pop(name) for name in seen if name in values}}
+    if "heads" in values:
+        moved["attention_heads"] = values.pop("heads")
+    return values | moved
+
+
+# From a config of a schema to one of the next.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_slots, 2: _with_input}
 
 
 @dataclass(frozen=True, kw_only=True)
-class CnnConfig(Options):
+class InputConfig(Options):
     """How single frames are seen: the CNN, its input, and what is kept of its output.
 
     ``mean`` and ``std`` normalise RGB scaled to [0, 1].
     """
 
-    backbone: Backbone = option("mobilenet_v2", "CNN that looks at single frames.")
+    backbone: str = option("mobilenet_v2", "CNN that looks at single frames.", choices=BACKBONES)
     image_size: int = option(
         224,
         "Side of the square, in pixels, that frames are squashed to.",
@@ -54,14 +64,14 @@ class CnnConfig(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig(CnnConfig):
+class ModelConfig(Options):
     """What the network is made of: all that changes its shape or its input."""
 
-    temporal: Literal["none", "lstm"] = option("lstm", "Bidirectional LSTM over frames, or none.")
-    attention: Literal["none", "dot", "additive"] = option(
-        "dot", "How the decoder looks at regions."
-    )
-    heads: int = option(4, "Heads of dot attention.", at_least=1, at_most=64)
+    input: InputConfig = option(InputConfig(), "")
+    temporal: str = option("lstm", "Bidirectional LSTM over frames, or none.", choices=TEMPORAL)
+    attention: str = option("dot", "How the decoder looks at regions.", choices=ATTENTIONS)
+    attention_heads: int = option(4, "Heads of dot attention.", at_least=1, at_most=64)
+    cell: str = option("lstm", "Recurrent cell of the decoder.", choices=CELLS)
     concept_slots: int = option(
         0,
         "How many of the surest words of the content classifier the decoder can look at, beside "
@@ -77,9 +87,10 @@ class ModelConfig(CnnConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.size % (2 * self.heads):
+        if self.size % (2 * self.attention_heads):
             raise UsageError(
-                f"--size is {self.size}; it must be a multiple of twice --heads ({self.heads})"
+                f"--size is {self.size}; it must be a multiple of twice --attention-heads "
+                f"({self.attention_heads})"
             )
 
     def to_json(self) -> str:
@@ -107,16 +118,25 @@ class ModelConfig(CnnConfig):
             raise ModelError(
                 f"config.json has schema {schema!r}; this version of vidcaption reads 1 to {SCHEMA}"
             )
-        if unknown := sorted(values.keys() - {f.name for f in fields(cls)}):
-            raise ModelError(f"config.json has unknown fields: {', '.join(map(repr, unknown))}")
         for older in range(schema, SCHEMA):
-            values = DEFAULTS[older] | values
-        # JSON has no tuples
-        parsed: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
+            values = MIGRATIONS[older](values)
         try:
-            return cls(**parsed)
+            return _build(cls, values)
         except UsageError as error:
             raise ModelError(f"config.json: {error}") from error
+
+
+def _build(kind: type[T], values: dict[str, Any]) -> T:
+    """Options from what JSON holds of them. Raises ModelError, UsageError."""
+    known = {f.name: f for f in fields(kind)}
+    if unknown := sorted(values.keys() - known):
+        raise ModelError(f"config.json has unknown fields: {', '.join(map(repr, unknown))}")
+    parsed = {}
+    for name, value in values.items():
+        group = group_of(known[name])
+        if group and not isinstance(value, dict):
+            raise ModelError(f"config.json: {name} is {value!r}; it must be an object")
+        # JSON has no tuples
+        plain = tuple(value) if isinstance(value, list) else value
+        parsed[name] = _build(group, value) if group else plain
+    return kind(**parsed)

@@ -1,7 +1,7 @@
 """Frames to region vectors: a CNN as torchvision has them, without its classifier."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -14,27 +14,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vidcaption.errors import ModelError
 from vidcaption.model import efficientnet
-from vidcaption.model.config import CnnConfig
-from vidcaption.model.mobilenet import mobilenet_v2
-
-
-@dataclass(frozen=True)
-class Trunk:
-    """A classifier's convolutional part: its last child, and the channels that it gives."""
-
-    last: str
-    channels: int
-
-
-TRUNKS = {
-    "efficientnet_lite2": Trunk("features", efficientnet.CHANNELS),
-    "mobilenet_v2": Trunk("features", 1280),
-    "mobilenet_v3_large": Trunk("features", 960),
-    "resnet50": Trunk("layer4", 2048),
-    "inception_v3": Trunk("Mixed_7c", 2048),
-    "googlenet": Trunk("inception5b", 1024),
-    "vgg16": Trunk("features", 512),
-}
+from vidcaption.model.config import InputConfig
+from vidcaption.model.parts import BACKBONES
 
 
 def _classifier(backbone: str) -> nn.Module:
@@ -53,7 +34,7 @@ def _folded(backbone: str, model: nn.Module) -> nn.Sequential:
     for name, child in model.named_children():
         if not name.lower().startswith("aux"):
             layers[name] = child
-        if name == TRUNKS[backbone].last:
+        if name == BACKBONES[backbone].last:
             break
     trunk = nn.Sequential(layers)
     _fold_batch_norm(trunk)
@@ -62,11 +43,10 @@ def _folded(backbone: str, model: nn.Module) -> nn.Sequential:
 
 def _make(backbone: str) -> nn.Sequential:
     """A trunk with weights of no meaning."""
-    if make := {
-        "efficientnet_lite2": efficientnet.efficientnet_lite2,
-        "mobilenet_v2": mobilenet_v2,
-    }.get(backbone):
-        return nn.Sequential(OrderedDict(features=make()))
+    if own := BACKBONES[backbone].own:
+        module, _, make = own.partition(".")
+        features = getattr(import_module(f"vidcaption.model.{module}"), make)()
+        return nn.Sequential(OrderedDict(features=features))
     return _folded(backbone, _classifier(backbone))
 
 
@@ -104,10 +84,10 @@ class Encoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: CnnConfig) -> None:
+    def __init__(self, config: InputConfig) -> None:
         super().__init__()
         self.config = config
-        self.channels = TRUNKS[config.backbone].channels
+        self.channels = BACKBONES[config.backbone].channels
         self.trunk = _make(config.backbone).to(memory_format=torch.channels_last)
         for module in self.trunk.modules():
             # without batch norm a random layer must itself keep the variance (He et al. 2015)

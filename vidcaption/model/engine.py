@@ -149,7 +149,7 @@ def compare(model: Model, path: Path) -> float:
     """
     network, draw = model.network, torch.Generator().manual_seed(0)
     blots = torch.rand(_CLIPS * _FRAMES, 3, 5, 5, generator=draw)
-    pictures = F.interpolate(255 * blots, network.config.image_size, mode="bilinear").byte()
+    pictures = F.interpolate(255 * blots, network.config.input.image_size, mode="bilinear").byte()
     with torch.inference_mode():
         both = [encoder(pictures) for encoder in (network.encoder, OpenVinoEncoder(path))]
         memories = [network.remember(each.unflatten(0, (_CLIPS, _FRAMES))) for each in both]

@@ -1,4 +1,4 @@
-"""Encoder, content classifier, temporal LSTM and decoder in one module."""
+"""Encoder, content classifier, temporal layer and decoder in one module."""
 
 from dataclasses import replace
 
@@ -12,6 +12,7 @@ from vidcaption.model.confidence import Confidence
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.encoder import Encoder
+from vidcaption.model.parts import TEMPORAL
 from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options import SearchOptions
@@ -31,15 +32,11 @@ class CaptionNetwork(nn.Module):
                 f"config.json has {config.concept_slots} concept slots, and vocab.json no concepts"
             )
         self.config = config
-        self.encoder = Encoder(config)
+        self.encoder = Encoder(config.input)
         self.project = nn.Linear(self.encoder.channels, config.size)
         self.norm = nn.LayerNorm(config.size)
         self.dropout = nn.Dropout(config.dropout)
-        self.temporal = (
-            nn.LSTM(config.size, config.size // 2, batch_first=True, bidirectional=True)
-            if config.temporal == "lstm"
-            else None
-        )
+        self.temporal = TEMPORAL[config.temporal](config)
         self.decoder = Decoder(config, len(vocabulary))
         self.classifier = self.slots = self.confidence = None
         if config.concept_slots:
@@ -67,14 +64,10 @@ class CaptionNetwork(nn.Module):
     def remember(self, features: Tensor, concepts: Concepts | None = None) -> Memory:
         """``features``: (B, T, R, C) -> Memory over the T * R region vectors and the K concepts.
 
-        Each region of a frame is shifted by what the temporal LSTM says of that frame in its
-        sequence, so the attention knows when a region was seen. ``concepts``: those that
-        ``recognise`` finds unless given.
+        ``concepts``: those that ``recognise`` finds unless given.
         """
         regions = self.dropout(torch.relu(self.norm(self.project(features))))  # (B, T, R, D)
-        if self.temporal is not None:
-            over_time, _ = self.temporal(regions.mean(2))  # (B, T, D)
-            regions = regions + over_time.unsqueeze(2)
+        regions = self.temporal.over(regions)
         slots = regions.flatten(1, 2)
         pooled = slots.mean(1)
         if concepts is None:
@@ -83,7 +76,8 @@ class CaptionNetwork(nn.Module):
             named = self.dropout(self.slots(concepts, self.decoder.embedding))  # (B, K, D)
             slots = torch.cat([slots, named.to(slots.dtype)], 1)
             pooled = pooled + named.mean(1)
-        return self.decoder.attention.project(slots, pooled)
+        memory: Memory = self.decoder.attention.project(slots, pooled, regions.mean(2))
+        return memory
 
     def caption(
         self, features: Tensor, options: SearchOptions, concepts: Concepts | None = None

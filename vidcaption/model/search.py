@@ -1,21 +1,26 @@
-"""From memory to sentences: greedy and beam search, batched over windows and beams.
+"""From memory to sentences, batched over windows and over the captions of each.
 
-The layout follows openai/whisper's ``decoding.py``: a decoder picks words, filters forbid some, a
-ranker chooses between finished captions. All three work on tensors; the only loop is over words.
+The layout follows openai/whisper's ``decoding.py``: inference says how likely each next word is,
+filters change that, a picker (greedy and beam, or sampling) picks words, and a ranker keeps the
+best finished caption. All of them work on tensors; ``write`` is the only loop over words.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vidcaption.model.attention import Memory
-from vidcaption.model.decoder import Decoder, State
+from vidcaption.model.decoder import Decoder
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
 from vidcaption.options import SearchOptions
 
 NEVER = float("-inf")
+# Changes, in place, the log-probabilities (B, K, V) of what follows the words (B, K, L) so far.
+Filter = Callable[[Tensor, Tensor], None]
 EXPLAINED_AT_ONCE = 4  # at least
 
 
@@ -43,62 +48,55 @@ class Caption:
         return sum(log_probs) / len(log_probs)
 
 
-def repeated_ngrams(words: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Words that would complete an n-gram which the caption already holds.
+class Inference:
+    """A decoder that writes some captions of each window: what it reads, and how far it is.
 
-    ``words``: (B, K, L) ids. Returns (B, K, L - n + 1) of forbidden next words, and a mask of the
-    same shape that tells which of them really are.
+    ``words``: (B, K, L) ids so far.
     """
-    grams = words.unfold(-1, n, 1)  # (B, K, L - n + 1, n)
-    tail = words[..., words.shape[-1] - n + 1 :].unsqueeze(-2)  # (B, K, 1, n - 1)
-    return grams[..., -1], (grams[..., :-1] == tail).all(-1)
+
+    def __init__(self, decoder: Decoder, memory: Memory, captions: int) -> None:
+        self._decoder, self._memory = decoder, memory
+        self._state = decoder.start(memory, captions)
+        batch, device = len(memory.pooled), memory.pooled.device
+        self._last = torch.full((batch, captions), BOS, device=device)
+        self.words = torch.empty(batch, captions, 0, dtype=torch.long, device=device)
+
+    def read(self) -> Tensor:
+        """Read the last word of each caption: (B, K, V) log-probabilities of the next one."""
+        step = self._decoder(self._last.unsqueeze(-1), self._memory, self._state)
+        self._state = step.state
+        return self._decoder.logits(step.hidden.squeeze(-2)).float().log_softmax(-1)
+
+    def take(self, words: Tensor, origin: Tensor | None = None) -> None:
+        """Go on with these words, (B, K), each behind the caption of index ``origin``, (B, K)."""
+        if origin is not None:
+            self.words = _pick(self.words, origin)
+            self._state = tuple(_pick(x, origin) for x in self._state)
+        self.words = torch.cat([self.words, words.unsqueeze(-1)], -1)
+        self._last = words
 
 
-def filter_words(
-    log_probs: Tensor, words: Tensor, options: SearchOptions, repeated: Tensor
-) -> Tensor:
-    """Rule out, in place, what may not come next, and make repetitions less likely.
+class Picker(Protocol):
+    """What picks the next words, until it is ``done``."""
 
-    ``log_probs``: (B, K, V); ``words``: (B, K, L) so far; ``repeated``: (V,), what is taken off
-    the log-probability of a word that is among them.
-    """
-    again = log_probs.gather(-1, words) - repeated[words]
-    log_probs.scatter_(-1, words, again.to(log_probs))
-    for word in (PAD, BOS, UNK):  # one by one: a list of them would have to be sent to a GPU
-        log_probs[..., word] = NEVER
-    length, n = words.shape[-1], options.no_repeat_ngram
-    if length < options.min_words:
-        log_probs[..., EOS] = NEVER
-    if n and length >= n:
-        forbidden, mask = repeated_ngrams(words, n)
-        ceiling = torch.where(mask, NEVER, torch.inf).to(log_probs)
-        log_probs.scatter_reduce_(-1, forbidden, ceiling, "amin")
-    return log_probs
+    done: bool
+
+    def pick(self, log_probs: Tensor, words: Tensor) -> tuple[Tensor, Tensor | None] | None:
+        """What ``Inference.take`` takes, if the captions go on.
+
+        ``log_probs``: (B, K, V); ``words``: (B, K, L) so far.
+        """
+        ...
 
 
-class _Finished:
-    """The ranker: keeps the best finished caption of each window."""
-
-    def __init__(self, batch: int, options: SearchOptions, device: torch.device) -> None:
-        self.penalty = options.length_penalty
-        self.rank = torch.full((batch,), NEVER, device=device)
-        self.words = torch.full((batch, options.max_words), PAD, device=device)
-
-    def offer(self, log_prob: Tensor, words: Tensor) -> None:
-        """``log_prob``: (B, K) of captions ended now, -inf where not; ``words``: (B, K, L)."""
-        length = words.shape[-1]
-        rank, lane = (log_prob / max(length, 1) ** self.penalty).max(-1)
-        better = rank > self.rank
-        chosen = words[torch.arange(len(words), device=words.device), lane]
-        self.rank = torch.where(better, rank, self.rank)
-        # by a mask as index a GPU would have to say how many there are
-        padded = F.pad(chosen, (0, self.words.shape[-1] - length), value=PAD)
-        self.words = torch.where(better.unsqueeze(-1), padded, self.words)
-
-    def beyond_reach(self, log_prob: Tensor, most_words: int) -> bool:
-        """Whether no caption still open, (B, K), can be ranked above the best ended one."""
-        bound: Tensor = log_prob.amax(-1) / most_words**self.penalty
-        return bool((self.rank >= bound).all())
+def write(inference: Inference, picker: Picker, filters: Sequence[Filter]) -> None:
+    """Write captions word by word until ``picker`` is done."""
+    while not picker.done:
+        log_probs = inference.read()
+        for change in filters:
+            change(log_probs, inference.words)
+        if picked := picker.pick(log_probs, inference.words):
+            inference.take(*picked)
 
 
 @torch.inference_mode()
@@ -112,38 +110,175 @@ def search(
     never said. ``hints``: (B, V), what is added to the words' log-probabilities to choose by; they
     stay below 0. The words' probabilities and attention come from one last pass over the result.
     """
-    batch, device = len(memory.pooled), memory.pooled.device
-    lanes = options.beam + 1 if options.beam > 1 else 1
-    state = decoder.start(memory, lanes)
-    words = torch.empty(batch, lanes, 0, dtype=torch.long, device=device)
-    last = torch.full((batch, lanes), BOS, device=device)
-    # at first all beams are equal: only one of them may branch
-    total = torch.full((batch, lanes), NEVER, device=device)
-    total[:, : min(lanes, 2)] = 0.0
-    finished = _Finished(batch, options, device)
+    ranker = Ranker(len(memory.pooled), options, memory.pooled.device)
+    picker = BeamPicker(options, ranker)
+    filters: list[Filter] = [] if hints is None else [Hints(hints)]
+    filters += [
+        Repeated(decoder.repeated),
+        forbid_markers,
+        MinWords(options.min_words),
+        NoRepeatedNgram(options.no_repeat_ngram),
+    ]
+    write(Inference(decoder, memory, picker.lanes), picker, filters)
+    return _explain(decoder, memory, ranker)
 
-    for length in range(options.max_words + 1):
-        out, _, state = decoder(last.unsqueeze(-1), memory, state)
-        log_probs = decoder.logits(out.squeeze(-2)).float().log_softmax(-1)  # (B, lanes, V)
-        if hints is not None:
-            log_probs = (log_probs + hints.unsqueeze(1)).clamp(max=0)
-        log_probs = filter_words(log_probs, words, options, decoder.repeated)
-        if length == options.max_words:
-            finished.offer(total + log_probs[..., EOS], words)
-            break
+
+@torch.no_grad()
+def sample(
+    decoder: Decoder, memory: Memory, captions: int, max_words: int, temperature: float
+) -> Tensor:
+    """Captions drawn word by word from the model: (B, captions, L) ids, from ``<bos>`` on, padded.
+
+    ``<unk>`` is never drawn; a caption of ``max_words`` has no ``<eos>``.
+    """
+    inference = Inference(decoder, memory, captions)
+    write(inference, SamplePicker(max_words, temperature), [forbid_markers])
+    return F.pad(inference.words, (1, 0), value=BOS)
+
+
+def draw(probabilities: Tensor) -> Tensor:
+    """One of V words for each distribution in (..., V), by its cumulative probabilities.
+
+    On the CPU ``torch.multinomial`` takes twelve times as long: it draws a random number for each
+    of the V words.
+    """
+    sums = probabilities.cumsum(-1)
+    # in (0, 1], so that a word of probability 0 is never met, and there always is one
+    share = 1 - torch.rand_like(sums[..., :1])
+    return torch.searchsorted(sums, share * sums[..., -1:]).squeeze(-1)
+
+
+class Hints:
+    """Makes words likelier, by ``hints`` (B, V), though never more than certain."""
+
+    def __init__(self, hints: Tensor) -> None:
+        self._hints = hints.unsqueeze(1)
+
+    def __call__(self, log_probs: Tensor, words: Tensor) -> None:
+        log_probs.add_(self._hints).clamp_(max=0)
+
+
+class Repeated:
+    """Takes ``penalty``, (V,), off words that the caption already has."""
+
+    def __init__(self, penalty: Tensor) -> None:
+        self._penalty = penalty
+
+    def __call__(self, log_probs: Tensor, words: Tensor) -> None:
+        again = log_probs.gather(-1, words) - self._penalty[words]
+        log_probs.scatter_(-1, words, again.to(log_probs))
+
+
+def forbid_markers(log_probs: Tensor, words: Tensor) -> None:
+    """Rule out what is no word and no end."""
+    for word in (PAD, BOS, UNK):  # one by one: a list of them would have to be sent to a GPU
+        log_probs[..., word] = NEVER
+
+
+class MinWords:
+    """Rules out the end of captions that are too short."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __call__(self, log_probs: Tensor, words: Tensor) -> None:
+        if words.shape[-1] < self._count:
+            log_probs[..., EOS] = NEVER
+
+
+class NoRepeatedNgram:
+    """Rules out words that would repeat a run of ``n`` words; none where ``n`` is 0."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+
+    def __call__(self, log_probs: Tensor, words: Tensor) -> None:
+        if self._n and words.shape[-1] >= self._n:
+            forbidden, mask = repeated_ngrams(words, self._n)
+            ceiling = torch.where(mask, NEVER, torch.inf).to(log_probs)
+            log_probs.scatter_reduce_(-1, forbidden, ceiling, "amin")
+
+
+def repeated_ngrams(words: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Words that would complete an n-gram which the caption already holds.
+
+    ``words``: (B, K, L) ids. Returns (B, K, L - n + 1) of forbidden next words, and a mask of the
+    same shape that tells which of them really are.
+    """
+    grams = words.unfold(-1, n, 1)  # (B, K, L - n + 1, n)
+    tail = words[..., words.shape[-1] - n + 1 :].unsqueeze(-2)  # (B, K, 1, n - 1)
+    return grams[..., -1], (grams[..., :-1] == tail).all(-1)
+
+
+class Ranker:
+    """Keeps the best finished caption of each window."""
+
+    def __init__(self, batch: int, options: SearchOptions, device: torch.device) -> None:
+        self._penalty = options.length_penalty
+        self.rank = torch.full((batch,), NEVER, device=device)
+        self.words = torch.full((batch, options.max_words), PAD, device=device)
+
+    def offer(self, log_prob: Tensor, words: Tensor) -> None:
+        """``log_prob``: (B, K) of captions ended now, -inf where not; ``words``: (B, K, L)."""
+        length = words.shape[-1]
+        rank, lane = (log_prob / max(length, 1) ** self._penalty).max(-1)
+        better = rank > self.rank
+        chosen = words[torch.arange(len(words), device=words.device), lane]
+        self.rank = torch.where(better, rank, self.rank)
+        # by a mask as index a GPU would have to say how many there are
+        padded = F.pad(chosen, (0, self.words.shape[-1] - length), value=PAD)
+        self.words = torch.where(better.unsqueeze(-1), padded, self.words)
+
+    def beyond_reach(self, log_prob: Tensor, max_words: int) -> bool:
+        """Whether no caption still open, (B, K), can be ranked above the best ended one."""
+        bound: Tensor = log_prob.amax(-1) / max_words**self._penalty
+        return bool((self.rank >= bound).all())
+
+
+class BeamPicker:
+    """Lane 0 goes on with the likeliest word; the others, if there are any, are a beam."""
+
+    def __init__(self, options: SearchOptions, ranker: Ranker) -> None:
+        self.done = False
+        self.lanes = options.beam + 1 if options.beam > 1 else 1
+        self._max_words, self._ranker = options.max_words, ranker
+        # at first all beams are equal: only one of them may branch
+        self._total = torch.full((len(ranker.rank), self.lanes), NEVER, device=ranker.rank.device)
+        self._total[:, : min(self.lanes, 2)] = 0.0
+
+    def pick(self, log_probs: Tensor, words: Tensor) -> tuple[Tensor, Tensor] | None:
+        """It is done when no caption can become better than those that have ended."""
+        ended = self._total + log_probs[..., EOS]
+        if words.shape[-1] == self._max_words:
+            self._ranker.offer(ended, words)
+            self.done = True
+            return None
         greedy = log_probs[:, 0].max(-1)
         greedy_ends = greedy.indices == EOS
-        ended = total + log_probs[..., EOS]
         ended[:, 0] = torch.where(greedy_ends, ended[:, 0], NEVER)
-        finished.offer(ended, words)
+        self._ranker.offer(ended, words)
+        best = torch.where(greedy_ends, NEVER, self._total[:, 0] + greedy.values)
+        word, origin, self._total = _advance(log_probs, self._total, greedy.indices, best)
+        self.done = self._ranker.beyond_reach(self._total, self._max_words)
+        return None if self.done else (word, origin)
 
-        best = torch.where(greedy_ends, NEVER, total[:, 0] + greedy.values)
-        origin, last, total = _advance(log_probs, total, greedy.indices, best)
-        words = torch.cat([_pick(words, origin), last.unsqueeze(-1)], -1)
-        state = State(*(_pick(x, origin) for x in state))
-        if finished.beyond_reach(total, options.max_words):
-            break
-    return _explain(decoder, memory, finished)
+
+class SamplePicker:
+    """Draws words from the distribution, its logits divided by ``temperature``."""
+
+    def __init__(self, max_words: int, temperature: float) -> None:
+        self.done = False
+        self._max_words, self._temperature = max_words, temperature
+
+    def pick(self, log_probs: Tensor, words: Tensor) -> tuple[Tensor, None]:
+        """It is done when all captions have ended; those that have go on with ``<pad>``."""
+        chances = (log_probs / self._temperature).softmax(-1)
+        ended = (words == EOS).any(-1)
+        drawn = draw(chances)
+        word = torch.where(ended, PAD, drawn)
+        full = words.shape[-1] + 1 == self._max_words
+        self.done = full or bool((ended | (word == EOS)).all())
+        return word, None
 
 
 def _advance(
@@ -152,19 +287,19 @@ def _advance(
     """The likeliest continuations: of lane 0 by itself, and of the other lanes together.
 
     ``log_probs``: (B, lanes, V); ``total``: (B, lanes); ``word``, ``best``: (B,), how lane 0 goes
-    on, and its total then. Returns lane of origin, word and new total, each (B, lanes).
+    on, and its total then. Returns word, lane of origin and new total, each (B, lanes).
     """
     origin = torch.zeros_like(word)
-    greedy = (origin[:, None], word[:, None], best[:, None])
+    greedy = (word[:, None], origin[:, None], best[:, None])
     beams = log_probs.shape[1] - 1
     if not beams:
         return greedy
     sums = log_probs[:, 1:].add_(total[:, 1:, None])
     sums[..., EOS] = NEVER
     top, index = sums.flatten(1).topk(beams)
-    beam = (index // log_probs.shape[-1] + 1, index % log_probs.shape[-1], top)
-    origin, word, total = (torch.cat(pair, -1) for pair in zip(greedy, beam, strict=True))
-    return origin, word, total
+    beam = (index % log_probs.shape[-1], index // log_probs.shape[-1] + 1, top)
+    word, origin, total = (torch.cat(pair, -1) for pair in zip(greedy, beam, strict=True))
+    return word, origin, total
 
 
 def _pick(x: Tensor, origin: Tensor) -> Tensor:
@@ -174,25 +309,25 @@ def _pick(x: Tensor, origin: Tensor) -> Tensor:
     return x.flatten(0, 1).index_select(0, (first + origin).flatten()).view_as(x)
 
 
-def _explain(decoder: Decoder, memory: Memory, finished: _Finished) -> list[Caption]:
+def _explain(decoder: Decoder, memory: Memory, ranker: Ranker) -> list[Caption]:
     """Words, probabilities and attention of the chosen captions, in one pass over all of them.
 
     Few captions are repeated to be EXPLAINED_AT_ONCE: CPU libraries multiply small matrices in
     other ways, which would let the last digits depend on which windows were in a batch.
     """
-    said = [[word for word in ids if word != PAD] for ids in finished.words.tolist()]
-    rows = torch.arange(max(len(said), EXPLAINED_AT_ONCE), device=finished.words.device) % len(said)
+    said = [[word for word in ids if word != PAD] for ids in ranker.words.tolist()]
+    rows = torch.arange(max(len(said), EXPLAINED_AT_ONCE), device=ranker.words.device) % len(said)
     memory = Memory(*(part[rows] for part in memory)) if len(rows) > len(said) else memory
-    words = finished.words[rows, : max(map(len, said))]  # (B, longest)
+    words = ranker.words[rows, : max(map(len, said))]  # (B, longest)
     begin = words.new_full((len(words), 1), BOS)
     read = torch.cat([begin, words], -1).unsqueeze(1)
-    out, attention, _ = decoder(read, memory, decoder.start(memory))
-    log_probs = decoder.logits(out[:, 0]).float().log_softmax(-1)  # (B, longest + 1, V)
+    step = decoder(read, memory, decoder.start(memory))
+    log_probs = decoder.logits(step.hidden[:, 0]).float().log_softmax(-1)  # (B, longest + 1, V)
     ends = (words != PAD).sum(-1, keepdim=True)
     targets = F.pad(words, (0, 1), value=PAD).scatter(-1, ends, EOS).unsqueeze(-1)
     log_probs = log_probs.gather(-1, targets).squeeze(-1).cpu()
-    attention = attention[:, 0].float().cpu()
+    attention = step.attention[:, 0].float().cpu()
     return [
         Caption(ids, log_probs[row, : len(ids) + 1], attention[row, : len(ids) + 1], rank)
-        for row, (ids, rank) in enumerate(zip(said, finished.rank.tolist(), strict=True))
+        for row, (ids, rank) in enumerate(zip(said, ranker.rank.tolist(), strict=True))
     ]

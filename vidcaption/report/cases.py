@@ -59,7 +59,7 @@ def look(
     attention of every sample. ``frames``: at most this many, each decoded once, for the model and
     the picture. Raises InputError.
     """
-    words, size = tokenize(said.text), model.network.config.image_size
+    words, size = tokenize(said.text), model.network.config.input.image_size
     pictures = load_frames(sample, frames)
     clip = to_clip([resize(picture, (size, size)) for picture in pictures])
     attention = attend(model, clip, model.vocabulary.encode(said.text), machine)
@@ -72,11 +72,11 @@ def attend(model: Model, clip: Tensor, words: Sequence[int], machine: Machine) -
 
     ``clip``: (T, 3, S, S) uint8; ``words``: their ids.
     """
-    network, grid = model.network, model.network.config.grid
+    network, grid = model.network, model.network.config.input.grid
     with machine.autocast():
         memory = network.remember(network.encode(clip.unsqueeze(0).to(machine.device)))
         known = torch.tensor([[[BOS, *words]]], device=machine.device)
-        _, weights, _ = network.decoder(known, memory, network.decoder.start(memory))
+        step = network.decoder(known, memory, network.decoder.start(memory))
     # what follows the last word is its end; behind the regions stand concepts, which are nowhere
-    before = weights[0, 0, : len(words), : len(clip) * grid * grid].float().cpu()
+    before = step.attention[0, 0, : len(words), : len(clip) * grid * grid].float().cpu()
     return np.asarray(before.reshape(len(words), len(clip), grid, grid))

@@ -149,7 +149,7 @@ def _look(
             shape = ratio(frames[0])
             thumbnail = jpeg_uri(strip(frames[:1], _THUMBNAIL))
         words = captions.segments[number].words
-        size = (model.network.config.image_size,) * 2
+        size = (model.network.config.input.image_size,) * 2
         clip = to_clip([resize(frame, size) for frame in frames])
         looks = attend(model, clip, [model.vocabulary.id_of(word.text) for word in words], machine)
         shown[number] = {

@@ -12,7 +12,8 @@ from vidcaption.model.attention import Memory
 from vidcaption.model.concepts import Concepts
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.network import CaptionNetwork
-from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
+from vidcaption.model.search import draw, sample
+from vidcaption.model.vocabulary import BOS, EOS, PAD
 
 
 class Term(NamedTuple):
@@ -65,8 +66,8 @@ def classification(
 @torch.no_grad()
 def _mix(decoder: Decoder, memory: Memory, words: Tensor, share: float) -> Tensor:
     """``words`` with a ``share`` of them drawn by the network from those before."""
-    out, _, _ = decoder(words[..., :-1], memory, decoder.start(memory, words.shape[1]))
-    own = draw(decoder.logits(out).float().softmax(-1))
+    step = decoder(words[..., :-1], memory, decoder.start(memory, words.shape[1]))
+    own = draw(decoder.logits(step.hidden).float().softmax(-1))
     true = words[..., 1:]
     swapped = (torch.rand(true.shape, device=true.device) < share) & (true != PAD) & (true != EOS)
     return torch.cat([words[..., :1], torch.where(swapped, own, true)], -1)
@@ -102,42 +103,6 @@ def self_critical(
     return Term((losses * spread[words[..., 1:] != PAD]).sum(), len(targets))
 
 
-@torch.no_grad()
-def sample(
-    decoder: Decoder, memory: Memory, captions: int, most_words: int, temperature: float
-) -> Tensor:
-    """Captions drawn word by word from the model: (B, captions, L) ids, from ``<bos>`` on, padded.
-
-    ``<unk>`` is never drawn; a caption of ``most_words`` has no ``<eos>``.
-    """
-    state = decoder.start(memory, captions)
-    last = torch.full(state.hidden1.shape[:2], BOS, device=state.hidden1.device)
-    words = [last]
-    ended = torch.zeros_like(last, dtype=torch.bool)
-    for _ in range(most_words):
-        out, _, state = decoder(last.unsqueeze(-1), memory, state)
-        logits = decoder.logits(out.squeeze(-2)).float()
-        logits[..., [PAD, BOS, UNK]] = -torch.inf
-        last = torch.where(ended, PAD, draw((logits / temperature).softmax(-1)))
-        words.append(last)
-        ended |= last == EOS
-        if ended.all():
-            break
-    return torch.stack(words, -1)
-
-
-def draw(probabilities: Tensor) -> Tensor:
-    """One of V words for each distribution in (..., V), by its cumulative probabilities.
-
-    On the CPU ``torch.multinomial`` takes twelve times as long: it draws a random number for each
-    of the V words.
-    """
-    sums = probabilities.cumsum(-1)
-    # in (0, 1], so that a word of probability 0 is never met, and there always is one
-    share = 1 - torch.rand_like(sums[..., :1])
-    return torch.searchsorted(sums, share * sums[..., -1:]).squeeze(-1)
-
-
 def _logits(
     decoder: Decoder, memory: Memory, known: Tensor, words: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -145,7 +110,7 @@ def _logits(
 
     ``known``: what the decoder reads, (B, K, L) as ``words``.
     """
-    out, _, _ = decoder(known[..., :-1], memory, decoder.start(memory, words.shape[1]))
+    step = decoder(known[..., :-1], memory, decoder.start(memory, words.shape[1]))
     targets = words[..., 1:]
     real = targets != PAD  # the output layer is the costliest: spare it the padding
-    return decoder.logits(out[real]).float(), targets[real]
+    return decoder.logits(step.hidden[real]).float(), targets[real]

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -25,7 +25,7 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import search
-from vidcaption.options import SearchOptions, TrainOptions, flag_of
+from vidcaption.options import SearchOptions, TrainOptions
 from vidcaption.training.calibration import fit, rightness
 from vidcaption.training.card import write_card
 from vidcaption.training.checkpoint import read_checkpoint, write_checkpoint
@@ -237,8 +237,8 @@ class Trainer:
         if self.network.classifier:
             self.network.classifier.requires_grad_(True)
             cnn = [*cnn, *self.network.classifier.parameters()]
-        clips = PixelClips(self.train, self.config.image_size)
-        self._measure(lambda i: load_clip(self.train[i], DEV_FRAMES, self.config.image_size))
+        clips = PixelClips(self.train, self.config.input.image_size)
+        self._measure(lambda i: load_clip(self.train[i], DEV_FRAMES, self.config.input.image_size))
 
         def loss(features: Tensor, batch: Batch, done: float) -> list[Term]:
             terms = self._imitate(features, batch, done)
@@ -496,7 +496,7 @@ class Trainer:
         return write_card(counts, self.config, self.options, self.position.history)
 
     def _dev_clip(self, index: int) -> Tensor:
-        clip = load_clip(self.dev[index], self.options.cached_frames, self.config.image_size)
+        clip = load_clip(self.dev[index], self.options.cached_frames, self.config.input.image_size)
         return evenly(clip, DEV_FRAMES)
 
     def _save_checkpoint(self, learner: dict[str, Any]) -> None:
@@ -517,10 +517,10 @@ class Trainer:
 
     def _fingerprint(self) -> dict[str, Any]:
         """All that a resumed training must have in common with the interrupted one."""
-        bundles = (self.config, self.options)
         return {
             "dataset": sha256(repr(self.material.describe()).encode()).hexdigest(),
-            **{flag_of(f): getattr(each, f.name) for each in bundles for f in fields(each)},
+            **self.config.flat_values(),
+            **self.options.flat_values(),
             "--precision": self.machine.precision,
             "number of processes": self.world.size,
         }

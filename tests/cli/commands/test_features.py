@@ -18,7 +18,18 @@ from vidcaption.training import features
 
 CNN = ["--image-size", "32", "--grid", "1"]
 TRAIN = [
-    *["--size", "16", "--heads", "2", "--embedding", "8", "--epochs", "1", "--min-count", "1"],
+    *[
+        "--size",
+        "16",
+        "--attention-heads",
+        "2",
+        "--embedding",
+        "8",
+        "--epochs",
+        "1",
+        "--min-count",
+        "1",
+    ],
     *["--finetune-epochs", "0", "--workers", "0", "--select", "loss"],
 ]
 BEFORE = "from vidcaption.training import features as f; f.SHARD = 4; "

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +178,7 @@ def test_a_training_is_repeated_from_its_file(
         assert (again / name).read_bytes() == (folder / "model" / name).read_bytes(), name
     table = tomllib.loads(recipe.read_text())["train"]
     assert tomllib.loads((again / "training.toml").read_text())["train"] == table
-    options = {flag_of(f)[2:] for kind in (TrainOptions, ModelConfig) for f in fields(kind)}
+    options = {flag_of(f)[2:] for kind in (TrainOptions, ModelConfig) for f in kind.flat_fields()}
     assert table.keys() == options | {
         "datasets", "precision", "backbone-weights", "new-words",
     }  # fmt: skip
@@ -195,7 +194,7 @@ def test_the_file_of_a_training_from_a_model_leaves_the_network_to_it(folder: Pa
     assert main([*command, "--init", str(folder / "model"), "--finetune-epochs", "0"]) == 0
     table = tomllib.loads((folder / "further/training.toml").read_text())["train"]
     assert table["init"] == str(folder / "model")
-    assert not {flag_of(f)[2:] for f in fields(ModelConfig)} & table.keys()
+    assert not {flag_of(f)[2:] for f in ModelConfig.flat_fields()} & table.keys()
 
 
 def test_a_refused_training_writes_no_file(folder: Path) -> None:
@@ -214,7 +213,7 @@ def test_a_refused_training_writes_no_file(folder: Path) -> None:
         ("--dropout 1", "--dropout is 1; it must be at least 0 and at most 0.9"),
         ("--backbone alexnet", "--backbone is 'alexnet'; allowed are efficientnet_lite2"),
         ("--min-count 99", "no word occurs 99 times in the captions; lower --min-count"),
-        ("--heads 3", "must be a multiple of twice --heads"),
+        ("--attention-heads 3", "must be a multiple of twice --attention-heads"),
     ],
 )
 def test_wrong_options(

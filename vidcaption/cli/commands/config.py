@@ -1,6 +1,5 @@
 """``vidcaption config``: which options hold, and who says so."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,6 +76,6 @@ def resolved(name: str, root: Any, file: Path | None = None) -> list[Setting]:
     context: Any = command.make_context(name, args, parent=root)
     with sources_told(context):
         for kind in bundles_of(command.callback).values() if command.callback else ():
-            for field in fields(kind):
+            for field in kind.flat_fields():
                 check(field, context.params[field.name])
     return settings(context)

@@ -12,7 +12,7 @@ from vidcaption.cli.flags import Datasets, Offline, complete_model, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
 from vidcaption.events import VERBOSE
-from vidcaption.model.config import CnnConfig
+from vidcaption.model.config import InputConfig
 from vidcaption.options import DeviceOptions, FeatureOptions, VoiceOptions
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def features(
         Path, typer.Option("-o", "--out", help="Folder for features, of any number of CNNs.")
     ],
     options: FeatureOptions,
-    config: CnnConfig,
+    config: InputConfig,
     place: DeviceOptions,
     voice: VoiceOptions,
     backbone_weights: Annotated[

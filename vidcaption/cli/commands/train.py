@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -160,7 +160,7 @@ def train(
         captions = [text for s in samples if s.split == "train" for text in s.captions]
         start = with_new_words(start, captions, training.min_count, training.seed)
     # a checkpoint has the CNN already, and so has a model
-    weights = None if resume or start else find_weights(config.backbone, backbone_weights)
+    weights = None if resume or start else find_weights(config.input.backbone, backbone_weights)
     found = Machine.find(own_device(machine))
     found.keep_freed_memory()
     world = World(found.device)
@@ -241,7 +241,7 @@ def _recipe(chosen: Iterable[Setting]) -> str:
     from vidcaption.output.text import printable
 
     lines = {each.key: each for each in chosen if each.value not in (None, [], ())}
-    passing = [flag_of(f)[2:] for f in fields(ModelConfig)] if "init" in lines else []
+    passing = [flag_of(f)[2:] for f in ModelConfig.flat_fields()] if "init" in lines else []
     rows = [
         f"{key} = {to_toml(_absolute(key, each.value))}  # {printable(each.source)}\n"
         for key, each in lines.items()

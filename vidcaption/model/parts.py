@@ -1,0 +1,53 @@
+"""What a network can be made of: by name, the class that is that part.
+
+The names are the choices of the options of the same name. Loads no PyTorch: a class is imported
+when it is looked up, so that ``--help`` need not wait for it. A new part is a class in its module
+and a line here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The convolutional part of a torchvision classifier: its last child, and the channels that
+    it gives. ``own``: the function that makes these layers without torchvision."""
+
+    last: str
+    channels: int
+    own: str | None = None
+
+
+class Parts(Mapping[str, Any]):
+    """Classes of ``vidcaption.model.MODULE`` by the names that users know them by."""
+
+    def __init__(self, module: str, **classes: str) -> None:
+        self._module, self._classes = f"vidcaption.model.{module}", classes
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(import_module(self._module), self._classes[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+
+BACKBONES = {
+    "efficientnet_lite2": Backbone("features", 1280, "efficientnet.efficientnet_lite2"),
+    "mobilenet_v2": Backbone("features", 1280, "mobilenet.mobilenet_v2"),
+    "mobilenet_v3_large": Backbone("features", 960),
+    "resnet50": Backbone("layer4", 2048),
+    "inception_v3": Backbone("Mixed_7c", 2048),
+    "googlenet": Backbone("inception5b", 1024),
+    "vgg16": Backbone("features", 512),
+}
+TEMPORAL = Parts("temporal", none="NoTemporal", lstm="TemporalLSTM")
+ATTENTIONS = Parts(
+    "attention", none="NoAttention", dot="DotAttention", additive="AdditiveAttention"
+)
+CELLS = Parts("cells", lstm="LSTMCell")
