@@ -15,7 +15,7 @@ from clips import every, picture, write_clip, write_image
 from tiny import write_tiny
 
 from vidcaption import Captioner
-from vidcaption.batch import Books, Job, Outcome, caption_all
+from vidcaption.batch import Books, Job, Outcome, Runner, Watcher
 from vidcaption.batch.parts import Parts
 from vidcaption.captioning import Captioning
 from vidcaption.cli import main
@@ -47,7 +47,7 @@ RECIPES = {
 }
 
 
-class Watcher:
+class Interrupting(Watcher):
     """Interrupts after so many segments."""
 
     def __init__(self, most: int = 1000) -> None:
@@ -61,11 +61,6 @@ class Watcher:
         self._left -= 1
         if self._left < 0:
             raise KeyboardInterrupt
-
-    def retrying(self, *_: object) -> None:
-        raise AssertionError("nothing is tried again")
-
-    waiting = retrying
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +78,14 @@ def job(folder: Path, path: Path = CLIP) -> Job:
 
 
 def run(
-    captioner: Captioner, job: Job, options: CaptionOptions, watcher: Watcher, force: bool = False
+    captioner: Captioner,
+    job: Job,
+    options: CaptionOptions,
+    watcher: Interrupting,
+    force: bool = False,
 ) -> list[Outcome]:
     books = Books(captioner.model.sha256, options, force=force)
-    return list(caption_all(lambda: [captioner], [job], options, books, watcher))
+    return list(Runner(lambda: [captioner], books).run([job], watcher))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -99,20 +98,20 @@ def test_it_goes_on_after_what_is_finished(
 ) -> None:
     """Interrupted twice, and once more when all was finished and nothing written."""
     options = RECIPES[name]
-    [whole] = run(captioner, job(tmp_path / "whole"), options, Watcher())
+    [whole] = run(captioner, job(tmp_path / "whole"), options, Interrupting())
     assert whole.captions is not None
     number = len(whole.captions.segments)
     monkeypatch.setattr("vidcaption.captioning.KEEP_S", 0)
     broken, looked_at = tmp_path / "broken", []
     for most in (number // 3, number - 2, number - 1):
-        watcher = Watcher(most)
+        watcher = Interrupting(most)
         with pytest.raises(KeyboardInterrupt):
             run(captioner, job(broken), options, watcher)
         assert watcher.captioning is not None
         assert watcher.captioning.kept_s == watcher.captioning.progress_s
         looked_at.append(watcher.captioning.frames)
     assert not files(broken)
-    last = Watcher()
+    last = Interrupting()
     [outcome] = run(captioner, job(broken), options, last)
     assert files(broken) == files(tmp_path / "whole")
     assert outcome.captions == whole.captions
@@ -131,7 +130,7 @@ def test_what_is_finished_is_kept_in_time(
     monkeypatch.setattr("vidcaption.captioning.KEEP_S", 0)
     monkeypatch.setattr(Parts, "add_progress", lambda *row: rows.append(row))
     [outcome] = run(
-        captioner, job(tmp_path, path), CaptionOptions(window_s=2, segment="fixed"), Watcher()
+        captioner, job(tmp_path, path), CaptionOptions(window_s=2, segment="fixed"), Interrupting()
     )
     assert outcome.captions is not None and len(outcome.captions.segments) == 1
     assert len(rows) == 30
@@ -140,8 +139,8 @@ def test_what_is_finished_is_kept_in_time(
 def test_force_and_other_options_begin_again(captioner: Captioner, tmp_path: Path) -> None:
     for options, force in ((RECIPES["gaps"], False), (CUT, True)):
         with pytest.raises(KeyboardInterrupt):
-            run(captioner, job(tmp_path), CUT, Watcher(5))
-        watcher = Watcher(0)
+            run(captioner, job(tmp_path), CUT, Interrupting(5))
+        watcher = Interrupting(0)
         with pytest.raises(KeyboardInterrupt):
             run(captioner, job(tmp_path), options, watcher, force)
         assert watcher.captioning is not None and watcher.captioning.resumed_s == 0
@@ -155,11 +154,11 @@ def test_damage_is_counted_once(captioner: Captioner, tmp_path: Path) -> None:
     data[middle : middle + 3000] = chance.integers(0, 256, 3000, np.uint8).tobytes()
     path = tmp_path / "clip.mp4"
     path.write_bytes(data)
-    [whole] = run(captioner, job(tmp_path / "whole", path), CUT, Watcher())
+    [whole] = run(captioner, job(tmp_path / "whole", path), CUT, Interrupting())
     assert whole.captions is not None and whole.captions.corrupt
     with pytest.raises(KeyboardInterrupt):
-        run(captioner, job(tmp_path / "broken", path), CUT, Watcher(15))
-    run(captioner, job(tmp_path / "broken", path), CUT, Watcher())
+        run(captioner, job(tmp_path / "broken", path), CUT, Interrupting(15))
+    run(captioner, job(tmp_path / "broken", path), CUT, Interrupting())
     assert files(tmp_path / "broken") == files(tmp_path / "whole")
 
 

@@ -1,4 +1,4 @@
-"""The loop: real captions of real files, whatever happens to some of them."""
+"""Real captions of real files, whatever happens to some of them."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from clips import Clips, write_image
 from leases import holder
 
 from vidcaption import Captioner, InputError, OutputError
-from vidcaption.batch import Books, Job, Outcome, caption_all, runner
+from vidcaption.batch import Books, Job, Outcome, Runner, Watcher, runner
 from vidcaption.batch.runner import may_pass
 from vidcaption.captioning import Captioning
 from vidcaption.errors import VidcaptionError
@@ -23,7 +23,7 @@ from vidcaption.video.workers import Workers
 QUICK = CaptionOptions(end_s=5, beam=1, frames=1, max_words=4)
 
 
-class Log:
+class Log(Watcher):
     """A watcher that remembers."""
 
     def __init__(self) -> None:
@@ -68,9 +68,7 @@ def run(captioner: Captioner) -> Run:
     ) -> Generator[Outcome]:
         books = Books(captioner.model.sha256, QUICK)
         captioners = [captioner] * devices
-        return caption_all(
-            lambda: captioners, jobs, QUICK, books, watcher or Log(), retries=retries
-        )
+        return Runner(lambda: captioners, books, retries).run(jobs, watcher or Log())
 
     return run
 
@@ -127,7 +125,7 @@ def test_workers_and_devices_change_nothing(
     log = Log()
     with Workers(number, timeout_s=60) as workers:
         monkeypatch.setattr(captioner, "workers", workers)
-        outcomes = list(caption_all(lambda: [captioner] * devices, jobs, QUICK, books, log))
+        outcomes = list(Runner(lambda: [captioner] * devices, books).run(jobs, log))
         monkeypatch.undo()
     assert [each.job for each in outcomes] == jobs
     for path, outcome in zip(paths, outcomes, strict=True):
@@ -170,7 +168,7 @@ def test_done_ones_need_no_model(job: Job, run: Run, captioner: Captioner) -> No
     def never() -> list[Captioner]:
         raise AssertionError("the model is loaded")
 
-    [outcome] = caption_all(never, [job], QUICK, books, Log())
+    [outcome] = Runner(never, books).run([job], Log())
     assert outcome == Outcome(job, "done")
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from leases import holder
 
 from vidcaption import Captioner, InputError
-from vidcaption.batch import Job, Outcome
+from vidcaption.batch import Job, Outcome, Watcher
 from vidcaption.errors import VidcaptionError
 from vidcaption.find.index import Index, Recipe
 from vidcaption.find.query import Query
@@ -25,7 +25,7 @@ from vidcaption.types import Segment
 QUICK = CaptionOptions(end_s=5, beam=1, frames=1, max_words=4)
 
 
-class Log:
+class Log(Watcher):
     """A watcher that remembers."""
 
     def __init__(self) -> None:

@@ -1,20 +1,27 @@
 """Many inputs: find them, skip what is done, caption each, and go on when one fails."""
 
+from vidcaption.batch.batch import Batch
+from vidcaption.batch.captioners import Captioners
+from vidcaption.batch.delivery import Delivery
 from vidcaption.batch.inputs import discover, read_list, spooled, suffixes_of
 from vidcaption.batch.manifest import Manifest, read_manifest
 from vidcaption.batch.plan import Books, Job, Plan
-from vidcaption.batch.runner import Outcome, Watcher, caption_all
+from vidcaption.batch.runner import Executor, Outcome, Runner, Watcher
 from vidcaption.batch.selection import Shard
 
 __all__ = [
+    "Batch",
     "Books",
+    "Captioners",
+    "Delivery",
+    "Executor",
     "Job",
     "Manifest",
     "Outcome",
     "Plan",
+    "Runner",
     "Shard",
     "Watcher",
-    "caption_all",
     "discover",
     "read_list",
     "read_manifest",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from vidcaption.batch.ledger import Ledger, digest_of
 from vidcaption.batch.parts import Parts
@@ -59,12 +60,16 @@ class Books:
     """
 
     def __init__(self, model_sha256: str, options: CaptionOptions, *, force: bool = False) -> None:
-        self.model_sha256 = model_sha256
+        self.model_sha256, self.options = model_sha256, options
         self._recipe = {"model": model_sha256, "options": asdict(options)}
         self._force = force
         self._ledgers: dict[str, Ledger] = {}
         self._parts: dict[Path, Parts] = {}
         self._swept: set[Path] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To be opened again in another process, which has leases of its own."""
+        return vars(self) | {"_ledgers": {}, "_parts": {}, "_swept": set()}
 
     def plan(self, job: Job) -> Plan:
         """Look at what is there now. Raises OutputError if a folder's ledger cannot be read.

@@ -4,17 +4,15 @@ import errno
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from vidcaption.batch.plan import Books, Job, Plan
 from vidcaption.errors import InputError, OutputError, VidcaptionError
-from vidcaption.options import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.write import check_place
 from vidcaption.types import Progress, Segment
@@ -28,6 +26,7 @@ T = TypeVar("T")
 Status = Literal["captioned", "done", "kept", "failed"]
 
 LONGEST_WAIT_S = 30.0  # between two tries
+POLL_S = 0.5  # between two looks whether another run has finished
 _MAY_PASS = {
     getattr(errno, name)
     for name in (
@@ -40,6 +39,33 @@ _MAY_PASS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Statistics:
+    """What captioning an input took.
+
+    ``frames``: how many were looked at, and ``encoded``: how many different pictures of them went
+    through the CNN. ``captioned_s``: seconds of the video that were captioned now, ``missing_s``:
+    that its container promises and its stream lacks. ``spent_s``: seconds of work, by what it was.
+    """
+
+    frames: int
+    encoded: int
+    captioned_s: float
+    missing_s: float
+    spent_s: Mapping[str, float]
+
+    @classmethod
+    def of(cls, captioning: "Captioning") -> Self:
+        """Those of an input when its last segment is there."""
+        return cls(
+            captioning.frames,
+            captioning.encoded,
+            captioning.progress_s - captioning.resumed_s,
+            captioning.missing_s,
+            captioning.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one input.
 
@@ -47,7 +73,8 @@ class Outcome:
     ``kept``, as they are edited or not ours, and none was left to write; or it ``failed``, for the
     reason in ``error``: it cannot be captioned, or its captions cannot be written. ``written`` and
     ``kept``: files. ``elapsed_s``: seconds of work, of which inputs that are captioned together
-    have a share each, waiting for the receiver of the segments included.
+    have a share each, waiting for the receiver of the segments included. ``statistics``: of what
+    was captioned.
     """
 
     job: Job
@@ -57,6 +84,7 @@ class Outcome:
     error: InputError | OutputError | None = None
     written: tuple[Path, ...] = ()
     kept: tuple[Path, ...] = ()
+    statistics: Statistics | None = None
 
     @property
     def reason(self) -> str:
@@ -75,8 +103,8 @@ class Turn:
     lease: ExitStack
 
 
-class Watcher(Protocol):
-    """Is told of each step while inputs are captioned."""
+class Watcher:
+    """Is told of each step while inputs are captioned; this one ignores it all."""
 
     def opened(self, job: Job, captioning: "Captioning") -> None:
         """The work on ``job`` begins; ``captioning`` says what it is and how far it got."""
@@ -90,8 +118,86 @@ class Watcher(Protocol):
     def waiting(self, jobs: Sequence[Job]) -> None:
         """Only these are left, and other runs are at work on them."""
 
+    def ended(self, outcome: Outcome) -> None:
+        """An input is through."""
 
-class Work:
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Claims jobs, captions them and writes that. Where its fields can be pickled, so can it be.
+
+    ``load`` is called when something is to be captioned; it returns a model on one device or more,
+    always the same. ``retries``: how often reading and writing are tried again where they fail for
+    a reason that may pass.
+    """
+
+    load: Callable[[], Sequence["Captioner"]]
+    books: Books
+    retries: int = 0
+
+    def run(self, jobs: Iterable[Job], watcher: Watcher) -> Generator[Outcome]:
+        """Do ``jobs`` in their order: caption what is not done, and write it to its targets.
+
+        While one input is captioned, the first model's workers read the next ones, and the windows
+        of short inputs go through the network together. An input that cannot be captioned or
+        written yields an Outcome with that error, and the next one follows. What another run is at
+        work on comes last, when that run is through with it or has died. Other errors are raised:
+        they would meet every input.
+        """
+        with _Ahead(self, watcher) as ahead:
+            left = list(jobs)
+            while left:
+                busy = []
+                for job in left:
+                    claimed = self.claim(job)
+                    if claimed is None:
+                        busy.append(job)
+                    else:
+                        yield from ahead.add(claimed)
+                if len(busy) == len(left):
+                    yield from ahead.finish()  # the other run may be waiting for what we are at
+                    watcher.waiting(busy)
+                    time.sleep(POLL_S)
+                left = busy
+            yield from ahead.finish()
+
+    def claim(self, job: Job) -> Turn | Outcome | None:
+        """What is to be done, or what became of the job; None if another run is at work on it."""
+        try:
+            plan = self.books.plan(job)
+            if not plan.needed:
+                return _idle(job, plan)
+            for target in plan.todo.values():
+                check_place(target)  # not only when the captions are there
+            with ExitStack() as lease:
+                if not lease.enter_context(self.books.lease(plan.todo.values(), job.part)):
+                    return None
+                plan = self.books.plan(job)  # another run may have done it since
+                return Turn(job, plan, lease.pop_all()) if plan.needed else _idle(job, plan)
+        except OutputError as error:
+            return Outcome(job, "failed", error=error)
+
+    def write(self, turn: Turn, captions: Captions, written: list[Path]) -> None:
+        """Write the outputs that are not in ``written``, and add them to it. Raises OutputError."""
+        for format, target in turn.plan.todo.items():
+            if target not in written:
+                render = captions.render if turn.job.part is None else captions.piece
+                self.books.write(turn.job, target, render(format), turn.plan.fingerprint)
+                written.append(target)
+        self.books.forget(turn.job)
+
+
+# Maps a runner over jobs, wherever it has processes for that, and tells the watcher of each.
+Executor = Callable[[Runner, Iterable[Job], Watcher], Iterator[Outcome]]
+
+
+def in_process(runner: Runner, jobs: Iterable[Job], watcher: Watcher) -> Iterator[Outcome]:
+    """An Executor: runs in this process, with a model that it loads at once."""
+    runner.load()
+    return runner.run(jobs, watcher)
+
+
+class _Work:
     """A turn, whose input a worker reads from now on, if there are workers.
 
     ``gathered``: whether its first windows were read.
@@ -103,13 +209,13 @@ class Work:
     def __init__(
         self,
         turn: Turn,
+        runner: Runner,
+        watcher: Watcher,
         captioner: "Captioner",
         batcher: "Batcher",
-        options: CaptionOptions,
-        books: Books,
     ) -> None:
-        self._turn, self._captioner, self._batcher = turn, captioner, batcher
-        self._options, self._books = options, books
+        self._turn, self._runner, self._watcher = turn, runner, watcher
+        self._captioner, self._batcher = captioner, batcher
         self._source = turn.job.source or turn.job.path
         self._captioning = self._begin()
         self._elapsed_s = 0.0
@@ -131,37 +237,37 @@ class Work:
         self._elapsed_s += time.monotonic() - began_s
         self.gathered = True
 
-    def finish(self, watcher: Watcher, retries: int) -> Outcome:
+    def finish(self) -> Outcome:
         """Caption it and write that. Returns what became of it; the lease is over then."""
-        job, plan, began_s = self._turn.job, self._turn.plan, time.monotonic()
+        turn, began_s = self._turn, time.monotonic()
         captions: Captions | None = None
         error: InputError | OutputError | None = None
+        statistics: Statistics | None = None
         written: list[Path] = []
-
-        def write(captions: Captions) -> None:
-            for format, target in plan.todo.items():
-                if target not in written:
-                    render = captions.render if job.part is None else captions.piece
-                    self._books.write(job, target, render(format), plan.fingerprint)
-                    written.append(target)
-            self._books.forget(job)
-
-        with self._turn.lease:
+        shifted_s = 0.0
+        with turn.lease:
             try:
-                captions = _patiently(
-                    lambda: self._caption(watcher), InputError, job, watcher, retries
-                )
+                captions = self._patiently(self._caption, InputError)
+                statistics = Statistics.of(self._captioning)
                 shifted_s = self._captioning.costs.shifted_s
             except InputError as failure:
-                error, shifted_s = failure, 0.0
-            if captions is not None:
+                error = failure
+            else:
+                write = partial(self._runner.write, turn, captions, written)
                 try:
-                    _patiently(partial(write, captions), OutputError, job, watcher, retries)
+                    self._patiently(write, OutputError)
                 except OutputError as failure:
                     error = failure
-        status: Status = "failed" if error else "captioned"
-        elapsed_s = self._elapsed_s + time.monotonic() - began_s + shifted_s
-        return Outcome(job, status, elapsed_s, captions, error, tuple(written), plan.kept)
+        return Outcome(
+            turn.job,
+            "failed" if error else "captioned",
+            self._elapsed_s + time.monotonic() - began_s + shifted_s,
+            captions,
+            error,
+            tuple(written),
+            turn.plan.kept,
+            statistics,
+        )
 
     def abandon(self) -> None:
         """End the reading, and the lease."""
@@ -170,11 +276,11 @@ class Work:
 
     def _begin(self) -> "Captioning":
         """Raises nothing: what is wrong with the input is raised when it is captioned."""
-        job, fingerprint = self._turn.job, self._turn.plan.fingerprint
+        job, fingerprint, books = self._turn.job, self._turn.plan.fingerprint, self._runner.books
 
         def keep(first: int, progress: Progress) -> bool:
             try:
-                self._books.keep(job, fingerprint, first, progress)
+                books.keep(job, fingerprint, first, progress)
             except OutputError:  # the captions may be written all the same
                 return False
             return True
@@ -183,15 +289,15 @@ class Work:
         resumable = bool(job.targets) and job.source is None
         captioning = self._captioner.open(
             self._source,
-            self._options,
+            books.options,
             batcher=self._batcher,
-            before=self._books.progress(job, fingerprint) if resumable else None,
+            before=books.progress(job, fingerprint) if resumable else None,
             keep=keep if resumable else None,
         )
         captioning.begin()
         return captioning
 
-    def _caption(self, watcher: Watcher) -> Captions:
+    def _caption(self) -> Captions:
         """Raises InputError, under the name of the job where another file is read for it."""
         job = self._turn.job
         if self._tried:  # and what is read cannot be read again
@@ -199,13 +305,93 @@ class Work:
         self._tried = True
         try:
             with self._captioning as captioning:
-                watcher.opened(job, captioning)
+                self._watcher.opened(job, captioning)
                 for segment in _segments(captioning, self._source):
-                    watcher.captioned(segment)
+                    self._watcher.captioned(segment)
                 captions = captioning.captions()
         except InputError as error:
             raise InputError(str(error).replace(str(self._source), str(job.path))) from error
         return replace(captions, video=replace(captions.video, path=str(job.path)))
+
+    def _patiently(self, work: Callable[[], T], kind: type[VidcaptionError]) -> T:
+        """What ``work`` returns, in the end: an error of ``kind`` that may pass is waited out."""
+        for attempt in range(self._runner.retries):
+            try:
+                return work()
+            except kind as error:
+                if not may_pass(error):
+                    raise
+                wait_s = min(LONGEST_WAIT_S, 0.5 * 2**attempt)
+                self._watcher.retrying(self._turn.job, error, wait_s)
+                time.sleep(wait_s)
+        return work()
+
+
+class _Ahead:
+    """Inputs that are begun, in order, with the outcomes of those that need no work."""
+
+    def __init__(self, runner: Runner, watcher: Watcher) -> None:
+        self._runner, self._watcher = runner, watcher
+        self._queue: deque[_Work | Outcome] = deque()
+        self._batcher: Batcher | None = None
+        self._workers = self._enough = 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for work in self._works():
+            work.abandon()
+        if self._batcher is not None:
+            self._batcher.close()
+
+    def add(self, claimed: Turn | Outcome) -> Iterator[Outcome]:
+        """Begin an input. Yields the outcomes of others until there is a worker for the next."""
+        self._queue.append(self._begin(claimed) if isinstance(claimed, Turn) else claimed)
+        while sum(work.reading for work in self._works()) >= self._workers:
+            yield from self._step()
+        while self._queue and isinstance(self._queue[0], Outcome):
+            yield from self._step()
+
+    def finish(self) -> Iterator[Outcome]:
+        """The outcomes of all that are left."""
+        while self._queue:
+            yield from self._step()
+
+    def _begin(self, turn: Turn) -> _Work:
+        captioner, *others = self._runner.load()
+        if self._batcher is None:
+            self._batcher = captioner.batcher(self._runner.books.options, others)
+            # one batch in the network of each device, and one that is being filled
+            self._enough = self._batcher.size * (len(others) + 2)
+            self._workers = captioner.workers.number if captioner.workers else 1
+        return _Work(turn, self._runner, self._watcher, captioner, self._batcher)
+
+    def _step(self) -> Iterator[Outcome]:
+        """Gather the windows of the next input or, where there are enough, end the first one."""
+        works = list(self._works())
+        following = next((work for work in works if not work.gathered), None)
+        if following is not None and sum(work.queued for work in works) < self._enough:
+            following.gather()
+            return
+        first = self._queue[0]
+        if isinstance(first, _Work):
+            first = first.finish()
+        self._queue.popleft()
+        self._watcher.ended(first)
+        yield first
+
+    def _works(self) -> Iterator[_Work]:
+        return (each for each in self._queue if isinstance(each, _Work))
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether it comes from the machine's state (disk, network) and not from what a file holds."""
+    while error is not None:
+        if getattr(error, "errno", None) in _MAY_PASS:
+            return True
+        error = error.__cause__
+    return False
 
 
 def _segments(captioning: "Captioning", source: Path) -> Iterator[Segment]:
@@ -220,173 +406,6 @@ def _segments(captioning: "Captioning", source: Path) -> Iterator[Segment]:
         raise InputError(
             f"{source} cannot be captioned: unexpected {type(error).__name__}: {error}"
         ) from error
-
-
-def _patiently(
-    work: Callable[[], T],
-    kind: type[VidcaptionError],
-    job: Job,
-    watcher: Watcher,
-    retries: int,
-) -> T:
-    """What ``work`` returns, in the end: an error of ``kind`` that may pass is waited out."""
-    for attempt in range(retries):
-        try:
-            return work()
-        except kind as error:
-            if not may_pass(error):
-                raise
-            wait_s = min(LONGEST_WAIT_S, 0.5 * 2**attempt)
-            watcher.retrying(job, error, wait_s)
-            time.sleep(wait_s)
-    return work()
-
-
-def may_pass(error: BaseException | None) -> bool:
-    """Whether it comes from the machine's state (disk, network) and not from what a file holds."""
-    while error is not None:
-        if getattr(error, "errno", None) in _MAY_PASS:
-            return True
-        error = error.__cause__
-    return False
-
-
-POLL_S = 0.5  # between two looks whether another run has finished
-
-
-def caption_all(
-    load: Callable[[], Sequence["Captioner"]],
-    jobs: Iterable[Job],
-    options: CaptionOptions,
-    books: Books,
-    watcher: Watcher,
-    *,
-    retries: int = 0,
-) -> Generator[Outcome]:
-    """Do ``jobs`` in their order: caption what is not done, and write it to its targets.
-
-    ``load`` is called when something is to be captioned; it returns a model on one device or more,
-    always the same. While one input is captioned, the first one's workers read the next ones, and
-    the windows of short inputs go through the network together. An input that cannot be captioned
-    or written yields an Outcome with that error, after ``retries`` more tries where it may pass,
-    and the next one follows. Other errors are raised: they would meet every input.
-    """
-    with _Ahead(load, options, books, watcher, retries) as ahead:
-        for turn in turns(jobs, books):
-            if isinstance(turn, list):
-                yield from ahead.finish()  # the other run may be waiting for what we are at
-                watcher.waiting(turn)
-                time.sleep(POLL_S)
-            else:
-                yield from ahead.add(turn)
-        yield from ahead.finish()
-
-
-class _Ahead:
-    """Inputs that are begun, in order, with the outcomes of those that need no work."""
-
-    def __init__(
-        self,
-        load: Callable[[], Sequence["Captioner"]],
-        options: CaptionOptions,
-        books: Books,
-        watcher: Watcher,
-        retries: int,
-    ) -> None:
-        self._load, self._options, self._books = load, options, books
-        self._watcher, self._retries = watcher, retries
-        self._queue: deque[Work | Outcome] = deque()
-        self._batcher: Batcher | None = None
-        self._workers = self._enough = 1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for work in self._works():
-            work.abandon()
-        if self._batcher is not None:
-            self._batcher.close()
-
-    def add(self, turn: Turn | Outcome) -> Iterator[Outcome]:
-        """Begin an input. Yields the outcomes of others until there is a worker for the next."""
-        self._queue.append(self._begin(turn) if isinstance(turn, Turn) else turn)
-        while sum(work.reading for work in self._works()) >= self._workers:
-            yield from self._step()
-        while self._queue and isinstance(self._queue[0], Outcome):
-            yield from self._step()
-
-    def finish(self) -> Iterator[Outcome]:
-        """The outcomes of all that are left."""
-        while self._queue:
-            yield from self._step()
-
-    def _begin(self, turn: Turn) -> Work:
-        captioner, *others = self._load()
-        if self._batcher is None:
-            self._batcher = captioner.batcher(self._options, others)
-            # one batch in the network of each device, and one that is being filled
-            self._enough = self._batcher.size * (len(others) + 2)
-            self._workers = captioner.workers.number if captioner.workers else 1
-        return Work(turn, captioner, self._batcher, self._options, self._books)
-
-    def _step(self) -> Iterator[Outcome]:
-        """Gather the windows of the next input or, where there are enough, end the first one."""
-        works = list(self._works())
-        following = next((work for work in works if not work.gathered), None)
-        if following is not None and sum(work.queued for work in works) < self._enough:
-            following.gather()
-            return
-        first = self._queue[0]
-        if isinstance(first, Work):
-            first = first.finish(self._watcher, self._retries)
-        self._queue.popleft()
-        yield first
-
-    def _works(self) -> Iterator[Work]:
-        return (each for each in self._queue if isinstance(each, Work))
-
-
-def turns(jobs: Iterable[Job], books: Books) -> Iterator[Turn | Outcome | list[Job]]:
-    """Each job when it can be done, or what became of it where there is nothing to do.
-
-    What another run is at work on comes last, when that run is through with it or has died; a list
-    of such jobs means that there is nothing else at the time.
-    """
-    left = list(jobs)
-    while left:
-        busy = []
-        for job in left:
-            turn = _claim(job, books)
-            if turn is None:
-                busy.append(job)
-            else:
-                yield turn
-        if busy and len(busy) == len(left):
-            yield busy
-        left = busy
-
-
-def _claim(job: Job, books: Books) -> Turn | Outcome | None:
-    """None if another run is at work on the job."""
-    try:
-        plan = books.plan(job)
-        if not plan.needed:
-            return _idle(job, plan)
-        for target in plan.todo.values():
-            check_place(target)  # not only when the captions are there
-        with ExitStack() as lease:
-            if not lease.enter_context(books.lease(plan.todo.values(), job.part)):
-                return None
-            plan = books.plan(job)  # another run may have done it since
-            return Turn(job, plan, lease.pop_all()) if plan.needed else _idle(job, plan)
-    except OutputError as error:
-        return Outcome(job, "failed", error=error)
 
 
 def _idle(job: Job, plan: Plan) -> Outcome:

@@ -1,14 +1,13 @@
 """How ``find`` and ``index`` caption what is new."""
 
-import functools
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidcaption.cli.captioning import load_captioners, resolve_with_bar
+from vidcaption.cli.captioning import resolve_with_bar
 from vidcaption.events import VERBOSE, event
 from vidcaption.options import BatchOptions, CaptionOptions, LogOptions, MachineOptions
 
@@ -23,15 +22,6 @@ def default_index() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("vidcaption", appauthor=False) / "index.sqlite"
-
-
-@dataclass(frozen=True)
-class _IntoIndex:
-    """Nothing is written but the index."""
-
-    targets: Mapping[Path, object]
-    lines: bool = False
-    several: bool = False
 
 
 def recipe_of(model: str | None, folder: Path, options: CaptionOptions) -> "Recipe":
@@ -79,28 +69,15 @@ def _caption(
     machine: MachineOptions,
     voice: LogOptions,
 ) -> int:
-    from vidcaption.cli.console import INTERRUPTED
+    from vidcaption.batch import Captioners
     from vidcaption.cli.reporter import Reporter
     from vidcaption.find.update import update
-    from vidcaption.video.workers import Workers, suitable
 
     logger.info(f"{counted(files)} to be indexed", extra=event("indexing", count=len(files)))
-    devices = machine.device.split(",")
-    number = min(len(files), max(suitable(), len(devices)))
-    reporter = Reporter(voice, _IntoIndex({index.path: None}), None, count=len(files))
-    try:
-        with Workers(number, BatchOptions().file_timeout_s) as workers, reporter.live():
-            load = functools.cache(
-                functools.partial(load_captioners, folder, machine, devices, workers)
-            )
-            outcomes = update(index, files, recipe, load, reporter)
-            for _ in reporter.followed(outcomes):
-                pass
-    except KeyboardInterrupt:
-        reporter.sum_up(interrupted=True)
-        return INTERRUPTED
-    reporter.sum_up()
-    return 1 if reporter.trouble else 0
+    reporter = Reporter(voice, len(files))
+    with Captioners(folder, machine, BatchOptions()) as load:
+        outcomes = update(index, files, recipe, load, reporter)
+        return reporter.see_through(lambda: deque(outcomes, maxlen=0).clear())
 
 
 def _tell(name: str, files: Sequence[Path], what: str) -> None:

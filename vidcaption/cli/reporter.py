@@ -1,18 +1,17 @@
-"""What ``run`` tells a person while it works."""
+"""What a person is told while many inputs are captioned."""
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from vidcaption.batch import Job, Manifest, Outcome, Plan
+from vidcaption.batch import Delivery, Job, Outcome, Plan, Watcher
 from vidcaption.batch.plan import in_the_way
-from vidcaption.cli.console import make_bar, put
-from vidcaption.errors import OutputError, VidcaptionError
+from vidcaption.cli.console import INTERRUPTED, make_bar, put
+from vidcaption.errors import VidcaptionError
 from vidcaption.events import VERBOSE, event
 from vidcaption.options import LogOptions
 from vidcaption.output.formats import readable_line
@@ -27,33 +26,18 @@ logger = logging.getLogger(__name__)
 MISSING_S = 1.0  # containers are often wrong by less
 
 
-class Destination(Protocol):
-    """Where captions go, see ``Delivery``."""
+class Reporter(Watcher):
+    """The live view, the readable lines, and a sentence on each input.
 
-    @property
-    def lines(self) -> bool: ...
-
-    @property
-    def several(self) -> bool: ...
-
-    @property
-    def targets(self) -> Mapping[Path, object]: ...
-
-
-class Reporter:
-    """A ``batch.Watcher``: the live view, the readable lines, a sentence and a row on each input.
-
-    ``count``: how many inputs there are. ``trouble``: whether one failed so far, or its row could
-    not be written.
+    ``count``: how many inputs there are. ``delivery``: where captions go, if not into an index.
     """
 
-    def __init__(
-        self, voice: LogOptions, delivery: Destination, manifest: Manifest | None, *, count: int
-    ) -> None:
-        self._delivery = delivery
-        self._manifest = manifest
+    def __init__(self, voice: LogOptions, count: int, delivery: Delivery | None = None) -> None:
+        self._lines = delivery is not None and delivery.lines
+        self._headed = delivery is not None and delivery.several  # each input has a head line
+        self._resumable = delivery is None or bool(delivery.targets)
         self._count = count
-        self._bar = make_bar(voice, lines_on_stdout=delivery.lines)
+        self._bar = make_bar(voice, lines_on_stdout=self._lines)
         if self._bar is not None:
             self._bar.headline = self._headline if count > 1 else self._position
         self._captioning: Captioning | None = None  # that was opened last
@@ -62,11 +46,18 @@ class Reporter:
         self._began_s = self._opened_s = time.monotonic()
         self._worked_s = self._seen_s = 0.0  # of work, and of video captioned in it
         self._became: Counter[str] = Counter()
-        self.trouble = False
 
-    def live(self) -> AbstractContextManager[object]:
-        """The live view, if one is wanted, is on the screen inside this context."""
-        return self._bar or nullcontext()
+    def see_through(self, work: Callable[[], None]) -> int:
+        """Do the work, with the live view if one is wanted, and sum up. Returns the exit code."""
+        self._began_s = time.monotonic()
+        try:
+            with self._bar or nullcontext():
+                work()
+        except KeyboardInterrupt:
+            self._sum_up(interrupted=True)
+            return INTERRUPTED
+        self._sum_up()
+        return 1 if self._became["failed"] else 0
 
     def opened(self, job: Job, captioning: "Captioning") -> None:
         info = captioning.info
@@ -89,12 +80,11 @@ class Reporter:
                 f"{job.path}: going on at {captioning.kept_s:.1f} s, where a run was interrupted",
                 extra=event("resumed", path=job.path, at_s=captioning.kept_s),
             )
-        if self._delivery.lines and self._delivery.several:
+        if self._lines and self._headed:
             put(("" if first else "\n") + printable(str(job.path)) + ":\n")
 
     def captioned(self, segment: Segment) -> None:
-        shown = self._delivery.lines and not segment.below_min_confidence
-        if shown and self._captioning is not None:
+        if self._lines and self._captioning is not None and not segment.below_min_confidence:
             still = self._captioning.info.duration_s is None  # its times mean nothing
             put((one_line(segment.text) if still else readable_line(segment)) + "\n")
 
@@ -110,20 +100,7 @@ class Reporter:
             logger.info(message, extra=event("waiting", paths=paths))
         self._said_waiting = True
 
-    def followed(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
-        """The same outcomes, each told of when it comes."""
-        for outcome in outcomes:
-            self._became[outcome.status] += 1
-            self._tell_of(outcome)
-            if self._manifest is not None:
-                try:
-                    self._manifest.add(outcome)
-                except OutputError as error:  # the captions are what the night is for
-                    self.trouble = True
-                    logger.error(str(error), extra=event("error", path=outcome.job.path))
-            yield outcome
-
-    def sum_up(self, *, interrupted: bool = False) -> None:
+    def _sum_up(self, *, interrupted: bool = False) -> None:
         """How many inputs became what, and how many are left."""
         if self._count < 2 and not interrupted:
             return
@@ -139,7 +116,7 @@ class Reporter:
         seconds = time.monotonic() - self._began_s
         text = f"{', '.join(parts)}, in {seconds:.1f} s"
         if interrupted:
-            text = f"interrupted: {text}{self._going_on() if self._delivery.targets else ''}"
+            text = f"interrupted: {text}{self._going_on() if self._resumable else ''}"
         name = "interrupted" if interrupted else "summary"
         logger.info(text, extra=event(name, **facts, seconds=round(seconds, 3)))
 
@@ -156,11 +133,11 @@ class Reporter:
     def _left(self) -> int:
         return self._count - self._became.total()
 
-    def _tell_of(self, outcome: Outcome) -> None:
+    def ended(self, outcome: Outcome) -> None:
+        self._became[outcome.status] += 1
         job, captions, self._at = outcome.job, outcome.captions, None
         facts = {"path": job.path, "seconds": round(outcome.elapsed_s, 3)}
         if outcome.error is not None:
-            self.trouble = True
             kind = type(outcome.error).__name__
             logger.error(outcome.reason, extra=event("failed", error_class=kind, **facts))
         for path in outcome.kept:
@@ -170,26 +147,26 @@ class Reporter:
             message = f"{job.path} is done already; --force does it again"
             level = logging.INFO if self._count == 1 else VERBOSE
             logger.log(level, message, extra=event("done", **facts))
-        if captions is None or self._captioning is None:
+        if captions is None or (statistics := outcome.statistics) is None:
             return
         self._worked_s += outcome.elapsed_s
-        self._seen_s += self._progress_s()
+        self._seen_s += statistics.captioned_s
         if captions.corrupt:
             broken = counted(captions.corrupt, "broken packet")
             logger.info(f"{job.path}: {broken} left out", extra=event("broken", **facts))
-        if (missing_s := self._captioning.missing_s) > MISSING_S:
+        if (missing_s := statistics.missing_s) > MISSING_S:
             logger.info(
                 f"{job.path}: the last {missing_s:.1f} s are missing; it may be cut off",
                 extra=event("cut_off", **facts),
             )
-        frames, encoded = self._captioning.frames, self._captioning.encoded
+        frames, encoded = statistics.frames, statistics.encoded
         logger.log(
             VERBOSE,
             f"{job.path}: {frames - encoded} of {frames} frames reuse features",
             extra=event("reused", path=job.path, frames=frames, encoded=encoded),
         )
-        spent = ", ".join(f"{name} {s:.2f} s" for name, s in self._captioning.seconds.items())
-        timing = event("timing", **facts, spent=self._captioning.seconds)
+        spent = ", ".join(f"{name} {s:.2f} s" for name, s in statistics.spent_s.items())
+        timing = event("timing", **facts, spent=statistics.spent_s)
         logger.debug(f"{job.path}: {spent}", extra=timing)
         if outcome.error is None and outcome.written:
             written = ", ".join(map(str, outcome.written))
@@ -201,18 +178,13 @@ class Reporter:
         elif outcome.error is None:
             logger.debug(f"{job.path} is captioned", extra=event("captioned", **facts))
 
-    def _progress_s(self) -> float:
-        """Seconds of the video at hand that were captioned in this run."""
-        if self._captioning is None:
-            return 0.0
-        return self._captioning.progress_s - self._captioning.resumed_s
-
     def _position(self) -> str:
         """How far the only video is captioned, and how fast."""
         if self._captioning is None:
             return ""
-        seen_s, duration_s = self._progress_s(), self._captioning.info.duration_s
-        text = str(timedelta(seconds=round(self._captioning.progress_s)))
+        progress_s, duration_s = self._captioning.progress_s, self._captioning.info.duration_s
+        seen_s = progress_s - self._captioning.resumed_s
+        text = str(timedelta(seconds=round(progress_s)))
         text += f" of {timedelta(seconds=round(duration_s))}" if duration_s is not None else ""
         speed = seen_s / max(time.monotonic() - self._opened_s, 1e-3)
         return f"{text}, {speed:.1f} x real time" if seen_s else text

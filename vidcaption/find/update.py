@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidcaption.batch import Books, Job, Outcome, Plan, Watcher, caption_all, discover
+from vidcaption.batch import Books, Job, Outcome, Plan, Runner, Watcher, discover
 from vidcaption.batch.ledger import Ledger
 from vidcaption.batch.runner import may_pass
 from vidcaption.errors import InputError, UsageError
@@ -97,7 +97,7 @@ def update(
     number = index.recipe_id(recipe)
     claims = _Claims(index, recipe, number)
     jobs = [Job(path, path.parent, {}, part=str(path)) for path in files]
-    for outcome in caption_all(load, jobs, recipe.options, claims, watcher, retries=retries):
+    for outcome in Runner(load, claims, retries).run(jobs, watcher):
         state = claims.states.pop(outcome.job.path, None)
         if state is not None and _lasts(outcome):
             _keep(index, outcome, number, state)

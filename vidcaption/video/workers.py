@@ -8,12 +8,12 @@ import errno
 import os
 import signal
 import sys
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection
+from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Event, Lock, Thread
 from types import ModuleType, TracebackType
@@ -89,7 +89,9 @@ class Workers:
         self._memory_bytes = memory_bytes
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
-        self.end = weakref.finalize(self, _end, self._idle, self._busy)
+        # Where this is a process of multiprocessing itself, that would wait for ours before
+        # weakref.finalize ends them.
+        self.end = Finalize(self, _end, (self._idle, self._busy), exitpriority=0)
 
     def __enter__(self) -> Self:
         return self

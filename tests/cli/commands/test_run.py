@@ -16,7 +16,7 @@ from tiny import write_tiny
 
 import vidcaption.output
 from vidcaption.batch import ledger
-from vidcaption.batch.runner import Outcome, Work
+from vidcaption.batch.runner import Outcome, _Work
 from vidcaption.cli import main
 
 ROOT = Path(__file__).parents[3]
@@ -316,7 +316,7 @@ def test_an_interrupt_keeps_what_shares_a_file(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy("clip.mp4", "second.mp4")
-    finish, calls = Work.finish, []
+    finish, calls = _Work.finish, []
 
     def interrupted(*args: Any) -> Outcome:
         calls.append(args)
@@ -324,7 +324,7 @@ def test_an_interrupt_keeps_what_shares_a_file(
             raise KeyboardInterrupt
         return finish(*args)
 
-    monkeypatch.setattr(Work, "finish", interrupted)
+    monkeypatch.setattr(_Work, "finish", interrupted)
     run = Run(capsys, "clip.mp4", "second.mp4", "-o", "all.json")
     assert run.code == 130
     [document] = json.loads((here / "all.json").read_text())

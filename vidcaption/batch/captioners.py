@@ -1,0 +1,96 @@
+"""The model and the processes that read for it, where inputs are captioned."""
+
+import gc
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from vidcaption.events import VERBOSE, event
+from vidcaption.options import BatchOptions, MachineOptions
+from vidcaption.video.workers import Workers, suitable
+
+if TYPE_CHECKING:
+    from vidcaption.pipeline import Captioner
+
+logger = logging.getLogger(__name__)
+
+
+class Captioners:
+    """The model in a folder, on each device that is asked for: loaded when it is first called for.
+
+    It can be sent to another process or machine, and is loaded there. Use it in a ``with`` block,
+    or the processes end when it is garbage.
+    """
+
+    def __init__(self, folder: Path, machine: MachineOptions, batch: BatchOptions) -> None:
+        self._folder, self._machine, self._batch = folder, machine, batch
+        self._loaded: list[Captioner] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.end()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = vars(self) | {"_loaded": []}
+        state.pop("_workers", None)
+        return state
+
+    def __call__(self) -> "Sequence[Captioner]":
+        """The same ones each time. Raises ModelError, DeviceError, SetupError."""
+        if not self._loaded:
+            self._workers.warm_up()  # one is ready to read when the model is loaded
+            self._loaded = self._load()
+        return self._loaded
+
+    @property
+    def _devices(self) -> list[str]:
+        return self._machine.device.split(",")
+
+    @cached_property
+    def _workers(self) -> Workers:
+        number = max(self._batch.worker_count or suitable(), len(self._devices))
+        return Workers(number, self._batch.file_timeout_s)
+
+    def _load(self) -> "list[Captioner]":
+        # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
+        # garbage is made meanwhile, and looking for it would take a tenth of the time.
+        gc.disable()
+        from vidcaption.pipeline import Captioner
+
+        gc.enable()
+        machine = self._machine
+        if machine.engine == "openvino":
+            from vidcaption.model.engine import cached, require
+
+            require()
+            if not cached(self._folder).exists():
+                logger.info(
+                    "exporting the CNN to OpenVINO, once for this model and version",
+                    extra=event("export"),
+                )
+        captioners = [
+            Captioner.from_pretrained(
+                self._folder,
+                device=device,
+                precision=machine.precision,
+                batch_size=machine.batch_size,
+                threads=machine.threads,
+                engine=machine.engine,
+                video_decoder=machine.video_decoder,
+                workers=self._workers,
+            )
+            for device in self._devices
+        ]
+        name, sha256 = captioners[0].model.name, captioners[0].model.sha256
+        facts = event("model", name=name, sha256=sha256)
+        logger.log(VERBOSE, f"model {name}, sha256 {sha256}", extra=facts)
+        for captioner in captioners:
+            captioner.machine.keep_freed_memory()
+            device, precision = str(captioner.machine.device), str(captioner.machine.precision)
+            facts = event("device", device=device, precision=precision)
+            logger.log(VERBOSE, f"on {device}, {precision}", extra=facts)
+        return captioners
