@@ -4,8 +4,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from types import TracebackType
+from contextlib import AbstractContextManager, ExitStack
 from typing import NamedTuple
 
 from vidcaption.batcher import Batcher, Costs, Pending
@@ -51,7 +50,7 @@ class Captioning:
         self,
         model: ModelInfo,
         vocabulary: Vocabulary,
-        reader: Reader,
+        reader: AbstractContextManager[Reader],
         options: CaptionOptions,
         batcher: Batcher,
         *,
@@ -60,7 +59,7 @@ class Captioning:
         keep: Keep | None = None,
     ) -> None:
         before = before or Progress()
-        self._model, self._vocabulary, self._reader = model, vocabulary, reader
+        self._model, self._vocabulary, self._opening = model, vocabulary, reader
         self.options, self.costs = options, Costs()
         self.progress_s = self.resumed_s = max(options.start_s, before.end_s)
         self.kept_s = before.end_s
@@ -86,12 +85,7 @@ class Captioning:
         self._kept_at = time.monotonic()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         try:
             if kind is not None or self.kept_s:
                 self._keep_finished()
@@ -150,9 +144,9 @@ class Captioning:
 
     def begin(self) -> None:
         """Let a worker begin to read, if one is to do that."""
-        if isinstance(self._reader, RemoteReader):
-            self._reader.begin()
-            self._closing.callback(self._reader.close)
+        if isinstance(self._opening, RemoteReader):
+            self._opening.begin()
+            self._closing.callback(self._opening.close)
 
     def prefetch(self) -> None:
         """Read the first windows, to go through the network with those of other videos.
@@ -214,7 +208,7 @@ class Captioning:
             return
         if self._error is not None:
             raise self._error
-        self._closing.enter_context(self._reader)
+        self._reader = self._closing.enter_context(self._opening)
         self._entered = True
 
     def _next(self) -> _Waiting | None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -27,6 +28,7 @@ from vidcaption.output.captions import Captions
 from vidcaption.store import name_of, resolve
 from vidcaption.types import ModelInfo, Progress, Segment
 from vidcaption.video.protocol import Reader
+from vidcaption.video.spool import spooled
 from vidcaption.video.workers import RemoteReader, Request, Workers
 
 if TYPE_CHECKING:
@@ -138,6 +140,7 @@ class Captioner:
         source: Source,
         options: CaptionOptions | None = None,
         *,
+        name: str | None = None,
         batcher: Batcher | None = None,
         before: Progress | None = None,
         keep: Keep | None = None,
@@ -147,17 +150,18 @@ class Captioner:
 
         ``source``: a path, or a file that is open for reading in binary mode. ``flags``: options
         by the names of their flags, ``window=2`` or ``start="1:05"``, over those in ``options``.
-        The other arguments are explained at ``Captioning``. Raises UsageError, and DeviceError
-        where this process was forked from the one that loaded the model onto a GPU.
+        ``name``: what to call the video, its path unless given. The other arguments are explained
+        at ``Captioning``. Raises UsageError, and DeviceError where this process was forked from the
+        one that loaded the model onto a GPU.
         """
         self.machine.check_process()
         options = (options or CaptionOptions()).with_flags(flags)
-        reader = self._reader_of(source, options, before)
+        reader = self._reader_of(source, options, before, name)
         return self._captioning(reader, options, batcher, before, keep)
 
     def _captioning(
         self,
-        reader: Reader,
+        reader: AbstractContextManager[Reader],
         options: CaptionOptions,
         batcher: Batcher | None = None,
         before: Progress | None = None,
@@ -215,14 +219,15 @@ class Captioner:
         long as the one before it. Options are those of ``open``, but for ``segment="auto"``, which
         looks into a file and is ``fixed`` here. Raises UsageError, InputError.
         """
-        from vidcaption.video.sources import ArrayReader
+        from vidcaption.video.arrays import FrameArray
+        from vidcaption.video.batches import WindowReader
 
         options = (options or CaptionOptions()).with_flags(flags)
         if options.segment == "auto":
             options = replace(options, segment="fixed")
         self.machine.check_process()
         request = self._request(Path("frames"), options)
-        reader = ArrayReader(frames, times_s, request.size, options, request.batch_size)
+        reader = WindowReader(*request, reader=FrameArray(frames, times_s, request.size))
         with self._captioning(reader, options) as captioning:
             return captioning.finish()
 
@@ -230,20 +235,32 @@ class Captioner:
         return Runner(self._network, self._encoder, self.machine)
 
     def _reader_of(
-        self, source: Source, options: CaptionOptions, before: Progress | None
-    ) -> Reader:
+        self,
+        source: Source,
+        options: CaptionOptions,
+        before: Progress | None,
+        name: str | None,
+    ) -> AbstractContextManager[Reader]:
         if isinstance(source, str | os.PathLike):
-            return self._reader(self._request(Path(source), options, before))
+            return self._reader(self._request(Path(source), options, before, name))
         if not hasattr(source, "read"):
             kind = type(source).__name__
             raise UsageError(
                 f"a video is a path or a file that is open in binary mode, not {kind}; "
                 "caption_frames takes frames as arrays"
             )
-        from vidcaption.video.sources import StreamReader
+        known = getattr(source, "name", None)  # a number, where it was opened by one
+        name = name or (known if isinstance(known, str) and known else "stream")
+        return self._copied(source, self._request(Path(name), options, before, name))
 
-        request = self._request(Path("stream"), options, before)
-        return StreamReader(source, lambda path: self._reader(request._replace(path=path)))
+    @contextmanager
+    def _copied(self, stream: BinaryIO, request: Request) -> Iterator[Reader]:
+        """A reader of the file that a stream is copied to."""
+        with (
+            spooled(stream, f"stream{request.path.suffix}", request.called) as path,
+            self._reader(request._replace(path=path)) as reader,
+        ):
+            yield reader
 
     def _reader(self, request: Request) -> Reader:
         if self.workers is not None:
@@ -253,9 +270,13 @@ class Captioner:
         return WindowReader(*request)
 
     def _request(
-        self, path: Path, options: CaptionOptions, before: Progress | None = None
+        self,
+        path: Path,
+        options: CaptionOptions,
+        before: Progress | None = None,
+        name: str | None = None,
     ) -> Request:
         side = self._network.config.input.image_size
         batch_size = min(self._batch_size, MOST_FRAMES // options.frames)
         done = (before.start_s, before.end_s) if before and before.segments else None
-        return Request(path, (side, side), options, batch_size, self._video_decoder, done)
+        return Request(path, (side, side), options, batch_size, self._video_decoder, done, name)

@@ -33,7 +33,7 @@ class Log(Watcher):
         self.waited: list[list[Path]] = []
 
     def opened(self, job: Job, captioning: Captioning) -> None:
-        assert captioning.info.path == str(job.source or job.path)
+        assert captioning.info.path == str(job.path)
         self.opened_paths.append(job.path)
 
     def captioned(self, segment: Segment) -> None:

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
@@ -216,7 +216,6 @@ class _Work:
     ) -> None:
         self._turn, self._runner, self._watcher = turn, runner, watcher
         self._captioner, self._batcher = captioner, batcher
-        self._source = turn.job.source or turn.job.path
         self._captioning = self._begin()
         self._elapsed_s = 0.0
 
@@ -288,8 +287,9 @@ class _Work:
         # What is read from a copy, made for this run, is another input in the next one.
         resumable = bool(job.targets) and job.source is None
         captioning = self._captioner.open(
-            self._source,
+            job.source or job.path,
             books.options,
+            name=str(job.path),
             batcher=self._batcher,
             before=books.progress(job, fingerprint) if resumable else None,
             keep=keep if resumable else None,
@@ -298,20 +298,16 @@ class _Work:
         return captioning
 
     def _caption(self) -> Captions:
-        """Raises InputError, under the name of the job where another file is read for it."""
+        """Raises InputError."""
         job = self._turn.job
         if self._tried:  # and what is read cannot be read again
             self._captioning = self._begin()
         self._tried = True
-        try:
-            with self._captioning as captioning:
-                self._watcher.opened(job, captioning)
-                for segment in _segments(captioning, self._source):
-                    self._watcher.captioned(segment)
-                captions = captioning.captions()
-        except InputError as error:
-            raise InputError(str(error).replace(str(self._source), str(job.path))) from error
-        return replace(captions, video=replace(captions.video, path=str(job.path)))
+        with self._captioning as captioning:
+            self._watcher.opened(job, captioning)
+            for segment in _segments(captioning, job.path):
+                self._watcher.captioned(segment)
+            return captioning.captions()
 
     def _patiently(self, work: Callable[[], T], kind: type[VidcaptionError]) -> T:
         """What ``work`` returns, in the end: an error of ``kind`` that may pass is waited out."""
@@ -394,7 +390,7 @@ def may_pass(error: BaseException | None) -> bool:
     return False
 
 
-def _segments(captioning: "Captioning", source: Path) -> Iterator[Segment]:
+def _segments(captioning: "Captioning", path: Path) -> Iterator[Segment]:
     """A defect that one input lays bare (or too little memory for it) is no reason to end all."""
     try:
         yield from captioning
@@ -404,7 +400,7 @@ def _segments(captioning: "Captioning", source: Path) -> Iterator[Segment]:
         if os.environ.get("VIDCAPTION_DEBUG"):
             raise
         raise InputError(
-            f"{source} cannot be captioned: unexpected {type(error).__name__}: {error}"
+            f"{path} cannot be captioned: unexpected {type(error).__name__}: {error}"
         ) from error
 
 

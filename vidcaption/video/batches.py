@@ -1,10 +1,10 @@
 """One video cut into windows, in batches of the size that the network processes at once."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from vidcaption.errors import InputError
@@ -21,7 +21,8 @@ class WindowReader:
     """Reads a video's windows, ``batch_size`` at once, with frames of (width, height) ``size``.
 
     ``done``: start and end of the last window that is no longer needed. Frames that only earlier
-    windows need are not decoded, except for scenes, which depend on all frames.
+    windows need are not decoded, except for scenes, which depend on all frames. ``name``: what
+    to call the video, its path unless given. ``reader``: of its frames, if they are not in a file.
 
     Inside the context ``info`` describes the video; ``corrupt`` and ``end_s`` are VideoReader's.
     """
@@ -36,18 +37,27 @@ class WindowReader:
         batch_size: int,
         decoder: VideoDecoder = "cpu",
         done: tuple[float, float] | None = None,
+        name: str | None = None,
+        reader: VideoReader | None = None,
     ) -> None:
         self._path, self._size, self._options = path, size, options
         self._batch_size, self._decoder, self._done = batch_size, decoder, done
+        self._name, self._frames = name or str(path), reader
         self._given = 0
 
     def __enter__(self) -> Self:
         """Raises InputError where the file is not a video that can be read."""
-        self._reader = self._open()
-        self.info = self._reader.info
-        windows, done = self._cut(self._from_first_frame()), self._done
-        self._windows = (each for each in windows if not done or (each.start_s, each.end_s) > done)
+        with self._renamed():
+            self._reader = self._frames or VideoReader(
+                self._path, self._size, self._options.sampling, self._decoder
+            )
+            self._windows = self._open()
+        self.info = replace(self._reader.info, path=self._name)
         return self
+
+    def _open(self) -> Iterator[Window]:
+        windows, done = self._cut(self._from_first_frame()), self._done
+        return (each for each in windows if not done or (each.start_s, each.end_s) > done)
 
     def _cut(self, options: CaptionOptions) -> Iterator[Window]:
         """All windows, or those from some time before the end of ``done``."""
@@ -71,15 +81,7 @@ class WindowReader:
             )
         return replace(self._options, start_s=max(self._options.start_s, start_s))
 
-    def _open(self) -> VideoReader:
-        return VideoReader(self._path, self._size, self._options.sampling, self._decoder)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._reader.close()
 
     @property
@@ -92,11 +94,21 @@ class WindowReader:
 
     def read(self) -> list[Window]:
         """The next windows; none when the video is over. Raises InputError."""
-        windows = list(islice(self._windows, self._batch_size))
+        with self._renamed():
+            windows = list(islice(self._windows, self._batch_size))
         self._given += len(windows)
         if self._given > MOST_WINDOWS:
             raise InputError(
-                f"{self._path} would be more than {MOST_WINDOWS:,} windows; caption a part of it "
+                f"{self._name} would be more than {MOST_WINDOWS:,} windows; caption a part of it "
                 "with --start and --end, or give a longer --window"
             )
         return windows
+
+    @contextmanager
+    def _renamed(self) -> Iterator[None]:
+        """Messages name the video, not the file that it was copied to."""
+        try:
+            yield
+        except InputError as error:
+            message = str(error).replace(str(self._path), self._name)
+            raise InputError(message) from error.__cause__

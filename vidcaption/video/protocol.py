@@ -1,7 +1,6 @@
 """The interface of readers of windows, in this process or another."""
 
-from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from vidcaption.types import VideoInfo, Window
 
@@ -18,13 +17,8 @@ class Reader(Protocol):
     @property
     def end_s(self) -> float: ...
 
-    def __enter__(self) -> object: ...
+    def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def read(self) -> list[Window]: ...

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Event, Lock, Thread
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from vidcaption.cpus import cpu_count
@@ -51,6 +51,12 @@ class Request(NamedTuple):
     batch_size: int
     decoder: VideoDecoder = "cpu"
     done: tuple[float, float] | None = None
+    name: str | None = None
+
+    @property
+    def called(self) -> str:
+        """The video in messages."""
+        return self.name or str(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +102,7 @@ class Workers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.end()
 
     def warm_up(self) -> None:
@@ -226,7 +227,7 @@ class RemoteReader:
         try:
             if self._failure is not None:
                 raise InputError(
-                    f"{self._request.path} cannot be read: no process can be started for it: "
+                    f"{self._request.called} cannot be read: no process can be started for it: "
                     f"{(self._failure.strerror or str(self._failure)).lower()}"
                 ) from self._failure
             self.info = self._receive()
@@ -235,12 +236,7 @@ class RemoteReader:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -278,19 +274,19 @@ class RemoteReader:
                     break
         except TimeoutError as error:
             raise InputError(
-                f"{self._request.path} timed out: nothing could be read from it for "
+                f"{self._request.called} timed out: nothing could be read from it for "
                 f"{self._workers.timeout_s:g} s; copy it to a faster disk, or set a longer "
                 "--file-timeout"
             ) from error
         except (EOFError, OSError) as error:
             if not worker.heard_of:
                 raise InputError(
-                    f"{self._request.path} cannot be read: the process that reads videos ended as "
-                    f"it started ({worker.fate()}); make sure that there is memory for it, and "
+                    f"{self._request.called} cannot be read: the process that reads videos ended "
+                    f"as it started ({worker.fate()}); make sure that there is memory for it, and "
                     f"that {sys.executable} works"
                 ) from error
             raise InputError(
-                f"{self._request.path} crashed the process that decoded it ({worker.fate()}): it "
+                f"{self._request.called} crashed the process that decoded it ({worker.fate()}): it "
                 "is damaged, or needs more memory than there is; convert it to H.264 first"
             ) from error
         if isinstance(message, _Failure):
@@ -320,7 +316,6 @@ def _serve(pipe: Connection, memory_bytes: int) -> None:
 
 def _read(pipe: Connection, request: Request) -> bool:
     """Send the windows of one video, or an error. Returns whether the worker can go on."""
-    path = request.path
     try:
         from vidcaption.video.batches import WindowReader
 
@@ -337,7 +332,8 @@ def _read(pipe: Connection, request: Request) -> bool:
         failure = _Failure(str(error), _errno(error))
     except MemoryError:
         failure = _Failure(
-            f"{path} needs more memory than decoding may use; scale it down first", lost=True
+            f"{request.called} needs more memory than decoding may use; scale it down first",
+            lost=True,
         )
     except ConnectionError:
         return False  # it was cancelled
@@ -345,7 +341,7 @@ def _read(pipe: Connection, request: Request) -> bool:
     except Exception as error:
         if os.environ.get("VIDCAPTION_DEBUG"):
             raise
-        message = f"{path} cannot be read: unexpected {type(error).__name__}: {error}"
+        message = f"{request.called} cannot be read: unexpected {type(error).__name__}: {error}"
         failure = _Failure(message, lost=True)
     try:
         pipe.send(failure)
