@@ -735,6 +735,10 @@ class TrainOptions(Options):
         0.0, "Share of known words that the model draws itself at a stage's end; it rises from 0.",
         at_least=0, at_most=1,
     )  # fmt: skip
+    even_attention: float = option(
+        0.0, "Weight of a loss that spreads attention evenly over a caption's words; 0: none.",
+        at_least=0, at_most=100,
+    )  # fmt: skip
     clip_norm: float = option(1.0, "Longest gradient.", above=0)
     ema: float = option(
         0.995, "Share of the old in the moving mean of weights, which is what is kept; 0: none.",

@@ -388,6 +388,7 @@ class Trainer:
                 batch.words.to(device, non_blocking=True),
                 smoothing=options.label_smoothing,
                 own_words=options.own_words * done,
+                evenly=options.even_attention,
                 weight=weight,
             )
         ]
