@@ -39,7 +39,12 @@ class InputConfig(Options):
     ``mean`` and ``std`` normalise RGB scaled to [0, 1].
     """
 
-    backbone: str = option("mobilenet_v2", "CNN that looks at single frames.", choices=BACKBONES)
+    backbone: str = option(
+        "mobilenet_v2",
+        "CNN that looks at single frames; of several, joined by +, the vectors are put together.",
+        choices=BACKBONES,
+        several=True,
+    )
     image_size: int = option(
         224,
         "Side of the square, in pixels, that frames are squashed to.",
@@ -61,6 +66,11 @@ class InputConfig(Options):
         super().__post_init__()
         if min(self.std) <= 0:
             raise UsageError(f"--std is {self.std}; each number must be above 0")
+
+    @property
+    def backbones(self) -> list[str]:
+        """The name of each CNN."""
+        return self.backbone.split("+")
 
 
 @dataclass(frozen=True, kw_only=True)
