@@ -47,7 +47,7 @@ def main() -> None:
         rows = (json.dumps({"noun": noun}) + "\n" for noun in nouns)
         arguments.classes.write_text("".join(rows), "utf-8")
     encoder = CaptionNetwork(config, vocabulary).encoder.eval()
-    last = encoder.load_imagenet(arguments.backbone)
+    last = encoder.load_imagenet([arguments.backbone])
     assert last is not None
     every = {path: (place, known) for d in arguments.datasets for path, place, known in pictures(d)}
     paths = list(every)

@@ -40,11 +40,12 @@ def option(
     above: float | None = None,
     whole: bool = False,
     choices: Collection[str] = (),
+    several: bool = False,
 ) -> Any:
     """A dataclass field with what its flag and check need. Bounds are inclusive but ``above``.
 
     ``whole``: the value may be WHOLE, by that word. ``choices``: the allowed words, of a field that
-    is no ``Literal``.
+    is no ``Literal``; ``several``: any of them, joined by +.
     """
     metadata = {
         "help": help,
@@ -55,6 +56,7 @@ def option(
         "above": above,
         "whole": whole,
         "choices": choices,
+        "several": several,
     }
     return field(default=default, metadata=metadata)
 
@@ -139,8 +141,11 @@ def _fits(value: Any, kind: Any) -> bool:
 def check(f: Field[Any], value: Any) -> None:
     """Raises UsageError where ``value`` is not of the field's type, choices and bounds."""
     if choices := choices_of(f):
-        if value not in choices:
-            raise UsageError(f"{flag_of(f)} is {value!r}; allowed are {', '.join(choices)}")
+        several = f.metadata["several"] and isinstance(value, str)
+        given = value.split("+") if several else [value]
+        if not all(each in choices for each in given) or len(set(given)) < len(given):
+            joined = ", or several of them joined by +" if f.metadata["several"] else ""
+            raise UsageError(f"{flag_of(f)} is {value!r}; allowed are {', '.join(choices)}{joined}")
     elif not _fits(value, f.type):
         kind = "a whole number" if f.type is int else getattr(f.type, "__name__", str(f.type))
         raise UsageError(f"{flag_of(f)} is {value!r}; it must be {kind}")
@@ -734,6 +739,10 @@ class TrainOptions(Options):
     own_words: float = option(
         0.0, "Share of known words that the model draws itself at a stage's end; it rises from 0.",
         at_least=0, at_most=1,
+    )  # fmt: skip
+    even_attention: float = option(
+        0.0, "Weight of a loss that spreads attention evenly over a caption's words; 0: none.",
+        at_least=0, at_most=100,
     )  # fmt: skip
     clip_norm: float = option(1.0, "Longest gradient.", above=0)
     ema: float = option(

@@ -36,7 +36,7 @@ def test_a_config_of_each_schema_is_read(schema):
 
 
 # What was not said in older schemas, as there was no choice.
-NEW = {"--concept-slots": 0, "--cell": "lstm"}
+NEW = {"--concept-slots": 0, "--cell": "lstm", "--feed": "both"}
 
 
 def test_a_missing_field_takes_the_default_of_its_schema(monkeypatch):
@@ -74,6 +74,8 @@ def changed(**values):
         (changed(input={"extra": 1}), "unknown fields: 'extra'"),
         (changed(input=[1]), r"input is \[1\]; it must be an object"),
         (changed(backbone="alexnet"), "'alexnet'; allowed are efficientnet_lite2"),
+        (changed(backbone="vgg16+alexnet"), "allowed are .*, or several of them joined by"),
+        (changed(backbone="vgg16+vgg16"), "is 'vgg16.vgg16'"),
         (changed(grid=0), "at least 1"),
         (changed(grid="7"), "whole number"),
         (changed(grid=True), "whole number"),
@@ -82,6 +84,8 @@ def changed(**values):
         (changed(mean=[0.5]), "mean"),
         (changed(backbone=[1]), "allowed are"),
         (changed(attention_heads=5), "multiple"),
+        (changed(feed="start"), "--feed start shows nothing to --attention dot; add"),
+        (changed(feed="every", temporal="s2vt"), "give --feed start or both"),
     ],
 )
 def test_broken_files_are_refused(text, reason):

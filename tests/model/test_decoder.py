@@ -1,4 +1,81 @@
+import pytest
 import torch
+
+from vidcaption.model.vocabulary import BOS
+
+FED = {"feed": "start", "attention": "none"}
+S2VT = FED | {"temporal": "s2vt"}
+
+
+def say(network, memory, state, words=((BOS, 4, 5),)):
+    said = torch.tensor([words]).expand(len(memory.pooled), -1, -1)
+    return network.decoder(said, memory, state)
+
+
+@pytest.mark.parametrize(
+    ("fields", "at_start", "at_words"),
+    [
+        ({"feed": "both"}, True, True),
+        ({"feed": "every"}, False, True),
+        (FED, True, False),
+        (S2VT, True, False),
+        ({"temporal": "s2vt"}, True, True),
+    ],
+)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_when_the_decoder_is_fed(make_network, features, fields, at_start, at_words, cell):
+    network = make_network(cell=cell, **fields)
+    with torch.inference_mode():
+        one, other = (network.remember(x) for x in (features, features.flip(0)))
+        start, another = (network.decoder.start(memory) for memory in (one, other))
+        same = all(map(torch.equal, start, another))
+        assert same is not at_start
+        words, others = (say(network, memory, start).hidden for memory in (one, other))
+    assert torch.equal(words, others) is not at_words
+
+
+@pytest.mark.parametrize("fields", [{"temporal": "s2vt"}, S2VT, FED, {"feed": "every"}])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_other_decoders_too_write_word_by_word(make_network, features, fields, cell):
+    network = make_network(cell=cell, **fields)
+    with torch.inference_mode():
+        memory = network.remember(features)
+        at_once = say(network, memory, network.decoder.start(memory, 1))
+        state = network.decoder.start(memory, 1)
+        for index, word in enumerate((BOS, 4, 5)):
+            step = say(network, memory, state, ((word,),))
+            state = step.state
+            torch.testing.assert_close(
+                step.hidden[..., 0, :], at_once.hidden[..., index, :], rtol=1e-4, atol=1e-5
+            )
+    torch.testing.assert_close(state, at_once.state, rtol=1e-4, atol=1e-5)
+
+
+def test_s2vt_by_hand(make_network, features):
+    """One stack: the lower layer reads frames and then nothing, the upper one nothing and then
+    words, each beside what the lower one gives (Venugopalan et al. 2015b, figure 2)."""
+    network = make_network(**S2VT)
+    decoder, words = network.decoder, [BOS, 4, 5]
+    with torch.inference_mode():
+        memory = network.remember(features)
+        frames, blank = memory.frames, torch.zeros(3, 3, 16)
+        below, _ = torch.nn.LSTM.forward(decoder.lower, torch.cat([frames, blank], 1))
+        embedded = decoder.embedding(torch.tensor(words)).expand(3, -1, -1)
+        beside = torch.cat([torch.zeros(3, 2, 12), embedded], 1)
+        above, _ = torch.nn.LSTM.forward(decoder.upper, torch.cat([below, beside], -1))
+        got = say(network, memory, decoder.start(memory), (words,))
+        torch.testing.assert_close(got.hidden[:, 0], decoder.project(above[:, 2:]))
+
+
+def test_s2vt_sees_the_order_of_frames(make_network, features):
+    for fields, ordered in ((S2VT, True), (FED | {"temporal": "none"}, False)):
+        network = make_network(**fields)
+        with torch.inference_mode():
+            hidden = [
+                say(network, memory, network.decoder.start(memory)).hidden
+                for memory in map(network.remember, (features, features.flip(1)))
+            ]
+        assert torch.allclose(*hidden, atol=1e-5) is not ordered
 
 
 def test_the_state_before_the_first_word_is_within_one(network, features):

@@ -77,7 +77,7 @@ def reference(weights, x):
 @pytest.mark.parametrize("size", [64, 75])
 def test_computes_what_tensorflow_does(weights, path, size):
     encoder = Encoder(CONFIG.input).eval()
-    last = encoder.load_imagenet(path)
+    last = encoder.load_imagenet([path])
     assert torch.equal(last.weight, weights["fc.weight"])
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
@@ -88,7 +88,7 @@ def test_computes_what_tensorflow_does(weights, path, size):
 
 def test_the_fused_copy_computes_the_same(path):
     encoder = Encoder(CONFIG.input).eval()
-    encoder.load_imagenet(path)
+    encoder.load_imagenet([path])
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
         copy = fused(encoder, Machine(torch.device("cpu"), torch.float32))
@@ -118,4 +118,4 @@ def test_weights_of_another_network_are_refused(tmp_path, weights):
     for name, tensors in (("few", few), ("odd", odd)):
         save_file(tensors, tmp_path / f"{name}.safetensors")
         with pytest.raises(ModelError, match="does not fit TensorFlow's EfficientNet-Lite2"):
-            Encoder(CONFIG.input).load_imagenet(tmp_path / f"{name}.safetensors")
+            Encoder(CONFIG.input).load_imagenet([tmp_path / f"{name}.safetensors"])

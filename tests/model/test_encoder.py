@@ -32,7 +32,7 @@ def weights(mobilenet, tmp_path_factory):
 def test_gives_the_classifiers_own_feature_maps(mobilenet, weights):
     config = InputConfig(image_size=96, grid=3)
     encoder = Encoder(config).eval()
-    encoder.load_imagenet(weights)
+    encoder.load_imagenet([weights])
     images = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (config.mean, config.std))
     with torch.inference_mode():
@@ -45,8 +45,8 @@ def test_gives_the_classifiers_own_feature_maps(mobilenet, weights):
 def test_takes_torchvisions_own_files(mobilenet, weights, tmp_path):
     torch.save(mobilenet.state_dict(), tmp_path / "weights.pth")
     one, other = (Encoder(InputConfig(image_size=64)) for _ in range(2))
-    one.load_imagenet(weights)
-    other.load_imagenet(tmp_path / "weights.pth")
+    one.load_imagenet([weights])
+    other.load_imagenet([tmp_path / "weights.pth"])
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name])
 
@@ -55,7 +55,7 @@ def test_a_grid_of_one_is_the_mean_of_the_map(weights):
     images = torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8)
     pooled, grid = (Encoder(InputConfig(image_size=96, grid=n)).eval() for n in (1, 3))
     for encoder in (pooled, grid):
-        encoder.load_imagenet(weights)
+        encoder.load_imagenet([weights])
     with torch.inference_mode():
         torch.testing.assert_close(
             pooled(images), grid(images).mean(1, keepdim=True), rtol=1e-3, atol=1e-3
@@ -73,10 +73,46 @@ def test_every_backbone_runs(backbone):
 
 def test_weights_of_another_network_are_refused(tmp_path, weights):
     with pytest.raises(ModelError, match="does not fit torchvision's resnet50"):
-        Encoder(InputConfig(backbone="resnet50", image_size=64)).load_imagenet(weights)
+        Encoder(InputConfig(backbone="resnet50", image_size=64)).load_imagenet([weights])
     (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
     (tmp_path / "bad.pth").write_bytes(b"nonsense")
     torch.save(torch.nn.Linear(1, 1), tmp_path / "code.pth")
     for name in ("bad.safetensors", "bad.pth", "code.pth"):
         with pytest.raises(ModelError, match="does not fit"):
-            Encoder(InputConfig(image_size=64)).load_imagenet(tmp_path / name)
+            Encoder(InputConfig(image_size=64)).load_imagenet([tmp_path / name])
+
+
+def test_several_see_what_each_of_them_sees(weights, tmp_path):
+    both = InputConfig(backbone="mobilenet_v2+efficientnet_lite2", image_size=64, grid=3)
+    encoder = Encoder(both).eval()
+    other = Encoder(InputConfig(backbone="efficientnet_lite2", image_size=64, grid=3)).eval()
+    one = Encoder(InputConfig(image_size=64, grid=3)).eval()
+    one.load_imagenet([weights])
+    state = {f"trunk.mobilenet_v2.{k[6:]}": x for k, x in one.state_dict().items()}
+    state |= {f"trunk.efficientnet_lite2.{k[6:]}": x for k, x in other.state_dict().items()}
+    encoder.load_state_dict(state)
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        features = encoder(images)
+        assert features.shape == (2, 9, encoder.channels) == (2, 9, 2560)
+        torch.testing.assert_close(features, torch.cat([one(images), other(images)], -1))
+    trained = {id(p) for p in encoder.train_from(12)}
+    names = {n.split(".")[1] for n, p in encoder.named_parameters() if id(p) in trained}
+    assert names == {"mobilenet_v2", "efficientnet_lite2"}
+
+
+def test_each_of_several_takes_a_file(weights):
+    encoder = Encoder(InputConfig(backbone="resnet50+mobilenet_v2", image_size=64))
+    with pytest.raises(ModelError, match="does not fit torchvision's resnet50"):
+        encoder.load_imagenet([weights, weights])
+    one = Encoder(InputConfig(image_size=64))
+    one.load_imagenet([weights])
+    two = Encoder(InputConfig(backbone="mobilenet_v2+mobilenet_v3_large", image_size=64))
+    save_file(
+        torchvision.models.mobilenet_v3_large().state_dict(),
+        path := weights.with_name("v3.safetensors"),
+    )
+    assert two.load_imagenet([weights, path]) is None  # which reads the vectors of both
+    assert torch.equal(
+        two.trunk["mobilenet_v2"].features[0][0].weight, one.trunk.features[0][0].weight
+    )

@@ -39,23 +39,23 @@ def served(tmp_path, monkeypatch):
 
 
 def test_torchvisions_weights_are_downloaded_once(served):
-    path = backbone.find_weights("resnet50", "imagenet")
+    [path] = backbone.find_weights(["resnet50"], "imagenet")
     assert path == served.cache / served.name and path.read_bytes() == DATA
     (served.folder / served.name).unlink()
-    assert backbone.find_weights("resnet50", "imagenet") == path
+    assert backbone.find_weights(["resnet50"], "imagenet") == [path]
 
 
 def test_a_broken_download_is_not_kept(served):
     (served.folder / served.name).write_bytes(b"broken")
     with pytest.raises(ModelError, match="invalid hash value"):
-        backbone.find_weights("resnet50", "imagenet")
+        backbone.find_weights(["resnet50"], "imagenet")
     assert list(served.cache.iterdir()) == []
 
 
 def test_without_a_network_the_error_says_where_the_file_belongs(served):
     served.point.url = f"http://127.0.0.1:9/{served.name}"
     with pytest.raises(ModelError) as caught:
-        backbone.find_weights("resnet50", "imagenet")
+        backbone.find_weights(["resnet50"], "imagenet")
     assert f"put the file at {served.cache / served.name}" in str(caught.value)
 
 
@@ -69,13 +69,25 @@ def test_every_backbone_has_weights_with_a_hash_in_their_name():
 
 def test_tensorflows_network_is_not_downloaded():
     with pytest.raises(UsageError, match="no weights to download; name a file"):
-        backbone.find_weights("efficientnet_lite2", "imagenet")
+        backbone.find_weights(["efficientnet_lite2"], "imagenet")
+
+
+def test_a_file_for_each_of_several_backbones(tmp_path, served):
+    path = tmp_path / "w.pth"
+    path.touch()
+    two = ["vgg16", "resnet50"]
+    assert backbone.find_weights(two, f"{path}+{path}") == [path, path]
+    downloaded = served.cache / served.name
+    assert backbone.find_weights(two, "imagenet") == [downloaded, downloaded]
+    assert backbone.find_weights(two, f"{path}+imagenet") == [path, downloaded]
+    with pytest.raises(UsageError, match="there are 2 backbones; name a file for each"):
+        backbone.find_weights(two, str(path))
 
 
 def test_files_and_none(tmp_path):
     path = tmp_path / "w.safetensors"
     path.touch()
-    assert backbone.find_weights("vgg16", str(path)) == path
-    assert backbone.find_weights("vgg16", "none") is None
+    assert backbone.find_weights(["vgg16"], str(path)) == [path]
+    assert backbone.find_weights(["vgg16"], "none") == []
     with pytest.raises(UsageError, match="there is no such file; name a state dict"):
-        backbone.find_weights("vgg16", "gone.pth")
+        backbone.find_weights(["vgg16"], "gone.pth")

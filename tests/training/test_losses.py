@@ -79,6 +79,49 @@ def test_policy_gradient_by_hand(network, features, temperature):
     assert term.words == count < 4 * 3 * 5  # some end early
 
 
+def test_even_attention_by_hand(network, features):
+    """Each slot should get a weight of 1 over a caption's words (Xu et al. 2015, eq. 14)."""
+    words = torch.tensor([[[BOS, 4, 5, EOS], [BOS, 7, EOS, PAD]]]).expand(4, -1, -1)
+    memory = network.remember(features)
+    step = network.decoder(words[..., :-1], memory, network.decoder.start(memory, 2))
+    expected = 0.0
+    for row in range(4):
+        for caption, length in ((0, 3), (1, 2)):
+            slots = step.attention[row, caption, :length].sum(0)
+            expected = expected + ((1 - slots) ** 2).sum()
+    plain = cross_entropy(network, features, words).total
+    even = cross_entropy(network, features, words, evenly=0.3).total
+    torch.testing.assert_close(even - plain, 0.3 * expected, rtol=1e-4, atol=1e-4)
+
+
+def test_hard_attention_learns_where_to_look():
+    """The word to say stands in one of two slots; only what is drawn is ever seen."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = ModelConfig.flat(
+            **{"image_size": 32, "grid": 1, "size": 16, "embedding": 8, "dropout": 0},
+            **{"attention": "hard", "temporal": "none", "feed": "every"},
+        )
+        network = CaptionNetwork(config, Vocabulary(["left", "right"])).train()
+        kinds = torch.randn(3, 1280)  # of slots: two that tell the word, and one that tells nothing
+        told = torch.arange(2).repeat(32)
+        at = torch.arange(64) // 2 % 2
+        features = kinds[2].repeat(64, 2, 1, 1)
+        features[torch.arange(64), at, 0] = kinds[told]
+        words = torch.stack([torch.full((64,), BOS), 4 + told, torch.full((64,), EOS)], -1)
+        optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+        network.encoder.requires_grad_(False)
+        for _ in range(60):
+            optimizer.zero_grad()
+            (cross_entropy(network, features, words.unsqueeze(1)).total / 128).backward()
+            optimizer.step()
+        memory = network.eval().remember(features)
+        step = network.decoder(words[:, None, :1], memory, network.decoder.start(memory))
+    assert (step.attention[:, 0, 0].argmax(-1) == at).float().mean() > 0.95
+    said = network.decoder.logits(step.hidden)[:, 0, 0].argmax(-1)
+    assert (said == 4 + told).float().mean() > 0.95
+
+
 def test_own_words_replace_all_but_the_ends(network, features):
     words = torch.tensor([[[BOS, 4, 5, 6, 7, EOS, PAD]]]).expand(4, 30, -1)
     memory = network.remember(features)

@@ -27,12 +27,21 @@ class Memory(NamedTuple):
     frames: Tensor
 
 
+class Draw(NamedTuple):
+    """A slot drawn for each of L words: the logarithm of its probability, and the entropy of what
+    it was drawn from; (B, L) each."""
+
+    log_prob: Tensor
+    entropy: Tensor
+
+
 class Glimpse(NamedTuple):
     """What was seen for each of L words: ``context``, (B, L, D), by ``weights``, (B, L, M), that
-    sum to 1 over M."""
+    sum to 1 over M. ``draw``: where the weights have no gradient."""
 
     context: Tensor
     weights: Tensor
+    draw: Draw | None = None
 
 
 class DotAttention(nn.Module):
@@ -83,6 +92,50 @@ class AdditiveAttention(nn.Module):
         hidden = torch.tanh(self.query(queries).unsqueeze(2) + memory.keys.unsqueeze(1))
         weights = self.score(hidden).squeeze(-1).softmax(-1)
         return Glimpse(weights @ memory.values, weights)
+
+
+class HardAttention(AdditiveAttention):
+    """A single slot for each word, drawn in training and the likeliest otherwise (Xu et al. 2015,
+    section 4.1).
+
+    As drawing has no gradient, ``reinforce`` gives one. ``baseline``: the moving mean of captions'
+    log-likelihood.
+    """
+
+    REWARD, ENTROPY, KEPT = 0.1, 0.002, 0.9  # what they count for; the baseline's share of the old
+
+    baseline: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.register_buffer("baseline", torch.zeros(1))
+
+    def forward(self, queries: Tensor, memory: Memory) -> Glimpse:
+        """``queries``: (B, L, D)."""
+        soft = super().forward(queries, memory).weights
+        if self.training:
+            log_probs = soft.float().clamp(min=1e-9).log()
+            slots = torch.distributions.Categorical(logits=log_probs.detach()).sample()
+            log_prob = log_probs.gather(-1, slots.unsqueeze(-1)).squeeze(-1)
+            draw = Draw(log_prob, -(log_probs.exp() * log_probs).sum(-1))
+        else:
+            slots, draw = soft.argmax(-1), None
+        weights = nn.functional.one_hot(slots, soft.shape[-1]).to(soft)
+        return Glimpse(weights @ memory.values, weights, draw)
+
+    def reinforce(self, draw: Draw, log_likelihood: Tensor, real: Tensor) -> Tensor:
+        """The loss that makes what helped likelier: the last two terms of equation 12.
+
+        ``draw``: (B, K, L) each; ``log_likelihood``: (B, K) of the captions, given what was drawn;
+        ``real``: (B, K, L), false where a caption is padded. Counts the captions in the baseline.
+        """
+        likely = log_likelihood.detach().float()
+        mean = likely.mean()
+        baseline = torch.where(self.baseline == 0, mean, self.baseline)  # at first there is none
+        self.baseline.copy_(baseline.lerp(mean, 1 - self.KEPT))
+        reward = self.REWARD * (likely - baseline).unsqueeze(-1)
+        gain: Tensor = (reward * draw.log_prob + self.ENTROPY * draw.entropy) * real
+        return -gain.sum()
 
 
 class NoAttention(nn.Module):

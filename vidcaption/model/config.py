@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from vidcaption.errors import ModelError, UsageError
 from vidcaption.model.parts import ATTENTIONS, BACKBONES, CELLS, TEMPORAL
@@ -39,7 +39,12 @@ class InputConfig(Options):
     ``mean`` and ``std`` normalise RGB scaled to [0, 1].
     """
 
-    backbone: str = option("mobilenet_v2", "CNN that looks at single frames.", choices=BACKBONES)
+    backbone: str = option(
+        "mobilenet_v2",
+        "CNN that looks at single frames; of several, joined by +, the vectors are put together.",
+        choices=BACKBONES,
+        several=True,
+    )
     image_size: int = option(
         224,
         "Side of the square, in pixels, that frames are squashed to.",
@@ -62,16 +67,34 @@ class InputConfig(Options):
         if min(self.std) <= 0:
             raise UsageError(f"--std is {self.std}; each number must be above 0")
 
+    @property
+    def backbones(self) -> list[str]:
+        """The name of each CNN."""
+        return self.backbone.split("+")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Options):
     """What the network is made of: all that changes its shape or its input."""
 
     input: InputConfig = option(InputConfig(), "")
-    temporal: str = option("lstm", "Bidirectional LSTM over frames, or none.", choices=TEMPORAL)
-    attention: str = option("dot", "How the decoder looks at regions.", choices=ATTENTIONS)
+    temporal: str = option(
+        "lstm",
+        "What sees the order of frames: a bidirectional LSTM; with s2vt the decoder itself, which "
+        "reads all frames and then writes; or nothing.",
+        choices=TEMPORAL,
+    )
+    attention: str = option(
+        "dot",
+        "How the decoder looks at regions; hard draws a single one for each word.",
+        choices=ATTENTIONS,
+    )
     attention_heads: int = option(4, "Heads of dot attention.", at_least=1, at_most=64)
     cell: str = option("lstm", "Recurrent cell of the decoder.", choices=CELLS)
+    feed: Literal["start", "every", "both"] = option(
+        "both",
+        "When the decoder is given what was seen: before the first word, at every word, or both.",
+    )
     concept_slots: int = option(
         0,
         "How many of the surest words of the content classifier the decoder can look at, beside "
@@ -91,6 +114,15 @@ class ModelConfig(Options):
             raise UsageError(
                 f"--size is {self.size}; it must be a multiple of twice --attention-heads "
                 f"({self.attention_heads})"
+            )
+        if self.feed == "start" and self.attention != "none":
+            raise UsageError(
+                f"--feed start shows nothing to --attention {self.attention}; add --attention none"
+            )
+        if self.feed == "every" and self.temporal == "s2vt":
+            raise UsageError(
+                "--temporal s2vt reads the frames before the first word, and --feed is every; "
+                "give --feed start or both"
             )
 
     def to_json(self) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vidcaption.model.attention import Memory
+from vidcaption.model.attention import Draw, Memory
 from vidcaption.model.cells import State
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.parts import ATTENTIONS, CELLS
@@ -21,12 +21,14 @@ class Step(NamedTuple):
     """What L words of K captions of each of B windows gave.
 
     ``hidden``: (B, K, L, E), which ``Decoder.logits`` turns into words; ``attention``: weights (B,
-    K, L, M) over the slots; ``state``: after the last word.
+    K, L, M) over the slots; ``state``: after the last word; ``draw``: (B, K, L) each, of an
+    attention that draws.
     """
 
     hidden: Tensor
     attention: Tensor
     state: State
+    draw: Draw | None = None
 
 
 class Decoder(nn.Module):
@@ -38,14 +40,14 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
         size, cell = config.size, CELLS[config.cell]
+        # units of what is fed at every word
+        self.seen = 0 if config.feed == "start" else config.size
         self.embedding = nn.Embedding(vocabulary_size, config.embedding)
         self.attention = ATTENTIONS[config.attention](config)
-        self._starts = [f"start_{part}" for part in cell.parts]
-        for name in self._starts:  # of both cells
-            self.add_module(name, nn.Linear(size, 2 * size))
-        self.lower = cell(config.embedding, size)
-        self.upper = cell(2 * size, size)
-        self.project = nn.Linear(2 * size, config.embedding)
+        self._starts = self._make_start(config)
+        below, above = self._inputs(config)
+        self.lower, self.upper = cell(below, size), cell(above + self.seen, size)
+        self.project = nn.Linear(size + self.seen, config.embedding)
         self.bias = nn.Parameter(torch.zeros(vocabulary_size))
         # (V,): what the search takes off a word's log-probability once the caption has it
         self.register_buffer("repeated", torch.zeros(vocabulary_size, device="cpu"), False)
@@ -54,34 +56,88 @@ class Decoder(nn.Module):
 
     repeated: Tensor
 
+    def _make_start(self, config: ModelConfig) -> list[str]:
+        """The names of the layers that make the first state, one for each part of it."""
+        if config.feed == "every":
+            return []
+        names = [f"start_{part}" for part in CELLS[config.cell].parts]
+        for name in names:
+            self.add_module(name, nn.Linear(config.size, 2 * config.size))  # of both cells
+        return names
+
+    def _inputs(self, config: ModelConfig) -> tuple[int, int]:
+        """How many units each cell reads, without what is seen."""
+        return config.embedding, config.size
+
+    def _join(self, embedded: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """From words, (N, L, E), what the lower cell reads, and what the upper one does beside the
+        lower one's output."""
+        return embedded, []
+
     def start(self, memory: Memory, captions: int = 1) -> State:
-        """The state before the first word, made from the features by linear layers."""
+        """The state before the first word: by linear layers from what was seen, or zeros."""
+        if not self._starts:
+            return self._zeros(memory.pooled, captions)
         made = [torch.tanh(self.get_submodule(name)(memory.pooled)) for name in self._starts]
         both = zip(*(x.chunk(2, -1) for x in made), strict=True)
         return tuple(x.unsqueeze(1).expand(-1, captions, -1) for parts in both for x in parts)
+
+    def _zeros(self, like: Tensor, *rows: int) -> State:
+        shape = len(like), *rows, self.lower.hidden_size
+        return tuple(like.new_zeros(shape) for _ in (*self.lower.parts, *self.upper.parts))
 
     def forward(self, words: Tensor, memory: Memory, state: State) -> Step:
         """Read words, say what could follow each. ``words``: (B, K, L) ids."""
         batch, captions, length = words.shape
         # cuDNN takes contiguous states only
         state = tuple(x.reshape(batch * captions, -1).contiguous() for x in state)
-        parts = len(self._starts)
+        parts = len(self.lower.parts)
         embedded = self.dropout(self.embedding(words.flatten(0, 1)))  # (B*K, L, E)
-        below, first = self.lower.read(embedded, state[:parts])
+        read, beside = self._join(embedded)
+        below, first = self.lower.read(read, state[:parts])
         # attention sees the K captions of a window as one long one, so memory is never repeated
         queries = below.reshape(batch, captions * length, -1)
-        context, weights = self.attention(queries, memory)
-        context = context.reshape(batch * captions, length, -1)
+        context, weights, draw = self.attention(queries, memory)
+        context = context[..., : self.seen].reshape(batch * captions, length, self.seen)
         # fp32, as under CUDA's bf16 autocast an LSTM gives fp16, which torch.cat then refuses
-        seen = torch.cat([below.float(), context.float()], -1)
+        seen = torch.cat([x.float() for x in (below, *beside, context)], -1)
         above, second = self.upper.read(self.dropout(seen), state[parts:])
         out = self.project(self.dropout(torch.cat([above.float(), context.float()], -1)))
+        every = batch, captions, length
         return Step(
-            self.dropout(out).reshape(batch, captions, length, -1),
-            weights.reshape(batch, captions, length, -1),
+            self.dropout(out).reshape(*every, -1),
+            weights.reshape(*every, -1),
             tuple(x.reshape(batch, captions, -1) for x in (*first, *second)),
+            draw and Draw(*(x.reshape(every) for x in draw)),
         )
 
     def logits(self, out: Tensor) -> Tensor:
         """(..., E) -> (..., V); the output layer shares its weights with the word vectors."""
         return nn.functional.linear(out, self.embedding.weight, self.bias)
+
+
+class S2VTDecoder(Decoder):
+    """Reads all frames, then writes (S2VT, Venugopalan et al. 2015b).
+
+    The lower cell reads the frames, and nothing while words are written; the upper one reads what
+    the lower one makes of that beside the word before, which is nothing while frames are read.
+    """
+
+    def _make_start(self, config: ModelConfig) -> list[str]:
+        return []
+
+    def _inputs(self, config: ModelConfig) -> tuple[int, int]:
+        return config.size, config.size + config.embedding
+
+    def _join(self, embedded: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return embedded.new_zeros(*embedded.shape[:2], self.lower.input_size), [embedded]
+
+    def start(self, memory: Memory, captions: int = 1) -> State:
+        """The state after all frames."""
+        parts = len(self.lower.parts)
+        state = self._zeros(memory.frames)
+        below, first = self.lower.read(self.dropout(memory.frames), state[:parts])
+        nothing = self.upper.input_size - below.shape[-1]
+        padded = nn.functional.pad(self.dropout(below.float()), (0, nothing))
+        _, second = self.upper.read(padded, state[parts:])
+        return tuple(x.unsqueeze(1).expand(-1, captions, -1) for x in (*first, *second))

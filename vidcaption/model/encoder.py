@@ -1,6 +1,7 @@
 """Frames to region vectors: a CNN as torchvision has them, without its classifier."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
@@ -78,8 +79,52 @@ def _per_channel(values: tuple[float, float, float]) -> Tensor:
     return 255 * torch.tensor(values, dtype=torch.float32, device="cpu").view(3, 1, 1)
 
 
+def _load_classifier(backbone: str, trunk: nn.Module, path: Path) -> nn.Linear:
+    """Give a trunk the weights of a whole classifier, whose last layer this returns. Raises
+    ModelError."""
+    try:
+        if path.suffix == ".safetensors":
+            weights = load_file(path)
+        else:
+            weights = torch.load(path, "cpu", weights_only=True)
+        if backbone == "efficientnet_lite2":
+            own = efficientnet.trunk_weights(weights)
+            trunk.load_state_dict({f"features.{name}": x for name, x in own.items()})
+            last: nn.Module = nn.Linear(efficientnet.CHANNELS, len(weights["fc.bias"]))
+            last.load_state_dict({x: weights[f"fc.{x}"] for x in ("weight", "bias")})
+        else:
+            classifier = _classifier(backbone)
+            classifier.load_state_dict(weights)
+            trunk.load_state_dict(_folded(backbone, classifier).state_dict())
+            last = [x for x in classifier.modules() if isinstance(x, nn.Linear)][-1]
+    except (
+        *(OSError, SafetensorError, RuntimeError, UnpicklingError),
+        *(AttributeError, KeyError, TypeError, ValueError),
+    ) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{path} does not fit {_source(backbone)}: {reason}") from error
+    assert isinstance(last, nn.Linear)
+    return last
+
+
+class _Beside(nn.ModuleDict):
+    """Trunks that look at the same frames, each of whose maps is pooled to a grid."""
+
+    def __init__(self, trunks: dict[str, nn.Sequential], grid: int) -> None:
+        super().__init__(trunks)
+        self._grid = grid
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(N, 3, S, S) -> (N, C, grid, grid), C being the channels of all together."""
+        return torch.cat([_pool(trunk(pixels), self._grid) for trunk in self.values()], 1)
+
+
+def _pool(maps: Tensor, grid: int) -> Tensor:
+    return maps if maps.shape[-2:] == (grid, grid) else F.adaptive_avg_pool2d(maps, grid)
+
+
 class Encoder(nn.Module):
-    """CNN over single frames; weights are random until loaded."""
+    """One CNN, or several, over single frames; weights are random until loaded."""
 
     mean: Tensor
     std: Tensor
@@ -87,8 +132,14 @@ class Encoder(nn.Module):
     def __init__(self, config: InputConfig) -> None:
         super().__init__()
         self.config = config
-        self.channels = BACKBONES[config.backbone].channels
-        self.trunk = _make(config.backbone).to(memory_format=torch.channels_last)
+        self.channels = sum(BACKBONES[name].channels for name in config.backbones)
+        trunks = {name: _make(name) for name in config.backbones}
+        self.trunk: nn.Module
+        if len(trunks) > 1:
+            self.trunk = _Beside(trunks, config.grid)
+        else:
+            self.trunk = trunks[config.backbone]
+        self.trunk.to(memory_format=torch.channels_last)
         for module in self.trunk.modules():
             # without batch norm a random layer must itself keep the variance (He et al. 2015)
             if isinstance(module, nn.Conv2d):
@@ -96,53 +147,38 @@ class Encoder(nn.Module):
         self.register_buffer("mean", _per_channel(config.mean), persistent=False)
         self.register_buffer("std", _per_channel(config.std), persistent=False)
 
-    def load_imagenet(self, path: Path) -> nn.Linear | None:
-        """Take the weights of a whole ImageNet classifier, from safetensors or a ``.pth`` that
-        holds tensors only: torchvision's, or EfficientNet-Lite2's in TensorFlow's names.
+    def load_imagenet(self, paths: Sequence[Path]) -> nn.Linear | None:
+        """Take the weights of whole ImageNet classifiers, one file for each backbone: safetensors
+        or a ``.pth`` that holds tensors only, of torchvision's, or EfficientNet-Lite2's in
+        TensorFlow's names.
 
         Returns the last layer, (C -> classes), where it reads the pooled features. Raises
         ModelError.
         """
-        backbone = self.config.backbone
-        try:
-            if path.suffix == ".safetensors":
-                weights = load_file(path)
-            else:
-                weights = torch.load(path, "cpu", weights_only=True)
-            if backbone == "efficientnet_lite2":
-                trunk = efficientnet.trunk_weights(weights)
-                self.trunk.load_state_dict({f"features.{name}": x for name, x in trunk.items()})
-                last: nn.Module = nn.Linear(self.channels, len(weights["fc.bias"]))
-                last.load_state_dict({x: weights[f"fc.{x}"] for x in ("weight", "bias")})
-            else:
-                classifier = _classifier(backbone)
-                classifier.load_state_dict(weights)
-                self.trunk.load_state_dict(_folded(backbone, classifier).state_dict())
-                last = [x for x in classifier.modules() if isinstance(x, nn.Linear)][-1]
-        except (
-            *(OSError, SafetensorError, RuntimeError, UnpicklingError),
-            *(AttributeError, KeyError, TypeError, ValueError),
-        ) as error:
-            reason = str(error).splitlines()[0]
-            raise ModelError(f"{path} does not fit {_source(backbone)}: {reason}") from error
-        assert isinstance(last, nn.Linear)
+        for (backbone, trunk), path in zip(self._trunks().items(), paths, strict=True):
+            last = _load_classifier(backbone, trunk, path)
         return last if last.in_features == self.channels else None
 
+    def _trunks(self) -> dict[str, nn.Module]:
+        if isinstance(self.trunk, _Beside):
+            return dict(self.trunk.items())
+        return {self.config.backbone: self.trunk}
+
     def train_from(self, block: int) -> list[nn.Parameter]:
-        """Let all but the first ``block`` blocks train, and give their parameters.
+        """Let all but the first ``block`` blocks of each CNN train, and give their parameters.
 
         Edges and colours need no training, and at their high resolution they cost the most.
         """
         self.requires_grad_(False)
-        parts = list(self.trunk.children())
-        blocks = list(parts[0].children()) if len(parts) == 1 else parts
-        trained = nn.ModuleList(blocks[block:]).requires_grad_(True)
-        return list(trained.parameters())
+        trained = nn.ModuleList()
+        for trunk in self._trunks().values():
+            parts = list(trunk.children())
+            blocks = list(parts[0].children()) if len(parts) == 1 else parts
+            trained.extend(blocks[block:])
+        return list(trained.requires_grad_(True).parameters())
 
     def forward(self, images: Tensor) -> Tensor:
         """``images``: (N, 3, S, S) uint8 RGB -> (N, R, C) float, R = grid * grid region vectors."""
         pixels = images.to(memory_format=torch.channels_last, dtype=torch.float32)
         maps: Tensor = self.trunk(pixels.sub_(self.mean).div_(self.std))  # (N, C, H, W)
-        if maps.shape[-1] != self.config.grid or maps.shape[-2] != self.config.grid:
-            maps = F.adaptive_avg_pool2d(maps, self.config.grid)
-        return maps.flatten(2).transpose(1, 2)
+        return _pool(maps, self.config.grid).flatten(2).transpose(1, 2)

@@ -37,7 +37,7 @@ class CaptionNetwork(nn.Module):
         self.norm = nn.LayerNorm(config.size)
         self.dropout = nn.Dropout(config.dropout)
         self.temporal = TEMPORAL[config.temporal](config)
-        self.decoder = Decoder(config, len(vocabulary))
+        self.decoder: Decoder = self.temporal.decoder(config, len(vocabulary))
         self.classifier = self.slots = self.confidence = None
         if config.concept_slots:
             self.confidence = Confidence(vocabulary)

@@ -46,8 +46,12 @@ BACKBONES = {
     "googlenet": Backbone("inception5b", 1024),
     "vgg16": Backbone("features", 512),
 }
-TEMPORAL = Parts("temporal", none="NoTemporal", lstm="TemporalLSTM")
+TEMPORAL = Parts("temporal", none="NoTemporal", lstm="TemporalLSTM", s2vt="ReadThenWrite")
 ATTENTIONS = Parts(
-    "attention", none="NoAttention", dot="DotAttention", additive="AdditiveAttention"
+    "attention",
+    none="NoAttention",
+    dot="DotAttention",
+    additive="AdditiveAttention",
+    hard="HardAttention",
 )
-CELLS = Parts("cells", lstm="LSTMCell")
+CELLS = Parts("cells", lstm="LSTMCell", gru="GRUCell")

@@ -1,12 +1,19 @@
-"""What a frame's regions learn of the frames before and after it."""
+"""What is learnt from the order of frames.
+
+``over`` lets the regions of a frame know those before and after it; ``decoder`` is the class of
+what then writes.
+"""
 
 from torch import Tensor, nn
 
 from vidcaption.model.config import ModelConfig
+from vidcaption.model.decoder import Decoder, S2VTDecoder
 
 
 class NoTemporal(nn.Module):
     """Frames are a set: their order is unknown."""
+
+    decoder: type[Decoder] = Decoder
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -23,6 +30,8 @@ class TemporalLSTM(nn.LSTM):
     attention knows when a region was seen.
     """
 
+    decoder = Decoder
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config.size, config.size // 2, batch_first=True, bidirectional=True)
 
@@ -31,3 +40,9 @@ class TemporalLSTM(nn.LSTM):
         over_time, _ = self(regions.mean(2))  # (B, T, D)
         ordered: Tensor = regions + over_time.unsqueeze(2)
         return ordered
+
+
+class ReadThenWrite(NoTemporal):
+    """The decoder reads the frames itself."""
+
+    decoder = S2VTDecoder

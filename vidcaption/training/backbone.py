@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,15 +15,27 @@ from vidcaption.errors import ModelError, UsageError
 TIMEOUT_S = 10.0
 
 
-def find_weights(backbone: str, choice: str) -> Path | None:
-    """The file of ImageNet weights that ``choice`` means; None for ``none``, which is random.
+def find_weights(backbones: Sequence[str], choice: str) -> list[Path]:
+    """The file of each backbone's ImageNet weights; nothing for ``none``, which is random.
 
-    ``imagenet``: torchvision's for this backbone, downloaded once and checked against the hash in
-    its name. Anything else is a file. Raises UsageError where there is no such file, ModelError
-    where the download fails.
+    ``choice``: ``imagenet`` is torchvision's, downloaded once and checked against the hash in its
+    name; anything else is a file. For several backbones, one of these for each, joined by +, or
+    ``imagenet`` for all. Raises UsageError where there is no such file, ModelError where the
+    download fails.
     """
     if choice == "none":
-        return None
+        return []
+    several = len(backbones) > 1 and choice != "imagenet"
+    choices = choice.split("+") if several else [choice] * len(backbones)
+    if len(choices) != len(backbones):
+        raise UsageError(
+            f"--backbone-weights is {choice!r}, and there are {len(backbones)} backbones; name a "
+            "file for each, joined by +, or imagenet for all"
+        )
+    return [_find(*each) for each in zip(backbones, choices, strict=True)]
+
+
+def _find(backbone: str, choice: str) -> Path:
     if choice == "imagenet" and backbone == "efficientnet_lite2":
         raise UsageError(
             "--backbone efficientnet_lite2 has no weights to download; name a file of TensorFlow's "

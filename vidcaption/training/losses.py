@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from vidcaption.model.attention import Memory
 from vidcaption.model.concepts import Concepts
-from vidcaption.model.decoder import Decoder
+from vidcaption.model.decoder import Decoder, Step
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import draw, sample
 from vidcaption.model.vocabulary import BOS, EOS, PAD
@@ -32,6 +32,7 @@ def cross_entropy(
     concepts: Concepts | None = None,
     smoothing: float = 0.0,
     own_words: float = 0.0,
+    evenly: float = 0.0,
     weight: float = 1.0,
 ) -> Term:
     """The cross entropy of the next word, given the true ones before it.
@@ -39,12 +40,22 @@ def cross_entropy(
     ``features``: (B, T, R, C); ``words``: (B, K, L) from ``<bos>`` on, padded. ``concepts``: what
     is said to be seen, instead of what the network recognises. ``own_words``: share of the words
     before it that the network draws instead, knowing the true ones (scheduled
-    sampling, Bengio et al. 2015, in the two passes of Duckworth et al. 2019).
+    sampling, Bengio et al. 2015, in the two passes of Duckworth et al. 2019). ``evenly``: weight of
+    the doubly stochastic regularisation (Xu et al. 2015, equation 14), by which each slot gets as
+    much attention over all words. An attention that draws is rewarded for what helped.
     """
     memory = network.remember(features, concepts)
     known = _mix(network.decoder, memory, words, own_words) if own_words else words
-    logits, targets = _logits(network.decoder, memory, known, words)
+    step, logits, targets = _logits(network.decoder, memory, known, words)
     total = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
+    real = words[..., 1:] != PAD
+    if evenly:
+        attention = (step.attention.float() * real.unsqueeze(-1)).sum(2)  # (B, K, M)
+        total = total + evenly * (1 - attention).square().sum()
+    if step.draw:
+        own = -F.cross_entropy(logits.detach(), targets, reduction="none")
+        likely = own.new_zeros(real.shape).masked_scatter(real, own).sum(-1)
+        total = total + network.decoder.attention.reinforce(step.draw, likely, real)
     return Term(total, len(targets), weight)
 
 
@@ -97,7 +108,7 @@ def self_critical(
         ]
     )
     advantage = (rewards - rewards.mean(1, keepdim=True)) * captions / (captions - 1)
-    logits, targets = _logits(network.decoder, memory, words, words)
+    _, logits, targets = _logits(network.decoder, memory, words, words)
     spread = advantage.to(words.device).unsqueeze(-1).expand(-1, -1, words.shape[-1] - 1)
     losses = F.cross_entropy(logits / temperature, targets, reduction="none")
     return Term((losses * spread[words[..., 1:] != PAD]).sum(), len(targets))
@@ -105,12 +116,13 @@ def self_critical(
 
 def _logits(
     decoder: Decoder, memory: Memory, known: Tensor, words: Tensor
-) -> tuple[Tensor, Tensor]:
-    """(N, V) logits and (N,) ids of all N ``words`` after ``<bos>`` that are not padding.
+) -> tuple[Step, Tensor, Tensor]:
+    """The decoder's step; (N, V) logits and (N,) ids of all N ``words`` after ``<bos>`` that are
+    not padding.
 
     ``known``: what the decoder reads, (B, K, L) as ``words``.
     """
     step = decoder(known[..., :-1], memory, decoder.start(memory, words.shape[1]))
     targets = words[..., 1:]
     real = targets != PAD  # the output layer is the costliest: spare it the padding
-    return decoder.logits(step.hidden[real]).float(), targets[real]
+    return step, decoder.logits(step.hidden[real]).float(), targets[real]

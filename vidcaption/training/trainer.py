@@ -117,12 +117,12 @@ class Trainer:
         progress: Progress,
         world: World,
         *,
-        imagenet: Path | None = None,
+        imagenet: Sequence[Path] = (),
         init: model_folder.Model | None = None,
         features: Path | None = None,
     ) -> None:
         """``world``: the processes that train together. ``imagenet``: weights of the whole
-        classifier to start the CNN from. ``init``: a model to start from, whose network
+        classifier to start each CNN from. ``init``: a model to start from, whose network
         and vocabulary are kept. ``features``: where features are kept, in ``folder`` unless given.
 
         Raises ModelError where ``imagenet`` does not fit.
@@ -388,6 +388,7 @@ class Trainer:
                 batch.words.to(device, non_blocking=True),
                 smoothing=options.label_smoothing,
                 own_words=options.own_words * done,
+                evenly=options.even_attention,
                 weight=weight,
             )
         ]

@@ -85,7 +85,7 @@ def features(
         encoder = load(resolve_with_bar(model, offline, voice)).network.encoder
     else:
         encoder = Encoder(config)
-        if weights := find_weights(config.backbone, backbone_weights):
+        if weights := find_weights(config.backbones, backbone_weights):
             encoder.load_imagenet(weights)
     machine = Machine.find(place)
     machine.keep_freed_memory()

@@ -160,7 +160,8 @@ def train(
         captions = [text for s in samples if s.split == "train" for text in s.captions]
         start = with_new_words(start, captions, training.min_count, training.seed)
     # a checkpoint has the CNN already, and so has a model
-    weights = None if resume or start else find_weights(config.input.backbone, backbone_weights)
+    known = resume or start
+    weights = [] if known else find_weights(config.input.backbones, backbone_weights)
     found = Machine.find(own_device(machine))
     found.keep_freed_memory()
     world = World(found.device)
