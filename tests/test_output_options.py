@@ -44,9 +44,9 @@ def test_formats(values: dict[str, Any], formats: tuple[str, ...]) -> None:
         ({"output": "out/", "srt": True}, "'out/', which is a folder; .* give --out-dir"),
         ({"output": "/", "srt": True}, "'/', which is a folder"),
         ({"output": "."}, "'.', which is a folder"),
-        ({"output": "x"}, "names no format"),
-        ({"output": "x.mp4"}, "names no format"),
-        ({"output": ""}, "names no format"),
+        ({"output": "x"}, "is not that of a format"),
+        ({"output": "x.mp4"}, "is not that of a format"),
+        ({"output": ""}, "is not that of a format"),
         ({"out_dir": Path("y")}, "without a format"),
     ],
 )
