@@ -18,7 +18,7 @@ from vidcaption.store import cache
 NAMES = [
     "options",
     *("Python", "vidcaption", "PyTorch", "torchvision", "PyAV", "OpenCV", "other libraries"),
-    *("devices", "precisions", "codecs", "embedded model", "model cache", "training's cache"),
+    *("devices", "precisions", "codecs", "built-in model", "model cache", "training's cache"),
     *("network", "scoring", "training", "a caption"),
 ]
 
@@ -66,15 +66,15 @@ def test_broken_weights_and_what_else_can_be_amiss(
     found = {row["name"]: Finding(**row) for row in report["findings"]}
     assert report["works"] is False and list(found) == NAMES
     failed = {name for name, each in found.items() if each.state == "failed"}
-    assert failed == {"embedded model", "a caption"}
-    assert "is not the file that manifest.json describes" in found["embedded model"].found
-    assert found["embedded model"].advice == "install vidcaption again, and what it needs"
+    assert failed == {"built-in model", "a caption"}
+    assert "is not the file that manifest.json describes" in found["built-in model"].found
+    assert found["built-in model"].advice == "reinstall vidcaption and its dependencies"
     assert found["model cache"].state == "warning"
     assert found["model cache"].advice == (
         f"fetch the rest: vidcaption models pull owner/name@{'0' * 40}"
     )
     assert found["network"].state == "warning"
-    assert found["network"].found.startswith("forbidden by HF_HUB_OFFLINE, at 'mirror'")
+    assert found["network"].found.startswith("disabled by HF_HUB_OFFLINE, at 'mirror'")
     assert found["scoring"].state == "warning"
     assert "0 files" in found["training's cache"].found
 
@@ -92,7 +92,7 @@ def test_a_broken_library(tmp_path: Path) -> None:
     for name in ("PyTorch", "torchvision", "devices", "precisions", "a caption"):
         assert (found[name]["state"], found[name]["found"]) == ("failed", reason), name
         assert found[name]["advice"]
-    for name in ("Python", "PyAV", "codecs", "embedded model", "network"):
+    for name in ("Python", "PyAV", "codecs", "built-in model", "network"):
         assert found[name]["state"] == "ok", name
     assert found["training's cache"]["state"] == "warning"
 

@@ -1,8 +1,8 @@
-"""The network, run on windows of any number of videos at once.
+"""Runs the network on windows of any number of videos at once.
 
-A single window costs it several times what one of a full batch does. So windows are added as they
-come, whichever video they are of, and a batch goes through the network when it is full, or when
-somebody waits for one of its captions.
+A single window costs several times as much as one in a full batch. So windows of all videos are
+added as they come, and a batch goes through the network when it is full, or when one of its
+captions is waited for.
 """
 
 import time
@@ -27,11 +27,11 @@ FRAMES_AT_ONCE = 32, 8  # in the CNN: with 16 bits, with 32 bits
 
 @dataclass
 class Costs:
-    """What one video has cost so far: its share where windows of several went together.
+    """The costs of one video so far: its share if windows of several videos share a batch.
 
-    ``encoded``: how many different pictures went through the CNN. ``encode_s``, ``search_s``:
+    ``encoded``: number of distinct pictures that went through the CNN. ``encode_s``, ``search_s``:
     seconds in the CNN and in the word search. ``shifted_s``: how much longer others waited for
-    batches that this video shares than it did itself.
+    shared batches than this video did.
     """
 
     encoded: int = 0
@@ -41,7 +41,7 @@ class Costs:
 
 
 class _Result(NamedTuple):
-    """Of one window. ``error``: why there is no caption."""
+    """The result of one window. ``error``: why there is no caption."""
 
     caption: Caption | None
     encoded: int = 0
@@ -51,7 +51,7 @@ class _Result(NamedTuple):
 
 
 class Runner:
-    """A network on a device, with the features that it computed last; for one thread at a time."""
+    """A network on a device, with its latest features; for one thread at a time."""
 
     def __init__(
         self, network: CaptionNetwork, encoder: Callable[[Tensor], Tensor], machine: Machine
@@ -64,12 +64,12 @@ class Runner:
     def caption(
         self, looks: Sequence[Look], keep: Iterable[Look], options: SearchOptions
     ) -> list[_Result]:
-        """The captions of windows of equally many frames. See ``Features.of`` for ``keep``."""
+        """The captions of windows with equal numbers of frames. ``keep``: see ``Features.of``."""
         network, machine = self._network, self._machine
         began, start = time.monotonic(), machine.mark()
         with machine.autocast():
             features, computed = self._features.of(looks, keep)
-            encoded = machine.mark()  # not waited for: the search can be told what to do meanwhile
+            encoded = machine.mark()  # no synchronization: the search can be queued meanwhile
             captions = network.caption(features, options)
         encode_s = encoded.seconds_since(start)
         search_s = time.monotonic() - began - encode_s
@@ -81,7 +81,7 @@ class Runner:
 
 @dataclass(eq=False)
 class _Batch:
-    """Windows that go through the network together, and who pays for each."""
+    """Windows that go through the network together, and the video that pays for each."""
 
     looks: list[Look] = field(default_factory=list)
     payers: list[Costs] = field(default_factory=list)
@@ -90,13 +90,13 @@ class _Batch:
 
 
 class Pending:
-    """The caption of a window that is on its way."""
+    """The future caption of a window."""
 
     def __init__(self, batcher: "Batcher", batch: _Batch) -> None:
         self._batcher, self._batch, self._row = batcher, batch, len(batch.looks)
 
     def result(self, waiting: Costs) -> Caption:
-        """The caption, for the video with these costs. What the network raised is raised again."""
+        """The caption, for the video with these costs. Raises what the network raised."""
         result = self._batcher.results(self._batch, waiting)[self._row]
         if result.caption is None:
             assert result.error is not None
@@ -107,8 +107,7 @@ class Pending:
 class Batcher:
     """Captions windows ``size`` at a time, in a thread for each of ``runners``.
 
-    What looks the same as one of the latest windows is captioned once. Use it in one thread, and
-    ``close`` it.
+    Windows equal to a recent one are captioned once. Use it in one thread, and ``close`` it.
     """
 
     def __init__(self, runners: Sequence[Runner], options: SearchOptions, size: int) -> None:
@@ -118,11 +117,11 @@ class Batcher:
         for runner in runners:
             self._free.put(runner)
         self._threads = ThreadPoolExecutor(len(runners), "network")
-        self._waiting: dict[int, _Batch] = {}  # not full, by the frames of a window
+        self._waiting: dict[int, _Batch] = {}  # not full yet, by frames per window
         self._latest: OrderedDict[Look, Pending] = OrderedDict()
 
     def add(self, look: Look, payer: Costs) -> Pending:
-        """Take a window, for which a video pays unless it was captioned before."""
+        """Add a window, charged to a video unless it was captioned before."""
         pending = self._latest.get(look)
         if pending is None:
             batch = self._waiting.setdefault(len(look), _Batch())
@@ -138,7 +137,7 @@ class Batcher:
         return pending
 
     def results(self, batch: _Batch, waiting: Costs) -> list[_Result]:
-        """Of the windows of a batch, which need not be full, for the video with these costs."""
+        """The captions of a batch, which need not be full, for the video with these costs."""
         if not batch.results:
             began = time.monotonic()
             batch.results = self._start(batch).result()
@@ -152,7 +151,7 @@ class Batcher:
         return batch.results
 
     def close(self) -> None:
-        """Wait for what is at work, and drop what is not."""
+        """Wait for running batches, and drop the others."""
         self._threads.shutdown(cancel_futures=True)
 
     def _start(self, batch: _Batch) -> "Future[list[_Result]]":
@@ -162,8 +161,8 @@ class Batcher:
         return batch.future
 
     def _caption(self, looks: Sequence[Look], keep: Sequence[Look]) -> list[_Result]:
-        """Where the network fails, the windows are captioned one by one: a single one may be to
-        blame, or they take too much memory together."""
+        """If the network fails, the windows are captioned one by one: a single one may be the
+        cause, or together they need too much memory."""
         runner = self._free.get()
         try:
             return runner.caption(looks, keep, self._options)

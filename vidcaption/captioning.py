@@ -1,4 +1,4 @@
-"""One video while it is being captioned: reader -> windows -> network -> segments."""
+"""Captions one video: reader -> windows -> network -> segments."""
 
 import math
 import time
@@ -19,13 +19,13 @@ from vidcaption.types import ModelInfo, Progress, Segment, VideoInfo, Word
 from vidcaption.video.protocol import Reader
 from vidcaption.video.workers import RemoteReader
 
-KEEP_S = 15.0  # between two times at which the finished windows are kept
+KEEP_S = 15.0  # between two saves of the finished windows
 
 Keep = Callable[[int, Progress], bool]
 
 
 class _Waiting(NamedTuple):
-    """A window on its way through the network. ``standing``: as in ``Progress``."""
+    """A window in the network. ``standing``: see ``Progress``."""
 
     start_s: float
     end_s: float
@@ -36,14 +36,14 @@ class _Waiting(NamedTuple):
 class Captioning:
     """One video while it is being captioned: a context manager that yields segments once.
 
-    ``shared``: whether other videos use ``batcher``, too; otherwise it is closed with this one.
-    ``before``: what an earlier run has finished, which ``reader`` leaves out. ``keep`` is given the
-    number of windows that are kept already and those that were finished since, every KEEP_S and
-    when the context is left early; it returns whether they are kept now. Nothing is kept of a
-    damaged video, whose broken packets would be counted wrongly.
+    ``shared``: whether other videos also use ``batcher``; otherwise it is closed with this one.
+    ``before``: what an earlier run has finished, which ``reader`` skips. ``keep`` is called with
+    the number of windows already saved and those finished since, every KEEP_S and when the context
+    is left early; it returns whether it saved them. Nothing is saved for damaged videos, whose
+    broken packets would be counted wrongly.
 
-    ``info``: the video. ``progress_s``: seconds of the video that are captioned, ``resumed_s``:
-    from where on, and ``kept_s``: of which it is kept. ``costs``: what it took of the network.
+    ``info``: the video. ``progress_s``: the end of the captioned part, ``resumed_s``: its start,
+    and ``kept_s``: the end of the saved part, in seconds. ``costs``: of the network.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Captioning:
         self._batcher = batcher
         self._before, self._keep = before, keep
         self._kept, self._kept_at = len(before.segments), math.inf
-        self._finished: list[Segment | None] = []  # and not kept
+        self._finished: list[Segment | None] = []  # and not saved
         self._last: _Waiting | None = None  # of the finished windows
         self._looks = Looks(options.same_within, before.standing)
         self._queue: deque[_Waiting] = deque()
@@ -77,10 +77,10 @@ class Captioning:
         self._error: InputError | None = None  # to be raised when the queue is empty
         self._decode_s = 0.0
         self._segments: list[Segment] = []
-        self._ready = self._collect()  # one pass, however often it is iterated over
+        self._ready = self._collect()  # a single pass, however often it is iterated over
 
     def __enter__(self) -> "Captioning":
-        """Raises InputError where the file is not a video that can be read."""
+        """Raises InputError if the file is not a video that can be read."""
         self._enter()
         self._kept_at = time.monotonic()
         return self
@@ -93,7 +93,7 @@ class Captioning:
             self.close()
 
     def close(self) -> None:
-        """Give up what has not been read."""
+        """Stop reading."""
         self._closing.close()
 
     @property
@@ -108,12 +108,12 @@ class Captioning:
 
     @property
     def frames(self) -> int:
-        """How many were sampled so far, counted in each window."""
+        """The number sampled so far, counted in each window."""
         return self._looks.frames
 
     @property
     def encoded(self) -> int:
-        """How many different pictures of them went through the CNN."""
+        """The number of distinct pictures that went through the CNN."""
         return self.costs.encoded
 
     @property
@@ -123,7 +123,7 @@ class Captioning:
 
     @property
     def missing_s(self) -> float:
-        """Seconds that the container promises and the stream lacks, once all of it was read."""
+        """Seconds that the container declares but the stream does not have, after reading it."""
         promised_s = self.info.duration_s
         if promised_s is None or self.options.end_s is not None:
             return 0.0
@@ -136,14 +136,14 @@ class Captioning:
 
     @property
     def queued(self) -> int:
-        """Windows that were read, and whose segments were not asked for yet."""
+        """Number of windows read, whose segments were not requested yet."""
         return len(self._queue)
 
     def __iter__(self) -> Iterator[Segment]:
         return self._ready
 
     def begin(self) -> None:
-        """Let a worker begin to read, if one is to do that."""
+        """Let a worker start reading, if there is one."""
         if isinstance(self._opening, RemoteReader):
             self._opening.begin()
             self._closing.callback(self._opening.close)
@@ -151,7 +151,7 @@ class Captioning:
     def prefetch(self) -> None:
         """Read the first windows, to go through the network with those of other videos.
 
-        What goes wrong is raised later, by ``__enter__`` or after the segments before it.
+        Errors are raised later, by ``__enter__`` or after the segments before them.
         """
         try:
             self._enter()
@@ -161,13 +161,13 @@ class Captioning:
             self._read_ahead()
 
     def finish(self) -> Captions:
-        """Caption what is left, and return everything. Raises InputError."""
+        """Caption the rest, and return everything. Raises InputError."""
         for _ in self:
             pass
         return self.captions()
 
     def captions(self) -> Captions:
-        """What was yielded so far."""
+        """The captions yielded so far."""
         return Captions(
             video=self.info,
             model=self._model,
@@ -212,7 +212,7 @@ class Captioning:
         self._entered = True
 
     def _next(self) -> _Waiting | None:
-        """The next window, or None after the last one; while the network is at it, more are read.
+        """The next window, or None after the last one; more are read while the network runs.
 
         Raises InputError.
         """

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use."""
+"""The number of CPUs that this process may use."""
 
 import math
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def cpu_count(root: Path = Path("/")) -> int:
-    """The CPUs that this process may run on, or fewer where its CPU time is limited.
+    """The number of CPUs that this process may run on, or fewer if its CPU time is limited.
 
     Containers and services have such limits: ``cpu.max`` of Linux's control groups, and
-    ``cpu.cfs_quota_us`` of their version 1. ``root``: where the system's files are.
+    ``cpu.cfs_quota_us`` of their version 1. ``root``: the root of the file system.
     """
     if sys.version_info >= (3, 13):
         number = os.process_cpu_count() or 1
@@ -32,7 +32,7 @@ def _limits(root: Path) -> Iterator[float]:
             if controllers and "cpu" not in controllers.split(","):
                 continue
             top = mounted / "cpu" if controllers else mounted
-            # Inside a container the path may be the host's, and the container's group at the top.
+            # In a container the path may be the host's, and the container's group at the top.
             group = top / path.lstrip("/")
             for each in (group, *group.parents):
                 if each.is_relative_to(top):
@@ -40,11 +40,11 @@ def _limits(root: Path) -> Iterator[float]:
 
 
 def _limit(group: Path) -> Iterator[float]:
-    """Of one group, if it has one."""
-    with suppress(OSError, ValueError):  # there is no such file, or it says max
+    """The limit of one group, if it has one."""
+    with suppress(OSError, ValueError):  # no such file, or it contains "max"
         quota, period = (group / "cpu.max").read_text().split()
         yield int(quota) / int(period)
     with suppress(OSError, ValueError):
         quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-        if int(quota) > 0:  # -1 is no limit
+        if int(quota) > 0:  # -1: no limit
             yield int(quota) / int(period)

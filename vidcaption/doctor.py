@@ -1,6 +1,6 @@
-"""Whether this installation works, and what to do where it does not. Asks nothing of the network.
+"""Checks whether this installation works, and what to do if not. Does not use the network.
 
-Each check imports what it looks at, so that whatever is missing or broken is told and not raised.
+Each check imports what it needs, so missing or broken libraries are reported and not raised.
 """
 
 import os
@@ -21,15 +21,15 @@ from vidcaption.errors import DeviceError, VidcaptionError
 from vidcaption.output.text import counted
 from vidcaption.version import __version__
 
-# what a check found where all is well; or what is not, and what to do about it
+# what a check found if all is well; or the problem, and what to do about it
 Result = str | tuple[str, str]
 Check = Callable[[], Result]
 
-_REINSTALL = "install vidcaption again, and what it needs"
+_REINSTALL = "reinstall vidcaption and its dependencies"
 _LIBRARIES = (
     *("jinja2", "numpy", "PIL", "pi_heif", "rich", "safetensors", "scenedetect", "srt", "yaml"),
 )
-# what people's videos are made with, and FFmpeg's decoders of it
+# common codecs, and FFmpeg's decoders for them
 _DECODERS = {
     "h264": ("h264",),
     "hevc": ("hevc",),
@@ -45,7 +45,7 @@ _DECODERS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found. With ``failed`` nothing can be captioned; with ``warning`` much can."""
+    """The result of a check. ``failed``: nothing can be captioned; ``warning``: most can."""
 
     name: str
     state: Literal["ok", "warning", "failed"]
@@ -54,7 +54,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Every check, in turn; those of heavy libraries and the last, a caption, take seconds."""
+    """Every check in turn; heavy libraries and the last check, a caption, take seconds."""
     for name, check in _CHECKS.items():
         try:
             result = check()
@@ -62,7 +62,7 @@ def examine() -> Iterator[Finding]:
             kind = "" if isinstance(error, VidcaptionError) else f"{type(error).__name__}: "
             reason = " ".join(f"{kind}{error}".split())
             if name in _OPTIONAL:
-                yield Finding(name, "warning", reason, "captions need none of this")
+                yield Finding(name, "warning", reason, "captioning does not need this")
             else:
                 before = "see what failed above, or " if check is _caption else ""
                 yield Finding(name, "failed", reason, before + _REINSTALL)
@@ -172,7 +172,7 @@ def _model_cache() -> Result:
     found = f"{place}: {counted(len(models), 'vidcaption model')}, {size / 1e6:.1f} MB"
     if partial := [f"{each.repo}@{each.commit}" for each in models if not each.complete]:
         advice = f"fetch the rest: vidcaption models pull {' '.join(partial)}"
-        return f"{found}, of which not all is complete", advice
+        return f"{found}, not all complete", advice
     there = next(folder for folder in (place, *place.parents) if folder.is_dir())
     if not os.access(there, os.W_OK):
         advice = "to fetch models, set HF_HOME to a folder that can be written to"
@@ -198,7 +198,7 @@ def _network() -> Result:
 
     offline = constants.is_offline_mode()
     parts = [
-        "forbidden by HF_HUB_OFFLINE" if offline else "used for models on the Hub only",
+        "disabled by HF_HUB_OFFLINE" if offline else "only used for models on the Hub",
         f"at {_shown(constants.ENDPOINT)}",
         "a token is set" if get_token() else "no token",
     ]
@@ -216,7 +216,7 @@ def _scoring() -> Result:
         advice = "for evaluate, install vidcaption[eval], and a Java runtime"
         return "there is no pycocoevalcap", advice
     if not has_java():
-        advice = "for standard scores, METEOR among them, install a Java runtime"
+        advice = "for standard scores, including METEOR, install a Java runtime"
         return "pycocoevalcap, but there is no Java", advice
     return f"pycocoevalcap, and Java at {shutil.which('java')}"
 
@@ -251,7 +251,7 @@ _CHECKS: dict[str, Check] = {
     "devices": _devices,
     "precisions": _precisions,
     "codecs": _codecs,
-    "embedded model": _weights,
+    "built-in model": _weights,
     "model cache": _model_cache,
     "training's cache": _backbone_cache,
     "network": _network,
@@ -263,8 +263,8 @@ _OPTIONAL = ("codecs", "model cache", "training's cache", "network", "scoring", 
 
 
 def _write_clip(path: Path) -> None:
-    """A second of a square that moves, 96x96 at 8 frames a second, in a codec that FFmpeg has in
-    every build."""
+    """One second of a moving square, 96x96 at 8 frames per second, in a codec of every FFmpeg
+    build."""
     import av
     import numpy as np
 
@@ -282,6 +282,6 @@ def _size(folder: Path) -> int:
 
 
 def _shown(url: str) -> str:
-    """A URL without the name and password that it may hold."""
+    """A URL without the name and password that it may contain."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else repr(url)

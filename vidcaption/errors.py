@@ -1,19 +1,19 @@
-"""Everything vidcaption raises on purpose, and the exit code of each branch.
+"""The exceptions of vidcaption, and the exit code of each branch.
 
 VidcaptionError
 ├── UsageError      2    a bad option, a missing file, an unreadable dataset or config
 ├── InputError      1    one input cannot be captioned; the others go on
 └── SetupError      3    nothing can run
     ├── ModelError       weights missing, broken, altered or of the wrong shape
-    ├── DeviceError      the asked device or precision is not at hand
+    ├── DeviceError      the requested device or precision is not available
     └── OutputError      a result cannot be written: no permission, no space
 
-Messages are one sentence for a person: what was got, what is allowed, what to do next.
+Messages are one sentence: what was given, what is allowed, what to do next.
 """
 
 
 class VidcaptionError(Exception):
-    """Base of all errors raised on purpose.
+    """Base class of the exceptions of vidcaption.
 
     >>> try:
     ...     captioner.caption("clip.mp4")
@@ -47,7 +47,7 @@ class ModelError(SetupError):
 
 
 class DeviceError(SetupError):
-    """The asked device or precision is not at hand on this machine."""
+    """The requested device or precision is not available on this machine."""
 
 
 class OutputError(SetupError):

@@ -1,7 +1,7 @@
-"""Every option, once: command-line flags, keyword arguments and their checks come from here.
+"""All options: command-line flags, keyword arguments and their checks come from here.
 
-Each field carries its help text, flag and bounds as metadata; ``cli/flags.py`` turns the classes
-into Typer options, and ``__post_init__`` checks values however they arrived.
+Each field has its help text, flag and bounds as metadata; ``cli/flags.py`` turns the classes into
+Typer options, and ``__post_init__`` checks values wherever they come from.
 """
 
 import math
@@ -17,16 +17,16 @@ from typing import Any, Literal, Self, get_args, get_origin
 
 from vidcaption.errors import UsageError
 
-VideoDecoder = Literal["cpu", "cuda"]  # of videos: FFmpeg's, or an NVIDIA GPU's
-Sampling = Literal["exact", "fast", "keyframes"]  # which frames of a video answer for a time
+VideoDecoder = Literal["cpu", "cuda"]  # FFmpeg's, or an NVIDIA GPU's
+Sampling = Literal["exact", "fast", "keyframes"]  # which frame of a video is taken for a time
 Engine = Literal["torch", "openvino"]  # what runs the CNN
 
 _STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _CLOCK = re.compile(r"(?:(\d+):(?=[0-5]?\d:))?(\d+):([0-5]?\d(?:\.\d*)?)")
 
-SHORTEST = 1 / 4  # of a window: what is shorter joins its neighbour
-WHOLE = math.inf  # the length of a window that is as long as its video
-MOST_FRAMES = 8192  # of windows that overlap, or that are in one batch: 1.2 GB at 224 pixels
+SHORTEST = 1 / 4  # of a window: shorter ones are merged into their neighbour
+WHOLE = math.inf  # window length: the whole video
+MOST_FRAMES = 8192  # of overlapping windows, or of one batch: 1.2 GB at 224 pixels
 
 
 def option(
@@ -42,10 +42,11 @@ def option(
     choices: Collection[str] = (),
     several: bool = False,
 ) -> Any:
-    """A dataclass field with what its flag and check need. Bounds are inclusive but ``above``.
+    """A dataclass field with metadata for its flag and check. Bounds other than ``above``
+    are inclusive.
 
-    ``whole``: the value may be WHOLE, by that word. ``choices``: the allowed words, of a field that
-    is no ``Literal``; ``several``: any of them, joined by +.
+    ``whole``: the value may be WHOLE, written as "whole". ``choices``: the allowed words of a field
+    that is not a ``Literal``; ``several``: any of them, joined by +.
     """
     metadata = {
         "help": help,
@@ -73,7 +74,7 @@ def is_seconds(name: str) -> bool:
 
 
 def parse(f: Field[Any], value: Any) -> Any:
-    """The value of a field as a person typed it: a text, if it is one, becomes a number.
+    """The value of a field as typed: strings are converted to numbers if the field is one.
 
     Seconds may be written as 90, 90s, 1:30 or 00:01:30.5. Raises UsageError.
     """
@@ -102,18 +103,18 @@ def _seconds(text: str) -> float:
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """What to say of a name that is not known: the most similar ones that are, or all."""
+    """The hint for an unknown name: the most similar known ones, or all."""
     near = get_close_matches(name, known)
-    return f"did you mean {' or '.join(near)}" if near else f"there are {', '.join(sorted(known))}"
+    return f"did you mean {' or '.join(near)}" if near else f"known are {', '.join(sorted(known))}"
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON and TOML hold it."""
+    """A value as in JSON and TOML."""
     return "whole" if value == WHOLE else value
 
 
 def choices_of(f: Field[Any]) -> tuple[str, ...]:
-    """The allowed words of a field, or nothing where there are others."""
+    """The allowed words of a field; empty if it has no fixed choices."""
     return get_args(f.type) if get_origin(f.type) is Literal else tuple(f.metadata["choices"])
 
 
@@ -123,7 +124,7 @@ def group_of(f: Field[Any]) -> "type[Options] | None":
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether ``value`` is of type ``kind``; a whole number is a float too, a bool is neither."""
+    """Whether ``value`` is of type ``kind``; an int is also a float, a bool is neither."""
     if get_origin(kind) is UnionType:
         return any(_fits(value, one) for one in get_args(kind))
     if get_origin(kind) is tuple:
@@ -139,7 +140,7 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def check(f: Field[Any], value: Any) -> None:
-    """Raises UsageError where ``value`` is not of the field's type, choices and bounds."""
+    """Raises UsageError if ``value`` does not fit the field's type, choices and bounds."""
     if choices := choices_of(f):
         several = f.metadata["several"] and isinstance(value, str)
         given = value.split("+") if several else [value]
@@ -156,7 +157,7 @@ def check(f: Field[Any], value: Any) -> None:
 
 
 def _as_float(value: float) -> float:
-    """A number, which may be an integer of any size."""
+    """A number as a float; integers that are too large become infinite."""
     try:
         return float(value)
     except OverflowError:
@@ -219,9 +220,9 @@ class Options:
         return found
 
     def with_flags(self, flags: Mapping[str, Any]) -> Self:
-        """These with other values by the names of their flags: ``window`` for ``window_s``.
+        """A copy with other values, by the names of their flags: ``window`` for ``window_s``.
 
-        Seconds may also be texts, as ``parse`` reads them. Raises UsageError.
+        Seconds may also be strings, see ``parse``. Raises UsageError.
         """
         known = {flag_of(f).removeprefix("--").replace("-", "_"): f for f in fields(self)}
         if unknown := [name for name in flags if name not in known]:
@@ -235,17 +236,17 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions(Options):
-    """How words are chosen."""
+    """Word search."""
 
-    beam: int = option(3, "Hypotheses kept per window; 1 is greedy.", at_least=1, at_most=50)
-    max_words: int = option(20, "Longest caption, in words.", at_least=1, at_most=100)
-    min_words: int = option(3, "Shortest caption, in words.", at_least=0, at_most=100)
+    beam: int = option(3, "Beam size; 1 is greedy search.", at_least=1, at_most=50)
+    max_words: int = option(20, "Maximum length of a caption, in words.", at_least=1, at_most=100)
+    min_words: int = option(3, "Minimum length of a caption, in words.", at_least=0, at_most=100)
     length_penalty: float = option(
-        0.7, "Hypotheses are ranked by log-probability / words ** this.", at_least=0, at_most=5
+        0.7, "Rank hypotheses by log-probability / words ** this.", at_least=0, at_most=5
     )
     no_repeat_ngram: int = option(
         3,
-        "No run of this many words occurs twice in a caption; 0 allows it.",
+        "Never repeat a sequence of this many words in a caption; 0 allows it.",
         at_least=0,
         at_most=20,
     )
@@ -261,59 +262,59 @@ class SearchOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionOptions(SearchOptions):
-    """How a video is cut into windows and captioned. These options decide the text."""
+    """Windows and captions. These options change the text."""
 
     window_s: float = option(
-        4.0, "Seconds per window; whole: one window for each input.",
+        4.0, "Seconds per caption; whole: one caption for each input.",
         at_least=0.1, at_most=3600, whole=True,
     )  # fmt: skip
     stride_s: float | None = option(
-        None, "Seconds from one window's start to the next; the window's length unless given.",
+        None, "Seconds from one window's start to the next.  [default: --window]",
         at_least=0.1, at_most=3600,
     )  # fmt: skip
     segment: Literal["auto", "fixed", "scenes"] = option(
         "auto",
-        "auto: windows at fixed times, split at cuts; fixed: not split; scenes: every frame is "
-        "looked at, and windows begin where scenes do.",
+        "auto: windows at fixed times, split at cuts; fixed: not split; scenes: windows start at "
+        "cuts, which are searched in every frame.",
     )
     scene_threshold: float = option(
         3.0,
-        "It is a cut where a picture changes by so many times as much as around it.",
+        "A cut is where a frame changes this many times as much as those around it.",
         at_least=1,
         at_most=255,
     )
     min_scene_s: float | None = option(
         None,
-        "A scene of fewer seconds joins the next one; a quarter window unless given.",
+        "Merge shorter scenes into the next one, in seconds.  [default: a quarter window]",
         at_least=0,
         at_most=3600,
     )
-    frames: int = option(4, "Frames looked at per window.", at_least=1, at_most=64)
+    frames: int = option(4, "Frames per window.", at_least=1, at_most=64)
     sampling: Sampling = option(
         "exact",
-        "Take the frame shown at each time; fast: the nearest that other frames build on, or one "
-        "up to 2 s before, and leave out the decoder's last filter; keyframes: the last key frame.",
+        "exact: the frame shown at each time; fast: frames up to 2 s older that need less "
+        "decoding, without the loop filter; keyframes: only key frames.",
     )
     same_within: float = option(
         0.0,
-        "Frames that differ by at most so many of 255 levels, in any 8x8 pixels that the network "
-        "sees, count as the same picture; 8 suits a camera that stands still.",
+        "Treat frames as equal if no 8x8 block of the network's input differs by more than this, "
+        "of 255 levels; 8 suits a static camera.",
         at_least=0,
         at_most=255,
     )
-    start_s: float = option(0.0, "Caption from this time on: seconds, or such as 1:05.", at_least=0)
-    end_s: float | None = option(None, "Caption up to this time.", above=0)
+    start_s: float = option(0.0, "Start here: seconds, or a time such as 1:05.", at_least=0)
+    end_s: float | None = option(None, "Stop here.", above=0)
     merge: bool = option(True, "Join consecutive segments with the same caption.")
     min_confidence: float = option(
         0.0,
-        "Leave out captions of a lower confidence; JSON keeps them, marked.",
+        "Drop captions with a lower confidence; JSON keeps them, marked.",
         at_least=0,
         at_most=1,
     )
 
     @property
     def shortest_scene_s(self) -> float:
-        """Seconds of the shortest scene that gets a window of its own."""
+        """The minimum length of a scene with its own window, in seconds."""
         return self.window_s * SHORTEST if self.min_scene_s is None else self.min_scene_s
 
     def __post_init__(self) -> None:
@@ -323,20 +324,18 @@ class CaptionOptions(SearchOptions):
                 f"--end is {self.end_s:g}; it must be after --start, which is {self.start_s:g}"
             )
         if self.stride_s is not None and self.segment == "scenes":
-            raise UsageError("--stride has no meaning with --segment scenes; leave one of them out")
+            raise UsageError("--stride has no effect with --segment scenes; remove one of them")
         if self.window_s == WHOLE:
             if self.stride_s is not None or self.segment == "scenes":
                 flag = "--segment scenes" if self.stride_s is None else "--stride"
-                raise UsageError(
-                    f"{flag} has no meaning with --window whole; leave one of them out"
-                )
+                raise UsageError(f"{flag} has no effect with --window whole; remove one of them")
             return
         stride_s = self.stride_s or self.window_s
         if (overlapping := math.ceil(self.window_s / stride_s)) * self.frames > MOST_FRAMES:
             raise UsageError(
                 f"--stride is {stride_s:g} and --window is {self.window_s:g}: at each time "
-                f"{overlapping} windows of {self.frames} frames overlap, and {MOST_FRAMES} frames "
-                "may; give a longer --stride, a shorter --window or fewer --frames"
+                f"{overlapping} windows of {self.frames} frames overlap; the limit is "
+                f"{MOST_FRAMES} frames: set a longer --stride, a shorter --window or fewer --frames"
             )
         if self.sampling == "keyframes" and self.segment == "scenes":
             raise UsageError(
@@ -346,12 +345,12 @@ class CaptionOptions(SearchOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceOptions(Options):
-    """Where the network runs."""
+    """Device."""
 
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
     threads: int | None = option(
         None,
-        "CPU threads; one per core, within a container's CPU limit, unless given.",
+        "CPU threads.  [default: one per core, within a container's limit]",
         at_least=1,
         at_most=256,
     )
@@ -359,26 +358,26 @@ class PlaceOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceOptions(PlaceOptions):
-    """Where the network runs, and in which number format."""
+    """Device and number format."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
-        "auto", "Number format of the network; auto takes the fastest that is safe on the device."
+        "auto", "Number format of the network; auto: the fastest that is safe on the device."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class MachineOptions(DeviceOptions):
-    """Where the model runs. These options change the speed, not the text."""
+    """Device and speed. These options do not change the text."""
 
     device: str = option(
-        "auto", "auto, cpu, cuda, cuda:N or mps; several, such as cuda:0,cuda:1, share the inputs."
+        "auto", "auto, cpu, cuda, cuda:N or mps, or several, such as cuda:0,cuda:1."
     )
     batch_size: int = option(8, "Windows per batch.", at_least=1, at_most=1024)
     engine: Engine = option(
-        "torch", 'What runs the CNN: PyTorch, or OpenVINO, on the CPU; needs the extra "openvino".'
+        "torch", 'Library for the CNN; openvino: on the CPU, needs the extra "openvino".'
     )
     video_decoder: VideoDecoder = option(
-        "cpu", "What decodes videos; cuda: an NVIDIA GPU, where it knows the codec."
+        "cpu", "Video decoder; cuda: an NVIDIA GPU, for codecs that it supports."
     )
 
     def __post_init__(self) -> None:
@@ -387,17 +386,17 @@ class MachineOptions(DeviceOptions):
         if self.engine == "openvino" and not {"auto", "cpu"}.issuperset(places):
             raise UsageError(
                 f"--engine openvino runs on the CPU, and --device is {self.device!r}; "
-                "leave one of them out"
+                "remove one of them"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(Options):
-    """What is written, and where: next to each input unless told otherwise."""
+    """Output: files next to each input, by default."""
 
     srt: bool = option(False, "Write SubRip subtitles.")
     vtt: bool = option(False, "Write WebVTT subtitles.")
-    json: bool = option(False, "Write all there is: video, model, options, words with probability.")
+    json: bool = option(False, "Write JSON with all data: video, model, options, words.")
     jsonl: bool = option(False, "Write one JSON object per line.")
     tsv: bool = option(False, "Write tab-separated values, times in milliseconds.")
     csv: bool = option(False, "Write comma-separated values.")
@@ -406,7 +405,7 @@ class OutputOptions(Options):
     chapters: bool = option(False, "Write chapters for FFmpeg (FFmetadata).")
     xml: bool = option(False, "Write chapters for mkvmerge (Matroska XML).")
     output: str | None = option(
-        None, "Write one file, in the format its suffix names; - is standard output.", short="-o"
+        None, "Write one file, in the format of its suffix; - is standard output.", short="-o"
     )
     out_dir: Path | None = option(None, "Write under this folder, in the same tree as the inputs.")
 
@@ -417,7 +416,7 @@ class OutputOptions(Options):
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """The formats asked for, by flag or by the suffix of ``output``; none is readable lines."""
+        """The requested formats, by flag or by the suffix of ``output``; none: readable lines."""
         asked = tuple(name for name in self.known_formats() if getattr(self, name))
         if asked or self.place in (None, "-"):
             return asked
@@ -425,7 +424,7 @@ class OutputOptions(Options):
 
     @property
     def place(self) -> str | None:
-        """``output``, under whatever name standard output has been given."""
+        """``output``, with ``-`` for all names of standard output."""
         return "-" if self.output in _STDOUT else self.output
 
     @property
@@ -435,61 +434,55 @@ class OutputOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.output is not None and self.out_dir is not None:
-            raise UsageError("--output and --out-dir contradict each other; leave one of them out")
+            raise UsageError("--output and --out-dir contradict each other; remove one of them")
         if self.out_dir is not None and not self.formats:
             raise UsageError("--out-dir is given without a format; add one, such as --srt")
         if self.output and (self.output[-1] in "/\\" or os.path.isdir(self.output)):
             raise UsageError(
-                f"--output is {self.output!r}, which is a folder; to write into it give --out-dir "
+                f"--output is {self.output!r}, which is a folder; to write into it, use --out-dir "
                 "and a format, such as --srt"
             )
         if self.output is not None and len(self.formats) > 1:
             raise UsageError(
-                f"--output holds one format and {len(self.formats)} are asked for; "
-                "leave --output out to write each next to its input, or use --out-dir"
+                f"--output is one file, for one format, and {len(self.formats)} are given; "
+                "omit --output to write each next to its input, or use --out-dir"
             )
         named = self._suffix
         # any text may be called .txt
         if named in self.known_formats() and named not in (*self.formats, "txt"):
             raise UsageError(
                 f"--output is {self.output!r}, a name for {named}, and --{self.formats[0]} is "
-                f"given; leave that out, or end the name in .{self.formats[0]}"
+                f"given; remove that, or end the name in .{self.formats[0]}"
             )
         if not set(self.formats) <= set(self.known_formats()):
             raise UsageError(
-                f"--output is {self.output!r} and its suffix names no format; end it in one of "
-                f".{', .'.join(self.known_formats())}, or add a format, such as --srt"
+                f"--output is {self.output!r} and its suffix is not that of a format; end it "
+                f"in one of .{', .'.join(self.known_formats())}, or add a format, such as --srt"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class MuxOptions(Options):
-    """What is written, and from which captions."""
+    """Output and captions."""
 
     output: Path | None = option(
         None,
-        "The video to write, .mp4, .m4v, .mov, .mkv or .webm; NAME.captioned.mp4, or another of "
-        "these, beside NAME unless given.",
+        "The video to write: .mp4, .m4v, .mov, .mkv or .webm.  [default: NAME.captioned.mp4, or "
+        "another of these]",
         short="-o",
     )
-    subtitles: Path | None = option(
-        None, "The SubRip or WebVTT file to take; NAME.srt or NAME.vtt beside NAME unless given."
-    )
-    language: str = option("eng", "Language of the captions by ISO 639, for players to show.")
-    burn: bool = option(
-        False, "Draw the captions into the picture, which is encoded again; the sound is copied."
-    )
+    subtitles: Path | None = option(None, "SubRip or WebVTT file.  [default: NAME.srt or NAME.vtt]")
+    language: str = option("eng", "Language of the captions, as three letters of ISO 639.")
+    burn: bool = option(False, "Draw the captions into the picture, which is re-encoded.")
     font: Path | None = option(
-        None, "Font file for --burn; the built-in one has Latin letters only."
+        None, "Font file for --burn; the built-in one has only Latin letters."
     )
-    force: bool = option(False, "Replace a video that is there.")
+    force: bool = option(False, "Replace existing videos.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.font is not None and not self.burn:
-            raise UsageError(
-                "--font is for --burn, which is not given; add it, or leave --font out"
-            )
+            raise UsageError("--font needs --burn; add it, or remove --font")
         if not (self.language.isascii() and self.language.isalpha() and len(self.language) == 3):
             raise UsageError(
                 f"--language is {self.language!r}; give three letters of ISO 639, such as eng"
@@ -498,114 +491,107 @@ class MuxOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions(Options):
-    """Which pages are written, and where: next to each input unless told otherwise."""
+    """Output: pages next to each input, by default."""
 
     out_dir: Path | None = option(None, "Write under this folder, in the same tree as the inputs.")
     recursive: bool = option(
         False, "Look into the folders within a folder, too, and follow links.", short="-r"
     )
-    embed: bool = option(
-        False, "Put the video into its page, which then needs no other file; at most 256 MB."
-    )
-    force: bool = option(
-        False, "Caption and write everything again, and replace whatever is in the way."
-    )
+    embed: bool = option(False, "Embed the video in its page, up to 256 MB.")
+    force: bool = option(False, "Caption and write everything again, and replace existing files.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VoiceOptions(Options):
-    """What is said on standard error. Standard output carries results only."""
+    """Messages on standard error. Standard output is for results only."""
 
-    quiet: bool = option(False, "Say nothing but failures.", short="-q")
-    verbose: bool = option(False, "Say more: the model, the device, each video.", short="-v")
+    quiet: bool = option(False, "Print only failures.", short="-q")
+    verbose: bool = option(False, "Also print the model, the device and each video.", short="-v")
     progress: Literal["auto", "on", "off"] = option(
-        "auto", "Draw a progress bar; auto draws it on a terminal."
+        "auto", "Progress bar; auto: only on a terminal."
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.quiet and self.verbose:
-            raise UsageError("--quiet and --verbose contradict each other; leave one of them out")
+            raise UsageError("--quiet and --verbose contradict each other; remove one of them")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(Options):
-    """How samples are looked at."""
+    """Samples."""
 
-    frames: int = option(4, "Frames looked at per sample.", at_least=1, at_most=64)
+    frames: int = option(4, "Frames per sample.", at_least=1, at_most=64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureOptions(Options):
-    """What is kept for training, and how it is read."""
+    """Features."""
 
-    frames: int = option(8, "Most frames per sample that are kept.", at_least=1, at_most=64)
+    frames: int = option(8, "Maximum number of frames per sample.", at_least=1, at_most=64)
     workers: int = option(2, "Threads that read frames ahead of the CNN.", at_least=1, at_most=256)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogOptions(VoiceOptions):
-    """What is said on standard error, and what is kept of it. Standard output carries results."""
+    """Messages on standard error, and the log. Standard output is for results only."""
 
     debug: bool = option(
-        False, "Say everything: why each file is run or not, and where time goes.", short="-vv"
+        False, "Also print why each file is processed or skipped, and timings.", short="-vv"
     )
-    log_json: bool = option(False, "Say it as JSON, one object per line, and draw no bar.")
+    log_json: bool = option(False, "Print messages as JSON, one object per line, without a bar.")
     log_file: Path | None = option(
-        None, "Add to this file what --verbose says, whatever is said here."
+        None, "Append the messages of --verbose to this file, even with --quiet."
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.quiet and self.debug:
-            raise UsageError("--quiet and --debug contradict each other; leave one of them out")
+            raise UsageError("--quiet and --debug contradict each other; remove one of them")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions(Options):
-    """Many inputs: which there are, which of them are run, and what is kept of the run."""
+    """Many inputs: selecting, resuming and recording them."""
 
     recursive: bool = option(
         False, "Look into the folders within a folder, too, and follow links.", short="-r"
     )
     suffix: str | None = option(
-        None, "In folders, take files with these suffixes, too: .dat or .dat,.bin."
+        None, "In folders, also take files with these suffixes: .dat or .dat,.bin."
     )
     from_file: str | None = option(
         None,
-        "Read paths of inputs from this file, one per line or separated by NUL; - is standard "
-        "input.",
+        "Read input paths from this file, one per line or separated by NUL; - is standard input.",
     )
-    force: bool = option(False, "Run what is done, too, and replace whatever is in the way.")
-    dry_run: bool = option(False, "Say what would be run and what is done, and do nothing.")
+    force: bool = option(False, "Caption inputs that are done as well, and replace existing files.")
+    dry_run: bool = option(False, "Print what would be done, and do nothing.")
     fail_fast: bool = option(False, "Stop at the first input that fails.")
     retries: int = option(
         0,
-        "Try again this often where reading or writing fails for a reason that may pass.",
+        "Retries if reading or writing fails for a temporary reason.",
         at_least=0,
         at_most=100,
     )
     file_timeout_s: float = option(
-        300.0, "Give an input up when nothing could be read of it for so many seconds.", above=0
+        300.0, "Let an input fail if nothing can be read from it for this many seconds.", above=0
     )
     workers: str = option(
-        "auto", "Inputs read at once, each by a process of its own; auto suits the machine."
+        "auto", "Inputs read at once, each by its own process; auto depends on the machine."
     )
     shard: str | None = option(
         None,
-        "Run one part of all inputs: I/N, from 1/N to N/N, or auto for that of this Slurm array "
-        "task or torchrun process.",
+        "Process one part of all inputs: I/N, from 1/N to N/N, or auto for the one of this Slurm "
+        "array task or torchrun process.",
     )
-    manifest: Path | None = option(
-        None, "Add a JSON row on each input to this file as soon as it is through."
-    )
+    manifest: Path | None = option(None, "Append a JSON row for each finished input to this file.")
     retry_failed: Path | None = option(
-        None, "Run only what failed last by this manifest; INPUT may be left out."
+        None, "Process only the inputs that failed according to this manifest; INPUT is optional."
     )
 
     @property
     def worker_count(self) -> int | None:
-        """None where the machine decides."""
+        """None if the machine decides."""
         return None if self.workers == "auto" else int(self.workers)
 
     def __post_init__(self) -> None:
@@ -617,34 +603,36 @@ class BatchOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class IndexOptions(Options):
-    """The index, and what becomes of files that are in it."""
+    """Index."""
 
     index: Path | None = option(
-        None, "The index, an SQLite file; one in the user's data folder unless given."
+        None, "The index, an SQLite file.  [default: in the user's data folder]"
     )
     redo: bool = option(
         False,
-        "Caption what another model or other options captioned, too, and try again what failed.",
+        "Also caption files that were captioned differently, or that failed.",
     )
     prune: bool = option(
-        False, "Forget files that are not there now, those on drives that are away included."
+        False, "Remove missing files from the index, including those on unmounted drives."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FindOptions(Options):
-    """Which moments are found."""
+    """Search."""
 
-    limit: int = option(10, "Moments at most.", at_least=1, at_most=10_000)
+    limit: int = option(10, "Maximum number of moments.", at_least=1, at_most=10_000)
     path: str | None = option(
-        None, "Only in files whose path contains this; * and ? stand for any characters."
+        None, "Only in files whose path contains this; * and ? are wildcards."
     )
-    longer_s: float | None = option(None, "Only in videos of at least so many seconds.", at_least=0)
-    shorter_s: float | None = option(None, "Only in videos of at most so many seconds.", above=0)
+    longer_s: float | None = option(
+        None, "Only in videos of at least this many seconds.", at_least=0
+    )
+    shorter_s: float | None = option(None, "Only in videos of at most this many seconds.", above=0)
     after: str | None = option(
-        None, "Only in files changed on this day, such as 2026-05-31, or later."
+        None, "Only in files modified on this day, such as 2026-05-31, or later."
     )
-    before: str | None = option(None, "Only in files changed before this day.")
+    before: str | None = option(None, "Only in files modified before this day.")
     min_confidence: float | None = option(
         None, "Only captions of at least this confidence.", at_least=0, at_most=1
     )
@@ -655,7 +643,7 @@ class FindOptions(Options):
             day = getattr(self, name)
             try:
                 datetime.fromisoformat(day or "2026-05-31").timestamp()
-            except (ValueError, OverflowError, OSError) as error:  # years that clocks do not have
+            except (ValueError, OverflowError, OSError) as error:  # years out of range
                 raise UsageError(
                     f"--{name} is {day!r}; give a date, such as 2026-05-31 or 2026-05-31T18:00"
                 ) from error
@@ -663,97 +651,102 @@ class FindOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(Options):
-    """How a model is trained: first on a frozen CNN's cached features, then end to end."""
+    """Training: first on cached features of a frozen CNN, then end to end."""
 
     concept_epochs: int = option(
-        6, "Epochs before all others of the content classifier, with --concept-slots.",
+        6, "Epochs of the content classifier, which come first, with --concept-slots.",
         at_least=0, at_most=1000,
     )  # fmt: skip
     epochs: int = option(7, "Epochs with the CNN frozen.", at_least=0, at_most=1000)
     finetune_epochs: int = option(
-        4, "Epochs after those that train the CNN too.", at_least=0, at_most=1000
+        4, "Further epochs that also train the CNN.", at_least=0, at_most=1000
     )
     scst_epochs: int = option(
-        0, "Epochs after those that reward sampled captions by CIDEr, the CNN frozen.",
+        0, "Further epochs that reward sampled captions by CIDEr, with the CNN frozen.",
         at_least=0, at_most=1000,
     )  # fmt: skip
-    batch: int = option(32, "Samples per step.", flag="--batch-size", at_least=1, at_most=4096)
+    batch: int = option(32, "Batch size.", flag="--batch-size", at_least=1, at_most=4096)
     finetune_batch: int = option(
         32,
-        "Samples per step when the CNN trains too.",
+        "Batch size when the CNN is trained as well.",
         flag="--finetune-batch-size",
         at_least=1,
         at_most=4096,
     )
     frames: int = option(
-        4, "Most frames per clip; batches draw 1, 2, 4... up to it.", at_least=1, at_most=64
+        4,
+        "Maximum number of frames per clip; batches draw 1, 2, 4... up to it.",
+        at_least=1,
+        at_most=64,
     )
     finetune_frames: int = option(
-        2, "Most frames per clip when the CNN trains too.", at_least=1, at_most=64
+        2, "The same when the CNN is trained as well.", at_least=1, at_most=64
     )
     cached_frames: int = option(
-        8, "Frames per sample whose features are kept, from which clips are drawn.",
+        8, "Frames per sample whose features are cached; clips are drawn from them.",
         at_least=1, at_most=64,
     )  # fmt: skip
     finetune_from: int = option(
-        4, "Blocks of the CNN, from the pixels on, that never train.", at_least=0
+        4, "Number of first blocks of the CNN that stay frozen.", at_least=0
     )
     text_batch: int = option(
         96, "Sentences of --text mixed into each step.", at_least=0, at_most=4096
     )
-    text_weight: float = option(0.5, "What they count for.", at_least=0, at_most=100)
+    text_weight: float = option(0.5, "Loss weight of these sentences.", at_least=0, at_most=100)
     concept_weight: float = option(
-        0.05, "Weight of the content classifier's loss when the CNN trains too.",
+        0.05, "Weight of the content classifier's loss when the CNN is trained as well.",
         at_least=0, at_most=100,
     )  # fmt: skip
     captions: int = option(3, "Captions drawn per sample and epoch.", at_least=1, at_most=100)
     min_count: int | None = option(
-        None, "A word seen fewer times is unknown; unless given 5, and less for few captions.",
+        None, "Rarer words are unknown.  [default: 5, less for small datasets]",
         at_least=1,
     )  # fmt: skip
-    optimizer: Literal["adamw", "adam", "adagrad"] = option("adamw", "Kind of optimizer.")
-    lr: float = option(8e-4, "Highest learning rate.", above=0, at_most=1)
+    optimizer: Literal["adamw", "adam", "adagrad"] = option("adamw", "Optimizer.")
+    lr: float = option(8e-4, "Peak learning rate.", above=0, at_most=1)
     concept_lr: float = option(
-        1e-3, "The same when the content classifier trains alone.", above=0, at_most=1
+        1e-3, "Peak learning rate of the content classifier in its own epochs.", above=0, at_most=1
     )
-    finetune_lr: float = option(3e-4, "The same when the CNN trains too.", above=0, at_most=1)
-    backbone_lr: float = option(1e-4, "The CNN's own highest learning rate.", above=0, at_most=1)
-    scst_lr: float = option(1e-4, "The same when captions are rewarded.", above=0, at_most=1)
+    finetune_lr: float = option(
+        3e-4, "Peak learning rate when the CNN is trained as well.", above=0, at_most=1
+    )
+    backbone_lr: float = option(1e-4, "Peak learning rate of the CNN.", above=0, at_most=1)
+    scst_lr: float = option(
+        1e-4, "Peak learning rate when captions are rewarded.", above=0, at_most=1
+    )
     scst_temperature: float = option(
-        0.5, "What divides the logits when captions are drawn to be rewarded.", above=0, at_most=2
+        0.5, "Temperature for sampling the captions that are rewarded.", above=0, at_most=2
     )
     scst_concepts: float = option(
-        0.5, "What naming the concepts of a sample is worth beside CIDEr, with --concept-slots.",
+        0.5, "Reward for naming the concepts of a sample, relative to CIDEr, with --concept-slots.",
         at_least=0, at_most=100,
     )  # fmt: skip
     scst_imitate: float = option(
-        0.1, "Weight of the cross entropy of true captions, beside the reward.",
+        0.1, "Weight of the cross entropy of reference captions beside the reward.",
         at_least=0, at_most=100,
     )  # fmt: skip
-    warmup: float = option(0.05, "Share of steps in which the rate rises; after them it falls.",
+    warmup: float = option(0.05, "Share of steps in which the learning rate rises; then it decays.",
                            at_least=0, at_most=1)  # fmt: skip
     weight_decay: float = option(0.01, "AdamW's weight decay.", at_least=0, at_most=1)
-    label_smoothing: float = option(
-        0.1, "Probability spread over all words.", at_least=0, at_most=0.9
-    )
+    label_smoothing: float = option(0.1, "Label smoothing.", at_least=0, at_most=0.9)
     own_words: float = option(
-        0.0, "Share of known words that the model draws itself at a stage's end; it rises from 0.",
+        0.0, "Scheduled sampling: share of the model's own words, rising from 0 to this.",
         at_least=0, at_most=1,
     )  # fmt: skip
     even_attention: float = option(
         0.0, "Weight of a loss that spreads attention evenly over a caption's words; 0: none.",
         at_least=0, at_most=100,
     )  # fmt: skip
-    clip_norm: float = option(1.0, "Longest gradient.", above=0)
+    clip_norm: float = option(1.0, "Gradient clipping: maximum norm.", above=0)
     ema: float = option(
-        0.995, "Share of the old in the moving mean of weights, which is what is kept; 0: none.",
+        0.995, "Decay of the moving average of the weights, which is what is saved; 0: none.",
         at_least=0, at_most=1,
     )  # fmt: skip
-    select: Literal["cider", "loss"] = option(
-        "cider", "Dev score by which the best epoch is chosen."
+    select: Literal["cider", "loss"] = option("cider", "Dev score that selects the best epoch.")
+    patience: int = option(
+        3, "Early stopping: epochs of a stage without a better dev score.", at_least=1
     )
-    patience: int = option(3, "Epochs without a better dev score that end a stage.", at_least=1)
     workers: int = option(
-        1, "Processes that load clips; 0 loads them in the main one.", at_least=0, at_most=64
+        1, "Processes that load clips; 0 loads them in the main process.", at_least=0, at_most=64
     )
-    seed: int = option(1, "Start of all random numbers.", at_least=0)
+    seed: int = option(1, "Random seed.", at_least=0)

@@ -1,4 +1,4 @@
-"""A model that captions videos: the Python interface."""
+"""The Python interface: a model that captions videos."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +42,7 @@ class Captioner:
     """A loaded model that captions videos.
 
     ``model``: its name and weights. ``machine``: where it runs. ``workers``: the processes that
-    read videos, or None where this one does.
+    read videos, or None if this one does.
 
     >>> captioner = Captioner.from_pretrained()
     >>> captioner.caption("clip.mp4").save("clip.srt")
@@ -80,20 +80,20 @@ class Captioner:
         isolate: bool = True,
         workers: Workers | None = None,
     ) -> "Captioner":
-        """Load the embedded model, that of a folder, or ``owner/name[@revision]`` on the Hub.
+        """Load the built-in model, a model folder, or ``owner/name[@revision]`` from the Hub.
 
         ``batch_size``: windows per batch. ``threads``: CPU threads of PyTorch, for the whole
-        process. ``engine``: ``openvino`` runs the CNN in OpenVINO, on the CPU, with ``threads`` as
-        PyTorch, and without OpenVINO's telemetry in the whole process; the first time it is
-        exported to the user's cache. ``video_decoder``: ``cuda`` lets an NVIDIA GPU decode videos
-        of codecs that it knows. ``offline``: never use the network.
+        process. ``engine``: ``openvino`` runs the CNN in OpenVINO, on the CPU, with the same
+        ``threads``, and with OpenVINO's telemetry disabled in the whole process; the first time it
+        is exported to the user's cache. ``video_decoder``: ``cuda`` decodes on an NVIDIA GPU, for
+        the codecs it supports. ``offline``: never use the network.
 
-        Videos are read in a separate process, with limits to its memory and to how long it may
-        hang: a broken file fails alone. ``workers``: other limits, or more processes.
-        ``isolate=False`` reads in this process, without protection, where no other can be started.
+        Videos are read in a separate process, with limits on its memory and on how long it may
+        hang: a broken file affects no other. ``workers``: other limits, or more processes.
+        ``isolate=False`` reads in this process, without protection, if no other can be started.
 
         A process that is forked later captions with one CPU thread, and not at all on a GPU or in
-        OpenVINO: it should load a model of its own.
+        OpenVINO: it should load its own model.
 
         Raises ModelError, DeviceError, UsageError, OutputError.
         """
@@ -110,7 +110,7 @@ class Captioner:
         machine = Machine.find(options)
         if video_decoder == "cuda" and not torch.cuda.is_available():
             raise DeviceError(
-                "--video-decoder cuda needs an NVIDIA GPU, and PyTorch sees none here; leave it out"
+                "--video-decoder cuda needs an NVIDIA GPU, and PyTorch finds none; omit it"
             )
         folder = resolve(name_or_folder, offline=offline)
         model = model_folder.load(folder, machine.device)
@@ -146,13 +146,13 @@ class Captioner:
         keep: Keep | None = None,
         **flags: Any,
     ) -> Captioning:
-        """Caption a video step by step; for progress and for segments as they come.
+        """Caption a video step by step, with progress and segments as they are ready.
 
         ``source``: a path, or a file that is open for reading in binary mode. ``flags``: options
-        by the names of their flags, ``window=2`` or ``start="1:05"``, over those in ``options``.
-        ``name``: what to call the video, its path unless given. The other arguments are explained
-        at ``Captioning``. Raises UsageError, and DeviceError where this process was forked from the
-        one that loaded the model onto a GPU.
+        by the names of their flags, ``window=2`` or ``start="1:05"``, which override ``options``.
+        ``name``: what to call the video, its path unless given. For the other arguments see
+        ``Captioning``. Raises UsageError, and DeviceError if this process was forked from the one
+        that loaded the model onto a GPU.
         """
         self.machine.check_process()
         options = (options or CaptionOptions()).with_flags(flags)
@@ -184,21 +184,21 @@ class Captioner:
         )
 
     def batcher(self, options: CaptionOptions, others: "Sequence[Captioner]" = ()) -> Batcher:
-        """What captions windows of any videos together, also on the devices of ``others``."""
+        """A batcher for windows of any videos, which also uses the devices of ``others``."""
         size = self._request(Path(), options).batch_size
         return Batcher([each._runner() for each in (self, *others)], options, size)
 
     def stream(
         self, source: Source, options: CaptionOptions | None = None, **flags: Any
     ) -> Iterator[Segment]:
-        """Segments of a video, each as soon as it is ready; as ``open``. Raises InputError."""
+        """Segments of a video, each as soon as it is ready; see ``open``. Raises InputError."""
         with self.open(source, options, **flags) as captioning:
             yield from captioning
 
     def caption(
         self, source: Source, options: CaptionOptions | None = None, **flags: Any
     ) -> Captions:
-        """All segments of a video, and what they were made with; as ``open``. Raises InputError.
+        """All segments of a video, with the model and options; see ``open``. Raises InputError.
 
         >>> captioner.caption("clip.mp4", window=2, beam=5)[0].text
         """
@@ -212,12 +212,12 @@ class Captioner:
         options: CaptionOptions | None = None,
         **flags: Any,
     ) -> Captions:
-        """All segments of a video that is in memory.
+        """All segments of a video in memory.
 
-        ``frames``: (N, H, W, 3) uint8 RGB, or a list of N frames. ``times_s``: seconds from the
-        start, each above the one before, at which they begin to be shown; the last frame lasts as
-        long as the one before it. Options are those of ``open``, but for ``segment="auto"``, which
-        looks into a file and is ``fixed`` here. Raises UsageError, InputError.
+        ``frames``: (N, H, W, 3) uint8 RGB, or a list of N frames. ``times_s``: the times at which
+        they are shown, in seconds from the start, ascending; the last frame lasts as long as the
+        one before it. Options are those of ``open``, except that ``segment="auto"``, which needs a
+        file, is ``fixed`` here. Raises UsageError, InputError.
         """
         from vidcaption.video.arrays import FrameArray
         from vidcaption.video.batches import WindowReader
@@ -265,7 +265,7 @@ class Captioner:
     def _reader(self, request: Request) -> Reader:
         if self.workers is not None:
             return RemoteReader(self.workers, request)
-        from vidcaption.video.batches import WindowReader  # FFmpeg, for those who read here
+        from vidcaption.video.batches import WindowReader  # FFmpeg, for reading here
 
         return WindowReader(*request)
 

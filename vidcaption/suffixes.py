@@ -1,4 +1,4 @@
-"""By what files and folders within a folder are told apart."""
+"""Which files and folders within a folder are inputs."""
 
 VIDEO_SUFFIXES = frozenset({
     ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m2ts", ".m2v", ".m4v",
@@ -9,7 +9,7 @@ IMAGE_SUFFIXES = frozenset({
     ".avif", ".bmp", ".heic", ".heif", ".hif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp",
 })  # fmt: skip
 
-# Where network storage and Windows keep thumbnails, old versions and what was deleted.
+# Thumbnails, old versions and deleted files of network storage and Windows.
 SYSTEM_FOLDERS = frozenset({
     "#recycle", "#snapshot", "$recycle.bin", "@eadir", "@recently-snapshot", "@recycle",
     "system volume information",
@@ -17,5 +17,5 @@ SYSTEM_FOLDERS = frozenset({
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is skipped unless it is named itself."""
+    """Whether a file or folder is skipped unless it is given itself."""
     return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS

@@ -1,23 +1,23 @@
-"""The values that flow from reader to writer. Times are PTS seconds from the container's start."""
+"""The data passed from reader to writer. Times are PTS in seconds from the container's start."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vidcaption.options import CaptionOptions
 
-if TYPE_CHECKING:  # a batch that is done already needs no NumPy
+if TYPE_CHECKING:  # a finished batch does not need NumPy
     import numpy as np
     from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a container says of its video stream, without decoding it.
+    """The video stream of a container, as described by its header.
 
     ``width`` and ``height`` are pixels as displayed, after ``rotation`` (degrees clockwise: 0, 90,
     180 or 270; a picture stored mirrored is mirrored first). ``duration_s``: where the video ends,
     in seconds from the container's start. That, ``fps`` (average) and ``frames`` (an estimate) are
-    None where the container does not say. A still image has ``duration_s`` None and ``frames`` 1.
+    None if the container does not tell. A still image has ``duration_s`` None and ``frames`` 1.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time to be captioned, and the times in it at which frames are sampled.
+    """A period to be captioned, and the times in it at which frames are sampled.
 
     ``start_s <= times_s[0] <= ... <= times_s[-1] < end_s``, all in seconds.
     """
@@ -61,7 +61,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of a caption, or a concept, and its probability by the model, in [0, 1]."""
+    """One word of a caption, or a concept, with its probability by the model, in [0, 1]."""
 
     text: str
     probability: float
@@ -71,10 +71,10 @@ class Word:
 class Segment:
     """One timed caption. ``score`` is the mean log-probability of its words, at most 0.
 
-    ``confidence``: the share of its nouns, verbs and adjectives that people would use too, as the
-    model expects, in [0, 1]; ``concepts``: what it surely sees, the surest first. Models that do
-    not tell concepts apart have neither. ``below_min_confidence``: whether the confidence is below
-    what was asked for, so that only JSON has this caption.
+    ``confidence``: the model's estimate of the share of its nouns, verbs and adjectives that people
+    would use, too, in [0, 1]; ``concepts``: the most probable ones, in order. Models without a
+    concept classifier give neither. ``below_min_confidence``: whether the confidence is below the
+    requested minimum, so that only JSON has this caption.
     """
 
     start_s: float
@@ -89,11 +89,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The first windows of a video, which are finished: from there an interrupted run goes on.
+    """The first, finished windows of a video, after which an interrupted run continues.
 
-    ``segments``: one for each window, None where nothing was said. ``start_s``, ``end_s``: of the
-    last window, in seconds. ``standing``: the pixels of the picture that stood for its last frame,
-    where pictures that are near each other count as the same.
+    ``segments``: one for each window, None without a caption. ``start_s``, ``end_s``: of the last
+    window, in seconds. ``standing``: the pixels of the picture used for its last frame, if similar
+    pictures count as equal.
     """
 
     segments: tuple[Segment | None, ...] = ()
@@ -104,7 +104,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Which model wrote the captions. ``sha256``: 64 lower-case hexadecimal digits."""
+    """The model that wrote the captions. ``sha256``: 64 lower-case hexadecimal digits."""
 
     name: str
     sha256: str
@@ -112,7 +112,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class CaptionData:
-    """What formats write of one video. ``corrupt`` counts the broken packets that were skipped."""
+    """What formats write for one video. ``corrupt`` counts the broken packets skipped."""
 
     video: VideoInfo
     model: ModelInfo

@@ -112,7 +112,7 @@ def test_a_file_that_looks_like_options(
             "there is no option --srt; options follow a command: vidcaption run INPUT --srt (see",
         ),
         (["--versoin"], "there is no option --versoin; did you mean --version"),
-        (["frobnicate"], "there is no command 'frobnicate'; there are config, doctor, evaluate,"),
+        (["frobnicate"], "there is no command 'frobnicate'; known are config, doctor, evaluate,"),
         (["rnu"], "there is no command 'rnu'; did you mean run"),
         (["models", "pth"], "there is no command 'pth'; did you mean path"),
         (["clip.mp4", "--srt"], "to caption clip.mp4, write: vidcaption run clip.mp4 --srt"),

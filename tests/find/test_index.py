@@ -179,7 +179,7 @@ def test_folders(index: Index) -> None:
 def test_what_is_no_index_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "odd"
     path.write_bytes(content)
-    with pytest.raises((UsageError, OutputError), match=r"is no index|is damaged"):
+    with pytest.raises((UsageError, OutputError), match=r"is not an index|is damaged"):
         Index(path)
     assert path.read_bytes() == content
 
@@ -190,7 +190,7 @@ def test_the_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
         other.execute("CREATE TABLE mine (x)")
     other.close()
     before = path.read_bytes()
-    with pytest.raises(UsageError, match="which is no index; name another file"):
+    with pytest.raises(UsageError, match="which is not an index; name another file"):
         Index(path, create=True)
     assert path.read_bytes() == before
 
@@ -228,7 +228,7 @@ def test_a_busy_index_is_waited_for_and_told_of(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "WAIT_S", 0.01)
-    message = "is being written by another process for over 0.01 s; try again"
+    message = "has been locked by another process for over 0.01 s; try again"
     with (
         Index(index.path) as other,
         index._writing(),

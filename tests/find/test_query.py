@@ -52,14 +52,14 @@ def test_terms(text: str, terms: tuple[str, ...], excluded: tuple[str, ...]) -> 
 
 @pytest.mark.parametrize("text", ["", "  ", '""', "* ( ) -", "\0", "-dog"])
 def test_nothing_to_look_for(text: str) -> None:
-    with pytest.raises(UsageError, match=r"^there is no word to look for in "):
+    with pytest.raises(UsageError, match=r"^there is no word to search for in "):
         Query.parse(text)
 
 
 def test_too_many_words() -> None:
     text = " ".join(f"word{i}" for i in range(MOST_TERMS))
     assert len(Query.parse(text).terms) == MOST_TERMS
-    with pytest.raises(UsageError, match="33 words are looked for, and at most 32 may be"):
+    with pytest.raises(UsageError, match="the query has 33 words, and at most 32 are allowed"):
         Query.parse(f"{text} -more")
 
 

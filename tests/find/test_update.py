@@ -233,8 +233,8 @@ def test_folders_that_are_away_lose_nothing(
         drive.mkdir()  # an empty mount point
         assert find_files([drive]) == []
     assert caplog.messages == [
-        f"{drive} is not there now; what is known of it stays",
-        f"{drive} holds no video or image; what is known of it stays",
+        f"{drive} is missing; its entries are kept",
+        f"{drive} holds no video or image; its entries are kept",
     ]
     assert updater.index.videos().keys() == {path}
     assert [video.path for video in missing(updater.index.videos(), [])] == [path]

@@ -59,10 +59,10 @@ def test_page(folder, dataset, tmp_path, capsys):
     ):
         assert name in page.text
     assert "<i>data.jsonl, test: 18 captions" in page.text
-    assert f"Of the model {folder}." in page.text and f"The other is {folder}" in page.text
+    assert f"Model: {folder}." in page.text and f"The other model is {folder}" in page.text
     for name in {*report["intervals"], "distinct_captions", "vocabulary_used"}:
         assert re.search(rf"{re.sub('-[0-9]$', '', name)}[A-Z]\w+ ", page.text), name
-    assert "Against another model" in page.text
+    assert "Comparison with another model" in page.text
     assert "(prefers-color-scheme: dark)" in page.text
 
     cases = re.findall(r"CIDEr (\S+), score \S+; (\w+), (\d) frame", page.text)

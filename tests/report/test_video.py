@@ -88,7 +88,7 @@ def test_the_video_is_embedded(captions, clip, model, cpu, tmp_path):
 
 def test_a_video_too_large_to_embed(captions, model, cpu, tmp_path, monkeypatch):
     monkeypatch.setattr(video, "MOST_EMBEDDED", 1000)
-    with pytest.raises(InputError, match="and --embed takes 0 at most; leave it out"):
+    with pytest.raises(InputError, match="but --embed allows 0 MB; omit it"):
         draw(captions, model, cpu, tmp_path, embed=True)
 
 
@@ -108,7 +108,7 @@ def test_a_still_has_no_player(clips, model, cpu, tmp_path):
 
 def test_a_video_that_says_nothing(clip, model, cpu, tmp_path):
     page = read_scripted(draw(captions_of(clip, [], model), model, cpu, tmp_path))
-    assert "The model found nothing to say." in page.text
+    assert "The model gave no captions." in page.text
 
 
 def test_confidence_and_concepts(clip, model, cpu, tmp_path):

@@ -35,7 +35,7 @@ class Delivery:
             if len(formats) > 1:
                 raise UsageError(
                     f"a video on standard input gives one format on standard output, and "
-                    f"{len(formats)} are asked for; leave the others out, or add --out-dir"
+                    f"{len(formats)} are given; remove the others, or add --out-dir"
                 )
             place = "-"
         self._format = formats[0]

@@ -14,8 +14,8 @@ from vidcaption.options import SearchOptions
 
 
 class Said(NamedTuple):
-    """A caption, its score, which is the mean log-probability of its words, and its confidence,
-    None where the model has none."""
+    """A caption, its score (the mean log-probability of its words) and its confidence, None if
+    the model gives none."""
 
     text: str
     score: float
@@ -35,7 +35,7 @@ def to_clip(stills: Sequence[Clip]) -> Tensor:
 def in_batches(
     load: Callable[[int], Tensor], indices: Iterable[int], size: int, machine: Machine
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Indices and stacked tensors of at most ``size`` samples each, all of one shape."""
+    """Indices and stacked tensors of at most ``size`` samples of the same shape."""
     waiting: dict[torch.Size, list[tuple[int, Tensor]]] = {}
     for index in indices:
         tensor = load(index)
@@ -75,7 +75,7 @@ def caption_samples(
 ) -> Mapping[str, Said]:
     """The caption of each sample, by its id and in their order. Raises InputError.
 
-    ``advance`` is told how many samples each batch had.
+    ``advance`` is called with the number of samples of each batch.
     """
     size = network.config.input.image_size
     said = {}

@@ -1,4 +1,4 @@
-"""A model's scores on one split of a dataset, and those of two models side by side."""
+"""A model's scores on one split of a dataset, and a comparison of two models."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +23,9 @@ from vidcaption.options import SearchOptions
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """``report``: scores with all that they depend on, for JSON. ``said``: captions by sample id.
+    """``report``: scores with everything they depend on, for JSON. ``said``: captions by sample id.
 
-    ``figures``: what the report's values and intervals come from, by the names they have there.
+    ``figures``: the source of the report's values and intervals, by their names in it.
     """
 
     report: dict[str, Any]
@@ -42,10 +42,10 @@ def score_model(
     objects: ObjectNames | None = None,
     advance: Callable[[int], object] = lambda count: None,
 ) -> Evaluation:
-    """Caption the samples and score the captions, approximately where Java is missing.
+    """Caption the samples and score the captions, approximately if Java is missing.
 
-    With ``objects`` also by the objects that they name. ``advance``: as of ``caption_samples``.
-    Raises ModelError, InputError, and SetupError where pycocoevalcap is missing.
+    With ``objects``, also by the objects that they name. ``advance``: see ``caption_samples``.
+    Raises ModelError, InputError, and SetupError if pycocoevalcap is missing.
     """
     check_scoring()
     model = model_folder.load(folder, machine.device)
@@ -81,15 +81,15 @@ def score_model(
 def text_figures(
     said: Mapping[str, Said], samples: Sequence[Sample], cider: Figure
 ) -> dict[str, Figure]:
-    """What the standard metrics do not tell.
+    """Figures beyond the standard metrics.
 
     - words_per_caption
-    - generic_captions: share of captions that are said of another sample too.
-    - word_precision: share of a caption's different words that a reference of the sample has;
-      word_recall: share of a reference's different words that the caption has, the mean over the
-      sample's references; word_f1: their harmonic mean.
+    - generic_captions: share of captions that another sample has as well.
+    - word_precision: share of a caption's distinct words that occur in a reference of the sample;
+      word_recall: share of a reference's distinct words that occur in the caption, the mean over
+      the sample's references; word_f1: their harmonic mean.
     - score_pearson, score_spearman: correlation of a caption's score, the mean log-probability of
-      its words, with its CIDEr. 0 where the score tells nothing of how good a caption is.
+      its words, with its CIDEr. 0 if the score does not predict how good a caption is.
     """
     times = Counter(each.text for each in said.values())
     words = [set(tokenize(said[sample.id].text)) for sample in samples]
@@ -116,13 +116,13 @@ def text_figures(
 
 
 def differences(first: Evaluation, second: Evaluation) -> dict[str, dict[str, Any]]:
-    """Each figure of ``first`` less that of ``second``, both of the same samples.
+    """Each figure of ``first`` minus that of ``second``, on the same samples.
 
-    The interval is of a paired bootstrap (Koehn 2004): both are drawn the same samples. It is
-    narrower than the two models' own intervals tell, as what is hard for one is so for the other.
+    The interval comes from a paired bootstrap (Koehn 2004): both use the same resamples. It is
+    narrower than the two models' own intervals suggest, as hard samples are hard for both.
     """
     ours, theirs = statistics.resample(first.figures), statistics.resample(second.figures)
-    with np.errstate(invalid="ignore"):  # a figure that is not defined may be infinite in both
+    with np.errstate(invalid="ignore"):  # an undefined figure may be infinite in both
         apart = {name: ours[name] - theirs[name] for name in first.figures}
     return {
         name: {
@@ -134,7 +134,7 @@ def differences(first: Evaluation, second: Evaluation) -> dict[str, dict[str, An
 
 
 def _round(value: float, digits: int) -> float | None:
-    """None for a figure that is not defined, such as a correlation with a constant."""
+    """None for an undefined figure, such as a correlation with a constant."""
     return round(value, digits) if np.isfinite(value) else None
 
 

@@ -21,11 +21,11 @@ _ALPHA, _BETA, _GAMMA, _CONTENT = 0.85, 0.2, 0.6, 0.75
 _KINDS = np.array([1.0, 0.6, 0.8, 0.6])
 
 References = Mapping[str, Sequence[str]]
-_Tokens = Mapping[str, list[str]]  # the captions of a sample, their words parted by spaces
+_Tokens = Mapping[str, list[str]]  # the captions of a sample, as words separated by spaces
 
 
 def check_scoring() -> None:
-    """Raises SetupError where pycocoevalcap is missing."""
+    """Raises SetupError if pycocoevalcap is missing."""
     if find_spec("pycocoevalcap") is None:
         raise SetupError("scoring needs pycocoevalcap; install vidcaption[eval]")
 
@@ -36,7 +36,7 @@ def has_java() -> bool:
 
 
 def describe_scoring(java: bool) -> str:
-    """What the figures were computed with."""
+    """The tools that the figures were computed with."""
     tools = f"pycocoevalcap {version('pycocoevalcap')}"
     if java:
         return f"{tools}, PTB tokenizer, METEOR 1.5"
@@ -44,7 +44,7 @@ def describe_scoring(java: bool) -> str:
 
 
 def cider(candidates: Mapping[str, str], references: References) -> float:
-    """CIDEr x 100 on this package's own tokens: quick, for choosing a checkpoint in training.
+    """CIDEr x 100 on this package's own tokens: fast, for choosing a checkpoint in training.
 
     Vedantam et al. 2015, as pycocoevalcap computes it. See ``check_scoring``.
     """
@@ -56,10 +56,10 @@ def coco_figures(
 ) -> dict[str, Figure]:
     """BLEU-1 to BLEU-4 (with brevity penalty), METEOR, ROUGE-L and CIDEr, each x 100.
 
-    CIDEr weighs words by how many of the samples they occur in; a resample keeps these weights.
-    With ``java`` it is the standard scoring, with the PTB tokenizer and METEOR 1.5. Without,
-    METEOR is left out, and the others are of this package's own tokens, which differ in inner
-    apostrophes and hyphens: near the standard ones. See ``check_scoring``.
+    CIDEr weights words by the number of samples they occur in; a resample keeps these weights.
+    With ``java`` this is the standard scoring, with the PTB tokenizer and METEOR 1.5. Otherwise
+    there is no METEOR, and the others use this package's own tokens, which differ at apostrophes
+    and hyphens within words: an approximation. See ``check_scoring``.
     """
     from pycocoevalcap.rouge.rouge import Rouge
 
@@ -80,13 +80,13 @@ def _own_tokens(candidates: Mapping[str, str], references: References) -> tuple[
 
 
 def _ptb_tokens(candidates: Mapping[str, str], references: References) -> tuple[_Tokens, _Tokens]:
-    """As pycocoevalcap's PTBTokenizer gives them, which writes a file into the installation.
+    """Tokens as by pycocoevalcap's PTBTokenizer, which would write into the installation.
 
-    Raises SetupError where Java cannot run it.
+    Raises SetupError if Java cannot run it.
     """
     from pycocoevalcap.tokenizer import ptbtokenizer as ptb
 
-    # Once for both, as starting Java takes most of the time; a sample's caption is its last.
+    # One call for both, as starting Java takes most of the time; a sample's caption is its last.
     texts = {key: (*references[key], candidates[key]) for key in candidates}
     lines = "\n".join(text.replace("\n", " ") for each in texts.values() for text in each)
     jar = Path(ptb.__file__).with_name(ptb.STANFORD_CORENLP_3_4_1_JAR)
@@ -96,8 +96,8 @@ def _ptb_tokens(candidates: Mapping[str, str], references: References) -> tuple[
     )
     if run.returncode:
         raise SetupError(
-            f"java cannot run the tokenizer (exit code {run.returncode}); see what 'java -version' "
-            "says, or take java off the PATH for approximate scores"
+            f"java cannot run the tokenizer (exit code {run.returncode}); check 'java "
+            "-version', or remove java from the PATH for approximate scores"
         )
     rows = (
         " ".join(word for word in row.rstrip().split(" ") if word not in ptb.PUNCTUATIONS)
@@ -115,7 +115,7 @@ def _cider(said: _Tokens, wanted: _Tokens) -> Figure:
 
 
 def _bleu_rows(said: _Tokens, wanted: _Tokens) -> Array:
-    """Of each sample: right and all n-grams for n from 1 to 4, length, closest reference length."""
+    """Per sample: correct and all n-grams for n from 1 to 4, length, closest reference length."""
     from pycocoevalcap.bleu.bleu_scorer import BleuScorer
 
     scorer = BleuScorer(n=4)
@@ -140,23 +140,23 @@ def _bleu(sums: Array, n: int) -> Array:
 
 
 def _meteor_rows(said: _Tokens, wanted: _Tokens) -> Array:
-    """Of each sample, as its best reference aligns: six sums of what ``_meteor`` needs."""
+    """Per sample, for its best reference: the six sums that ``_meteor`` needs."""
     from pycocoevalcap.meteor.meteor import Meteor
 
     scorer = Meteor()
-    with scorer.meteor_p:  # it never closes the pipes to its Java process itself
-        # METEOR's 23 statistics: its public methods give scores only, which cannot be resampled.
+    with scorer.meteor_p:  # it never closes the pipes to its Java process
+        # METEOR's 23 statistics: its public methods return only scores, which cannot be resampled.
         stats = np.array(
             [scorer._stat(caption, wanted[key]).split() for key, [caption] in said.items()], float
         )
     lengths, function_words = stats[:, :2], stats[:, 2:4]
     weighed_lengths = _CONTENT * (lengths - function_words) + (1 - _CONTENT) * function_words
-    # Of each of the four kinds of match: content and function words, in caption and reference.
+    # For each of the four kinds of match: content and function words, in caption and reference.
     kinds = stats[:, 4:20].reshape(-1, 4, 2, 2)
     matches = _KINDS @ (_CONTENT * kinds[:, :, 0] + (1 - _CONTENT) * kinds[:, :, 1])
     chunks, matched = stats[:, 20], stats[:, 21:23]
     perfect = (matched == lengths).all(-1) & (chunks == 1)
-    # METEOR counts no chunk where all is one: no penalty for a perfect caption.
+    # METEOR counts a single chunk as none: no penalty for a perfect caption.
     rest = np.stack([np.where(perfect, 0, chunks), matched.mean(-1)], -1)
     return np.concatenate([matches, weighed_lengths, rest], -1)
 

@@ -1,4 +1,4 @@
-"""Whether captions name what is there, judged by the human captions alone."""
+"""Whether captions name the objects in the picture, according to the human captions."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ def object_figures(
     """Recall and precision of the objects that captions name, pooled over all samples.
 
     - objects_named: of the objects that at least two human captions of a sample name, the share
-      that its caption names. Not defined where no sample has two human captions.
+      that its caption names. Undefined if no sample has two human captions.
     - objects_confirmed: of the objects that a caption names, the share that any human caption of
       the sample names.
 

@@ -1,7 +1,7 @@
-"""Figures over samples, and how far they would vary with other samples.
+"""Figures over samples, and their variation with other samples.
 
-Every figure is a function of sums of per-sample statistics, so that a bootstrap (Efron 1979; of
-BLEU: Koehn 2004) re-weights statistics that are computed once, and never runs a scorer again.
+Every figure is a function of sums of per-sample statistics, so a bootstrap (Efron 1979; for BLEU:
+Koehn 2004) re-weights statistics that are computed once, and never runs a scorer again.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 class Figure:
     """``rows``: (N, K), K statistics of each of N samples. ``value``: of their sums.
 
-    It maps (..., K) to (...), and gives NaN where the figure is not defined.
+    It maps (..., K) to (...), with NaN where the figure is undefined.
     """
 
     rows: Array
@@ -33,7 +33,7 @@ class Figure:
 
 
 def ratio(above: ArrayLike, below: ArrayLike) -> Figure:
-    """The sum of one statistic by the sum of another."""
+    """The sum of one statistic divided by the sum of another."""
     return Figure(np.stack([above, below], -1).astype(float), lambda s: s[..., 0] / s[..., 1])
 
 
@@ -52,8 +52,8 @@ def f1(precision: Figure, recall: Figure) -> Figure:
 
 
 def pearson(x: ArrayLike, y: ArrayLike) -> Figure:
-    """The linear correlation of two statistics. Of their ``ranks`` it is Spearman's."""
-    # Around their means, as differences of large sums would lose digits.
+    """The linear correlation of two statistics; of their ``ranks``, Spearman's correlation."""
+    # Centred, as differences of large sums would lose digits.
     a, b = (_centred(np.asarray(values, float)) for values in (x, y))
     rows = np.stack([np.ones_like(a), a, b, a * a, b * b, a * b], -1)
 
@@ -82,8 +82,8 @@ def ranks(values: ArrayLike) -> Array:
 def resample(figures: Mapping[str, Figure]) -> dict[str, Array]:
     """RESAMPLES values of each figure, each of N samples drawn with replacement.
 
-    Figures of another model on the same samples, in the same order, are drawn
-    alike: their differences are those of a paired bootstrap.
+    Figures of another model on the same samples, in the same order, get the same
+    resamples: their differences are those of a paired bootstrap.
     """
     rows = np.concatenate([figure.rows for figure in figures.values()], -1)
     rng = np.random.default_rng(SEED)
@@ -106,6 +106,6 @@ def _draw(count: int, rng: np.random.Generator) -> Array:
 
 
 def interval(values: Array) -> tuple[float, float] | None:
-    """The 95% percentile interval, or None if a value is not defined."""
+    """The 95% percentile interval, or None if a value is undefined."""
     low, high = np.percentile(values, [2.5, 97.5])
     return (float(low), float(high)) if np.isfinite([low, high]).all() else None

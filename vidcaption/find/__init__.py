@@ -1,1 +1,1 @@
-"""Finding moments: an index of captions in one SQLite file, kept up to date, and a search in it."""
+"""Finding moments: an index of captions in one SQLite file, its updates, and the search."""

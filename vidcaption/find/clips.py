@@ -1,4 +1,4 @@
-"""Cutting moments out of their videos: packets are copied, nothing is encoded again."""
+"""Cuts moments out of their videos: packets are copied, nothing is re-encoded."""
 
 import shutil
 from contextlib import suppress
@@ -17,13 +17,13 @@ from vidcaption.suffixes import IMAGE_SUFFIXES
 from vidcaption.video.container import open_video
 
 _KEPT = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".ts", ".avi", ".gif"}  # others become Matroska
-_APART_S = 2.0  # by which the sound may come behind its pictures in a file
+_APART_S = 2.0  # by which sound may follow its pictures in a file
 
 
 def cut(moment: Moment, folder: Path, number: int) -> Path:
-    """Write a moment to a file in ``folder``, with its sound, and return that file's path.
+    """Write a moment to a file in ``folder``, with its sound, and return the path of the file.
 
-    It begins with the last key frame until then. A picture is copied. Raises InputError,
+    It begins at the last key frame before the moment. A picture is copied. Raises InputError,
     OutputError.
     """
     source = moment.path
@@ -40,7 +40,7 @@ def cut(moment: Moment, folder: Path, number: int) -> Path:
             else:
                 _copy(moment, whole)
             whole.replace(target)
-    except (FFmpegError, ValueError) as error:  # the latter where a container has no such codec
+    except (FFmpegError, ValueError) as error:  # the latter for an unsupported codec
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{source} cannot be cut: {reason.lower()}") from error
     except OSError as error:
@@ -62,7 +62,7 @@ def _copy(moment: Moment, target: Path) -> None:
         origin_s = (source.start_time or 0) / av.time_base
         start_s, end_s = origin_s + moment.start_s, origin_s + moment.end_s
         assert video.time_base is not None, "FFmpeg gives a stream that it decodes a time base"
-        if source.duration is not None:  # else it cannot be searched, and is read from its start
+        if source.duration is not None:  # otherwise it cannot be seeked, and is read from its start
             source.seek(int(start_s / video.time_base), stream=video)
         begin_s: float | None = None
         for packet in source.demux(list(streams)):
@@ -90,6 +90,6 @@ def _copy(moment: Moment, target: Path) -> None:
 
 
 def _time(packet: "Packet[Any]") -> float | None:
-    """When a packet is decoded, in seconds; None for one without a time, as at the end."""
+    """The decoding time of a packet in seconds; None without one, as at the end."""
     time = packet.pts if packet.dts is None else packet.dts
     return None if time is None else float(time * packet.time_base)

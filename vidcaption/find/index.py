@@ -1,9 +1,9 @@
-"""The index: which videos were captioned, when and by what, and their windows, in SQLite.
+"""The index in SQLite: the captioned videos, how they were captioned, and their windows.
 
 One file, which any number of processes may read and write: a transaction per video, and no journal
-beside it in between. A window's number is that of its video times 2 ** 20 plus its place in it, so
-that a search in some videos alone looks up no windows of others, and so that what is known of a
-window beyond its words can be kept elsewhere under the same number.
+beside it in between. A window's number is that of its video times 2 ** 20 plus its position, so a
+search in some videos looks up no windows of others, and data about a window can be stored elsewhere
+under the same number.
 """
 
 import json
@@ -23,8 +23,8 @@ from vidcaption.types import Segment
 
 VERSION = 1  # of the schema
 PLACE_BITS = 20  # of a window's number: a video has at most a million windows
-POOL = 20_000  # windows that are ranked at most; SQLite ranks some 250,000 a second
-WAIT_S = 60.0  # for another process that writes
+POOL = 20_000  # maximum of ranked windows; SQLite ranks about 250,000 per second
+WAIT_S = 60.0  # for another process that is writing
 
 _VIDEO = "id, path, size, mtime_ns, digest, duration_s, recipe, error"
 _ENTRY = "start_ms, end_ms, text, concepts, score, confidence"
@@ -55,7 +55,7 @@ PRAGMA user_version = {VERSION};
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What made captions. ``model``: its name as it was asked for, None for the embedded one."""
+    """How captions were made. ``model``: its name as given, None for the built-in one."""
 
     model: str | None
     sha256: str
@@ -64,7 +64,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A file as it was read: what tells whether it changed, and ``digest`` what it is."""
+    """A file when it was read: size and time show changes, ``digest`` identifies the content."""
 
     size: int
     mtime_ns: int
@@ -85,7 +85,7 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is kept of a window. ``concepts``: words for what is in it, beside its caption."""
+    """The stored data of a window. ``concepts``: words for its content, besides its caption."""
 
     start_s: float
     end_s: float
@@ -105,9 +105,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A window that was found in the video of number ``video``. ``rank``: BM25, higher is better.
+    """A window found in the video of number ``video``. ``rank``: BM25, higher is better.
 
-    Its words and phrases are those of the query or have the same stem.
+    Its words and phrases match those of the query by their stems.
     """
 
     video: int
@@ -116,10 +116,10 @@ class Hit:
 
 
 class Index:
-    """An open index. Raises OutputError where SQLite cannot read or write it, or waits too long.
+    """An open index. Raises OutputError if SQLite cannot read or write it, or waits too long.
 
-    ``create``: make the file where there is none.
-    Raises UsageError for a file that is no index, or one of a newer version.
+    ``create``: create the file if it does not exist.
+    Raises UsageError for a file that is not an index, or is of a newer version.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
@@ -127,7 +127,7 @@ class Index:
         with self._told():
             if create:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            # what a killed process left undone can be undone only where it may be written
+            # rolling back the transaction of a killed process needs write access
             mode = "rwc" if create else "rw" if os.access(path, os.W_OK) else "ro"
             self._db = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
@@ -153,12 +153,12 @@ class Index:
             self._db.execute("INSERT OR IGNORE INTO folders VALUES (?)", (os.fsencode(folder),))
 
     def folders(self) -> list[Path]:
-        """Those that were remembered."""
+        """The remembered folders."""
         rows = self._all("SELECT path FROM folders ORDER BY path")
         return [Path(os.fsdecode(path)) for (path,) in rows]
 
     def recipe_id(self, recipe: Recipe) -> int:
-        """The number of a recipe, which is the latest now and is added if it is new."""
+        """The number of a recipe, which becomes the latest and is added if it is new."""
         options = json.dumps(asdict(recipe.options), sort_keys=True)
         with self._writing():
             rows = self._db.execute(
@@ -171,9 +171,9 @@ class Index:
         return int(rows[0][0])
 
     def latest_recipe(self) -> tuple[str | None, CaptionOptions] | None:
-        """Model and options of the recipe that was used last; None where none was.
+        """Model and options of the recipe that was used last, or None.
 
-        Raises UsageError where this version does not know the options.
+        Raises UsageError if this version does not know the options.
         """
         rows = self._all("SELECT model, options FROM recipes ORDER BY used DESC LIMIT 1")
         if not rows:
@@ -183,8 +183,8 @@ class Index:
             return model and os.fsdecode(model), CaptionOptions(**json.loads(options))
         except TypeError as error:
             raise UsageError(
-                f"{self.path} was made with options that this version does not have; name those of "
-                "now with vidcaption index"
+                f"{self.path} was made with options that this version does not have; set current "
+                "ones with vidcaption index"
             ) from error
 
     def videos(self) -> dict[Path, Video]:
@@ -193,7 +193,7 @@ class Index:
         return {video.path: video for video in videos}
 
     def video(self, path: Path) -> Video | None:
-        """What is known of a file."""
+        """The entry of a file, if any."""
         found = self._all(f"SELECT {_VIDEO} FROM videos WHERE path = ?", (os.fsencode(path),))
         return _video(found[0]) if found else None
 
@@ -207,7 +207,7 @@ class Index:
         duration_s: float | None = None,
         error: str | None = None,
     ) -> None:
-        """Keep a file's windows, or why it has none, in place of what was kept of it before."""
+        """Store a file's windows, or its error, replacing any earlier entry."""
         with self._writing():
             self._drop(path)
             video = self._add(path, state, duration_s, recipe, error)
@@ -218,7 +218,7 @@ class Index:
             self._add_words(video)
 
     def move(self, video: Video, path: Path, state: State) -> None:
-        """The file is elsewhere now, or has another time of change."""
+        """Record that the file was moved, or has another modification time."""
         with self._writing():
             if path != video.path:
                 self._drop(path)
@@ -228,7 +228,7 @@ class Index:
             )
 
     def copy(self, video: Video, path: Path, state: State) -> None:
-        """Keep for a file what is kept of another one with the same content."""
+        """Copy the entry of a file to another one with the same content."""
         with self._writing():
             self._drop(path)
             copied = self._add(path, state, video.duration_s, video.recipe, video.error)
@@ -240,13 +240,13 @@ class Index:
             self._add_words(copied)
 
     def remove(self, videos: Iterable[Video]) -> None:
-        """Forget files and their windows."""
+        """Remove files and their windows."""
         with self._writing():
             for video in videos:
                 self._drop(video.path)
 
     def count(self) -> int:
-        """Windows there are."""
+        """The number of windows."""
         return int(self._all("SELECT count(*) FROM windows")[0][0])
 
     def match_all(
@@ -254,9 +254,9 @@ class Index:
     ) -> Iterator[Hit]:
         """Windows with all terms of a query, best first.
 
-        ``videos``: only of these; all if None. ``confidence``: at least so much. Where more than
-        ``POOL`` windows match, those of the videos that were added last are ranked. Equal ranks
-        come by the model's score.
+        ``videos``: only in these; all if None. ``confidence``: the minimum. If more than ``POOL``
+        windows match, those of the videos that were added last are ranked. Ties are ordered by
+        the model's score.
         """
         candidates, values = _candidates(videos, confidence)
         yield from self._hits(
@@ -267,18 +267,18 @@ class Index:
     def match_any(
         self, query: Query, videos: Sequence[int] | None, confidence: float | None
     ) -> Iterator[Hit]:
-        """The same with any of the terms; with one that is not in too many, where there is one."""
+        """The same with any of the terms, of which one must not be too frequent, if possible."""
         candidates, values = _candidates(videos, confidence)
         rare = [term for term in query.terms if self._is_rare(term)] or query.terms
         yield from self._hits(
             "SELECT rowid AS id, bm25(words) AS rank FROM words"
-            # the plus keeps SQLite from running the search once for each candidate
+            # the plus prevents SQLite from running the search once per candidate
             f" WHERE words MATCH :any AND +rowid IN (SELECT rowid {candidates})",
             {**values, "needed": query.any_of(rare), "any": query.any_of(query.terms)},
         )
 
     def _hits(self, ranked: str, values: dict[str, Any]) -> Iterator[Hit]:
-        # all at once, as a statement that is not run to its end keeps others from writing
+        # all at once, as an unfinished statement blocks other writers
         with self._told():
             order = self._db.execute(
                 f"SELECT id, rank FROM ({ranked}) JOIN windows USING (id)"
@@ -286,12 +286,12 @@ class Index:
                 values,
             ).fetchall()
         for number, rank in order:
-            # none, if another process has put the video in again since
+            # none, if another process has replaced the video in the meantime
             for row in self._all(f"SELECT {_ENTRY} FROM windows WHERE id = ?", (number,)):
                 yield Hit(number >> PLACE_BITS, _entry(row), -rank)
 
     def _is_rare(self, term: str) -> bool:
-        """Whether all windows with it can be ranked."""
+        """Whether it is rare enough for all its windows to be ranked."""
         rows = self._all(
             "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)",
             (expression(term), POOL + 1),
@@ -325,7 +325,7 @@ class Index:
         )
 
     def _drop(self, path: Path) -> None:
-        """Forget a file, if it is known, inside a transaction."""
+        """Remove a file, if it is known, inside a transaction."""
         row = self._db.execute(
             "SELECT id FROM videos WHERE path = ?", (os.fsencode(path),)
         ).fetchone()
@@ -344,12 +344,12 @@ class Index:
             version = self._header("user_version")
             if create and not version and not self._header("schema_version"):
                 with self._writing():
-                    if not self._header("schema_version"):  # no other process made it since
+                    if not self._header("schema_version"):  # not created by another process
                         for statement in filter(str.strip, _SCHEMA.split(";")):
                             self._db.execute(statement)
                 version = VERSION
         if self._header("application_id") != _APPLICATION:
-            raise UsageError(f"--index is {self.path}, which is no index; name another file")
+            raise UsageError(f"--index is {self.path}, which is not an index; name another file")
         if version != VERSION:
             raise UsageError(
                 f"--index is {self.path}, which was made by a newer vidcaption; update this one, "
@@ -365,7 +365,7 @@ class Index:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """A transaction: all of it is kept or, if it is left by an error, nothing."""
+        """A transaction: committed, or rolled back if the context ends with an error."""
         with self._told():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -378,7 +378,7 @@ class Index:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """What SQLite or the system refuses, in a sentence."""
+        """An error of SQLite or the system, in a sentence."""
         try:
             yield
         except OSError as error:
@@ -389,19 +389,19 @@ class Index:
     def _explained(self, error: sqlite3.Error) -> Exception:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         if code == sqlite3.SQLITE_NOTADB:
-            return UsageError(f"--index is {self.path}, which is no index; name another file")
+            return UsageError(f"--index is {self.path}, which is not an index; name another file")
         if code == sqlite3.SQLITE_CORRUPT:
             return OutputError(f"{self.path} is damaged; delete it, and index the videos again")
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return OutputError(
-                f"{self.path} is being written by another process for over {WAIT_S:g} s; try again "
-                "when that is through"
+                f"{self.path} has been locked by another process for over {WAIT_S:g} s; try again "
+                "when that has finished"
             )
         if code == sqlite3.SQLITE_FULL:
-            return OutputError(f"{self.path} cannot be written: the disk is full; make some space")
+            return OutputError(f"{self.path} cannot be written: the disk is full; free some space")
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
             return OutputError(
-                f"{self.path} cannot be opened or written; look at its permissions, or name "
+                f"{self.path} cannot be opened or written; check its permissions, or name "
                 "another file with --index"
             )
         if "fts5" in str(error):
@@ -414,7 +414,7 @@ class Index:
 def _candidates(
     videos: Sequence[int] | None, confidence: float | None
 ) -> tuple[str, dict[str, Any]]:
-    """From where, and with what values: at most ``POOL`` windows that match ``:needed``."""
+    """SQL and its values for at most ``POOL`` windows that match ``:needed``."""
     source = "FROM words WHERE words MATCH :needed"
     if videos is not None:
         source += f" AND rowid >> {PLACE_BITS} IN (SELECT value FROM json_each(:videos))"
@@ -425,7 +425,7 @@ def _candidates(
 
 
 def _numbers(video: int) -> tuple[int, int]:
-    """The first and the last number that a window of the video can have."""
+    """The first and the last possible number of the video's windows."""
     return video << PLACE_BITS, (video + 1 << PLACE_BITS) - 1
 
 

@@ -1,4 +1,4 @@
-"""Playing a moment in a video player that is installed."""
+"""Plays a moment in an installed video player."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ _MAC_VLC = "/Applications/VLC.app/Contents/MacOS/VLC"
 
 
 def play(moment: Moment) -> None:
-    """Play a video from a moment on, until the player is closed. Raises SetupError without one."""
+    """Play a video from a moment until the player is closed. Raises SetupError without one."""
     command = _command(moment)
     try:
         subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
@@ -21,7 +21,7 @@ def play(moment: Moment) -> None:
 
 
 def _command(moment: Moment) -> list[str]:
-    """Paths are absolute, so that none is taken for an option."""
+    """Paths are absolute, so that none is parsed as an option."""
     path, start = str(moment.path), f"{moment.start_s:.3f}"
     if mpv := shutil.which("mpv"):
         return [mpv, f"--start={start}", path]

@@ -1,4 +1,4 @@
-"""What a person types, as an expression of SQLite's full-text search (FTS5)."""
+"""Queries, as expressions of SQLite's full-text search (FTS5)."""
 
 import re
 import unicodedata
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from vidcaption.errors import UsageError
 
 MOST_TERMS = 32
-# They are in most captions and tell them apart by nothing.
+# Function words are in most captions and do not distinguish them.
 FUNCTION_WORDS = frozenset({
     "a", "an", "and", "are", "at", "be", "by", "for", "from", "has", "have", "her", "his", "in",
     "is", "it", "its", "of", "on", "or", "that", "the", "their", "there", "they", "this", "to",
     "was", "were", "while", "with",
 })  # fmt: skip
-# Plurals that the stemmer, which cuts off endings, does not know.
+# Plurals that the stemmer, which removes endings, does not handle.
 _FORMS = (
     ("man", "men"), ("woman", "women"), ("child", "children"), ("person", "people"),
     ("foot", "feet"), ("tooth", "teeth"), ("goose", "geese"), ("mouse", "mice"),
@@ -28,17 +28,17 @@ _TERM = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """``terms``: the words and phrases to look for; ``excluded``: those that must not occur."""
+    """``terms``: words and phrases to search for; ``excluded``: those that must not occur."""
 
     terms: tuple[str, ...]
     excluded: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> "Query":
-        """Words, ``"phrases in quotes"`` and ``-words`` or ``-"phrases"`` to leave out.
+        """Words, ``"phrases in quotes"`` and ``-words`` or ``-"phrases"`` to exclude.
 
-        Function words count only inside phrases, and where there is nothing else. Raises
-        UsageError where there is nothing to look for, or too much.
+        Function words count only inside phrases, or if there is nothing else. Raises UsageError
+        if there is nothing to search for, or too much.
         """
         terms: list[str] = []
         excluded: list[str] = []
@@ -50,21 +50,21 @@ class Query:
         query = cls(tuple(dict.fromkeys(terms)), tuple(dict.fromkeys(excluded)))
         if not query.terms:
             raise UsageError(
-                f"there is no word to look for in {text!r}; give some, such as "
+                f"there is no word to search for in {text!r}; give some, such as "
                 "'a dog on a beach -leash'"
             )
         if (number := len(query.terms) + len(query.excluded)) > MOST_TERMS:
             raise UsageError(
-                f"{number} words are looked for, and at most {MOST_TERMS} may be; leave some out"
+                f"the query has {number} words, and at most {MOST_TERMS} are allowed; remove some"
             )
         return query
 
     def all_of(self) -> str:
-        """The expression of captions with every term."""
+        """The expression for captions with every term."""
         return self._without_excluded(" AND ".join(map(expression, self.terms)))
 
     def any_of(self, terms: Iterable[str]) -> str:
-        """The expression of captions with at least one of these terms."""
+        """The expression for captions with at least one of these terms."""
         return self._without_excluded(" OR ".join(map(expression, terms)))
 
     def _without_excluded(self, wanted: str) -> str:
@@ -74,12 +74,12 @@ class Query:
 
 
 def expression(term: str) -> str:
-    """A term in FTS5's syntax: strings, in which no character has a meaning."""
+    """A term in FTS5's syntax: quoted strings, in which no character is special."""
     forms = (term, _OTHER_FORM[term]) if term in _OTHER_FORM else (term,)
     strings = " OR ".join('"' + form.replace('"', '""') + '"' for form in forms)
     return f"({strings})"
 
 
 def _clean(text: str) -> str:
-    """Without what SQLite cannot take: control characters, NUL above all, and lone surrogates."""
+    """Without characters that SQLite cannot handle: controls, such as NUL, and lone surrogates."""
     return "".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)

@@ -1,4 +1,4 @@
-"""Searching an index: which moments answer a query, in files that are there now."""
+"""Searches an index for the moments that match a query, in existing files."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from vidcaption.options import FindOptions
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A stretch of a file. ``score``: BM25 of its caption and concepts, higher is better."""
+    """A part of a file. ``score``: BM25 of its caption and concepts, higher is better."""
 
     path: Path
     start_s: float
@@ -27,7 +27,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """``moments``: best first. ``away``: better than the last of them, in files not there now."""
+    """``moments``: best first. ``away``: the number of better ones in missing files."""
 
     moments: list[Moment]
     away: int
@@ -50,7 +50,7 @@ def search(index: Index, query: Query, options: FindOptions, folders: Sequence[P
         for hit in match(query, chosen, options.min_confidence):
             if len(moments) == options.limit:
                 return Found(moments, away)
-            # files that were added meanwhile are not among the videos
+            # files added in the meantime are not among the videos
             if hit.video not in videos or (hit.video, hit.entry.start_s) in seen:
                 continue
             seen.add((hit.video, hit.entry.start_s))
@@ -73,13 +73,13 @@ def search(index: Index, query: Query, options: FindOptions, folders: Sequence[P
 
 
 def _filter(options: FindOptions, folders: Sequence[Path]) -> Callable[[Video], bool]:
-    """Whether a video is one to search in."""
+    """A function that returns whether a video is to be searched."""
     pattern = None if options.path is None else f"*{options.path.casefold()}*"
     after_ns, before_ns = map(_ns, (options.after, options.before))
     roots = [Path(os.path.realpath(folder)) for folder in folders]
 
     def fits(video: Video) -> bool:
-        duration_s = video.duration_s or 0.0  # of a picture
+        duration_s = video.duration_s or 0.0  # pictures have none
         return (
             (not roots or any(map(video.path.is_relative_to, roots)))
             and (pattern is None or fnmatchcase(video.path.as_posix().casefold(), pattern))

@@ -1,4 +1,4 @@
-"""A contact sheet: the moments that were found, as a page with a picture of each."""
+"""A contact sheet: a page with a picture of each moment found."""
 
 import logging
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _WIDTH = 320  # pixels of a picture
 
 
 def contact_sheet(title: str, moments: Sequence[Moment]) -> str:
-    """HTML in one file that fetches nothing; its links lead to the videos where they are now."""
+    """HTML in one file that fetches nothing, with links to the videos."""
     return render("moments.html", title=title, moments=list(map(_card, moments)))
 
 
@@ -33,7 +33,7 @@ def line(moment: Moment) -> str:
 
 
 def thumbnail(moment: Moment) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB from the middle of a moment, or the last picture before its video ends.
+    """(H, W, 3) uint8 RGB from the middle of a moment, or the last picture of its video.
 
     Raises InputError.
     """

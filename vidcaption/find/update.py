@@ -1,4 +1,4 @@
-"""Keeping an index up to date: which files are new, and captioning those."""
+"""Keeps an index up to date: finds new files and captions them."""
 
 import hashlib
 import logging
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SAMPLES, _SAMPLE_BYTES = 9, 65_536  # of a file, by which it is known again
+_SAMPLES, _SAMPLE_BYTES = 9, 65_536  # of a file, by which its content is identified
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What became of the files since they were indexed, and what is to be done.
+    """What has changed since files were indexed, and what is to be done.
 
     ``todo``: files to caption. ``outdated``: captioned by another model or with other options, and
-    left so. ``broken``: could not be captioned before, and have not changed. ``known``: found again
-    under another name, or copied, and captioned already.
+    kept. ``broken``: could not be captioned before, and have not changed. ``known``: already
+    captioned under another name.
     """
 
     todo: list[Path] = field(default_factory=list)
@@ -39,33 +39,33 @@ class Survey:
 
 
 def find_files(folders: Iterable[Path]) -> list[Path]:
-    """Videos and images below folders, of which some may be away now or hold none."""
+    """Videos and images below folders, which may be missing or empty."""
     files: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
-            logger.info(f"{folder} is not there now; what is known of it stays")
+            logger.info(f"{folder} is missing; its entries are kept")
             continue
         try:
             files += discover([folder], recursive=True)
-        except UsageError as error:  # a drive's mount point is left empty when it is away
-            logger.info(f"{error}; what is known of it stays")
+        except UsageError as error:  # the mount point of a drive that is not mounted is empty
+            logger.info(f"{error}; its entries are kept")
     return files
 
 
 def survey(index: Index, files: Iterable[Path], recipe: int, *, redo: bool = False) -> Survey:
-    """Compare files with the index, and tell it of those that were moved or copied.
+    """Compare files with the index, and record those that were moved or copied.
 
-    ``redo``: what was captioned by another recipe, or could not be, is to be captioned now.
+    ``redo``: also caption files that another recipe captioned, or that failed before.
     """
     known = index.videos()
     by_digest = {video.state.digest: video for video in known.values()}
-    sizes = {video.state.size for video in known.values()}  # of others no digest can be equal
+    sizes = {video.state.size for video in known.values()}  # other sizes, other digests
     found = Survey()
     for path in dict.fromkeys(Path(os.path.realpath(file)) for file in files):
         video = known.get(path)
         if video is None or not _unchanged(video):
             video = None
-            with suppress(OSError):  # it fails in its turn
+            with suppress(OSError):  # captioning will report it
                 if path.stat().st_size in sizes:
                     state = state_of(path)
                     video = by_digest.get(state.digest)
@@ -89,10 +89,10 @@ def update(
     *,
     retries: int = 0,
 ) -> Iterator[Outcome]:
-    """Caption files and keep their windows, each as soon as it is through.
+    """Caption files and store their windows, each as soon as it is done.
 
-    Two processes that update one index share the work. A file that cannot be captioned is kept as
-    such, unless the reason may pass, and is not tried again until it changes. Raises OutputError.
+    Two processes that update one index share the work. A file that cannot be captioned is recorded,
+    unless the reason may be temporary, and not tried again until it changes. Raises OutputError.
     """
     number = index.recipe_id(recipe)
     claims = _Claims(index, recipe, number)
@@ -105,14 +105,14 @@ def update(
 
 
 def add(index: Index, outcome: Outcome, recipe: int) -> None:
-    """Keep what was captioned for another purpose, if it is of a file. Raises OutputError."""
+    """Store captions that were made for another purpose, if of a file. Raises OutputError."""
     if outcome.captions is not None and outcome.job.source is None:
         with suppress(OSError):  # it is gone
             _keep(index, outcome, recipe, state_of(outcome.job.path))
 
 
 def state_of(path: Path) -> State:
-    """How a file is now. Its digest is of its size and some pieces. Raises OSError."""
+    """The current state of a file, with a digest of its size and samples. Raises OSError."""
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
         digest = hashlib.sha256(str(status.st_size).encode())
@@ -123,7 +123,7 @@ def state_of(path: Path) -> State:
 
 
 def missing(videos: Mapping[Path, Video], below: Sequence[Path]) -> list[Video]:
-    """Videos whose file is not there now, below these folders or, if there are none, anywhere."""
+    """Videos whose file is missing, below these folders or, if none are given, anywhere."""
     return [
         video
         for path, video in videos.items()
@@ -132,9 +132,9 @@ def missing(videos: Mapping[Path, Video], below: Sequence[Path]) -> list[Video]:
 
 
 class _Claims(Books):
-    """Which files are still to be captioned, and which of them another process is at.
+    """Which files are still to be captioned, and which another process is captioning.
 
-    The leases are kept beside the index, in a hidden file that is there while it is updated.
+    Leases are kept beside the index, in a hidden file that exists during updates.
     """
 
     def __init__(self, index: Index, recipe: Recipe, number: int) -> None:
@@ -163,7 +163,7 @@ class _Claims(Books):
 
 
 def _keep(index: Index, outcome: Outcome, recipe: int, state: State) -> None:
-    """Keep what became of a file."""
+    """Store the outcome of a file."""
     captions = outcome.captions
     index.put(
         Path(os.path.realpath(outcome.job.path)),
@@ -176,7 +176,7 @@ def _keep(index: Index, outcome: Outcome, recipe: int, state: State) -> None:
 
 
 def _lasts(outcome: Outcome) -> bool:
-    """Whether the next try would come to the same."""
+    """Whether another try would have the same result."""
     failed_for_good = isinstance(outcome.error, InputError) and not may_pass(outcome.error)
     return outcome.status == "captioned" or failed_for_good
 
@@ -190,7 +190,7 @@ def _unchanged(video: Video) -> bool:
 
 
 def _take_over(index: Index, video: Video, path: Path, state: State) -> Video:
-    """Keep for a file what is known of one with the same content, which may be gone."""
+    """Use the entry of a file with the same content, which may be gone, for another one."""
     if path == video.path or not video.path.exists():
         index.move(video, path, state)
         return replace(video, path=path, state=state)

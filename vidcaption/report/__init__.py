@@ -1,1 +1,1 @@
-"""Pages and pictures that show what a model says, and where it looked."""
+"""Pages and pictures that show a model's captions, and where it looked."""

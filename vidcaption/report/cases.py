@@ -1,4 +1,4 @@
-"""Samples to look at: which they are, and where the model looked for each word it said."""
+"""Samples to show: which ones, and where the model looked for each word."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ Attention = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A sample and what was said of it.
+    """A sample and its caption.
 
-    ``cider``: x 100, of this caption alone, None if not known; ``frames``: T pictures in their own
-    shape, those that the model saw; ``words``: the caption's L words; ``attention``: (L, T, G, G),
-    how much each word rests on each cell of a grid over each frame; a word's sum to 1.
+    ``cider``: x 100, of this caption alone, None if unknown; ``frames``: the T pictures that the
+    model saw, in their own shape; ``words``: the caption's L words; ``attention``: (L, T, G, G),
+    that of each word to each cell of a grid over each frame; a word's weights sum to 1.
     """
 
     sample: Sample
@@ -41,8 +41,8 @@ class Case:
 def choose(merits: Array, each: int) -> dict[str, list[int]]:
     """Indices of the ``each`` samples of the highest merit, of the lowest, and of some of the rest.
 
-    None stands twice. The best stand first among the best, the worst first among the worst; the
-    rest are drawn by chance, always the same.
+    None occurs twice. The best come first among the best, the worst first among the worst; the
+    rest are drawn at random with a fixed seed.
     """
     order = np.argsort(-merits, kind="stable")
     best, rest = order[:each], order[each:][::-1]
@@ -53,11 +53,11 @@ def choose(merits: Array, each: int) -> dict[str, list[int]]:
 def look(
     model: Model, sample: Sample, said: Said, cider: float | None, frames: int, machine: Machine
 ) -> Case:
-    """A case with the pictures and the attention of a caption that is known already.
+    """A case with the pictures and the attention of an existing caption.
 
-    One pass of the decoder over the whole caption, so that captioning itself need not keep the
-    attention of every sample. ``frames``: at most this many, each decoded once, for the model and
-    the picture. Raises InputError.
+    One pass of the decoder over the whole caption, so that captioning need not keep the attention
+    of every sample. ``frames``: at most this many, each decoded once, for the model and the
+    picture. Raises InputError.
     """
     words, size = tokenize(said.text), model.network.config.input.image_size
     pictures = load_frames(sample, frames)
@@ -68,7 +68,7 @@ def look(
 
 @torch.inference_mode()
 def attend(model: Model, clip: Tensor, words: Sequence[int], machine: Machine) -> Attention:
-    """Where the model looks to say each of L words: (L, T, G, G).
+    """Where the model looks for each of L words: (L, T, G, G).
 
     ``clip``: (T, 3, S, S) uint8; ``words``: their ids.
     """
@@ -77,6 +77,6 @@ def attend(model: Model, clip: Tensor, words: Sequence[int], machine: Machine) -
         memory = network.remember(network.encode(clip.unsqueeze(0).to(machine.device)))
         known = torch.tensor([[[BOS, *words]]], device=machine.device)
         step = network.decoder(known, memory, network.decoder.start(memory))
-    # what follows the last word is its end; behind the regions stand concepts, which are nowhere
+    # the last step is the end of the caption; the slots after the regions are concepts
     before = step.attention[0, 0, : len(words), : len(clip) * grid * grid].float().cpu()
     return np.asarray(before.reshape(len(words), len(clip), grid, grid))

@@ -19,7 +19,7 @@ EACH = 5  # samples of each kind
 _KINDS = {
     "best": "The best by CIDEr",
     "worst": "The worst by CIDEr",
-    "random": "Some of the others, by chance",
+    "random": "Others, drawn at random",
 }
 _TABLES = ("scores", "intervals", "against", "differences")
 

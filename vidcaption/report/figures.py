@@ -1,28 +1,28 @@
-"""What an evaluation found, as rows of text: for the terminal and for the page."""
+"""Results of an evaluation as rows of text, for the terminal and the page."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_COUNTS = ("distinct_captions", "vocabulary_used")  # they grow with the samples: no interval
+_COUNTS = ("distinct_captions", "vocabulary_used")  # they depend on the sample count
 
 _MEANINGS = {
-    "BLEU": "Share of a caption's runs of up to 1 to 4 words that a reference has; less for short "
+    "BLEU": "Share of a caption's sequences of 1 to 4 words that a reference has; less for short "
     "captions.",
-    "METEOR": "Words that match a reference, stems and synonyms included, in what order.",
+    "METEOR": "Words that match a reference, including stems and synonyms, and their order.",
     "ROUGE-L": "The longest sequence of words in common with a reference.",
-    "CIDEr": "Likeness to the references by runs of 1 to 4 words, rare ones counting more; it may "
-    "exceed 100.",
-    "distinct_captions": "Different captions by the number of samples.",
+    "CIDEr": "Similarity to the references in sequences of 1 to 4 words, rare ones count "
+    "more; it may exceed 100.",
+    "distinct_captions": "Different captions divided by the number of samples.",
     "vocabulary_used": "Different words in all captions.",
     "words_per_caption": "Mean length of a caption.",
-    "generic_captions": "Share of captions that another sample got, too.",
-    "word_precision": "Share of a caption's words that a reference has.",
-    "word_recall": "Share of a reference's words that the caption has.",
+    "generic_captions": "Share of captions that another sample has as well.",
+    "word_precision": "Share of a caption's words that occur in a reference.",
+    "word_recall": "Share of a reference's words that occur in the caption.",
     "word_f1": "The harmonic mean of both.",
-    "objects_named": "Share of the objects in two human captions or more that the caption names.",
-    "objects_confirmed": "Share of the objects in a caption that a human caption names, too.",
+    "objects_named": "Share of the objects in at least two human captions that the caption names.",
+    "objects_confirmed": "Share of the objects in the caption that a human caption names as well.",
     "score_pearson": "Correlation of a caption's score, its mean log-probability, with its CIDEr.",
-    "score_spearman": "The same of their ranks.",
+    "score_spearman": "The same for their ranks.",
 }
 
 Report = Mapping[str, Any]
@@ -39,7 +39,7 @@ def figure_rows(report: Report) -> list[tuple[str, str, str]]:
 
 
 def meanings(report: Report) -> list[tuple[str, str]]:
-    """What each figure of a report tells, the forms of BLEU as one."""
+    """The meaning of each figure of a report, with one entry for all forms of BLEU."""
     names = dict.fromkeys("BLEU" if n.startswith("BLEU") else n for n, *_ in figure_rows(report))
     return [(name, _MEANINGS[name]) for name in names if name in _MEANINGS]
 

@@ -1,4 +1,4 @@
-"""A page of HTML in one file: no script, nothing fetched, and all text from outside escaped."""
+"""A page of HTML in one file: no script, nothing to fetch, all external text escaped."""
 
 import base64
 import hashlib
@@ -13,12 +13,12 @@ from vidcaption.report.pictures import heat, jpeg_uri, overlay_uri, ratio, strip
 
 
 def render(template: str, **values: Any) -> str:
-    """The page of one of ``templates``: every value becomes a line of text that is safe to show."""
+    """Renders one of ``templates``: every value becomes a line of text that is safe to show."""
     return _ENVIRONMENT.get_template(template).render(values)
 
 
 def script(template: str) -> dict[str, Markup]:
-    """The text of a template of JavaScript, and the policy by which a page runs it alone."""
+    """A JavaScript template, and the policy that lets a page run only this script."""
     assert _ENVIRONMENT.loader is not None
     code = f"\n{_ENVIRONMENT.loader.get_source(_ENVIRONMENT, template)[0]}"
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
@@ -26,7 +26,7 @@ def script(template: str) -> dict[str, Markup]:
 
 
 def card(case: Case) -> dict[str, Any]:
-    """What the macro ``card`` shows of a case."""
+    """The values for the macro ``card``."""
     frames, picture = len(case.frames), strip(case.frames)
     height, width = picture.shape[:2]
     figures = [] if case.cider is None else [f"CIDEr {case.cider:.1f}"]

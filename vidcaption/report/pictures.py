@@ -1,4 +1,4 @@
-"""Frames and attention as small pictures, in files and within a page."""
+"""Frames and attention as small pictures, in files and in pages."""
 
 import base64
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ AREA = 120_000  # pixels of all frames of a case together
 _TALLEST = 224  # pixels
 _FLATTEST, _STEEPEST = 3.0, 0.4  # width by height
 _QUALITIES = (80, 60, 40, 20)  # of JPEG
-_MOST_BYTES = 45_000  # of a JPEG, if the lowest quality can
-_COLOUR = (255, 70, 0)  # of what was looked at, RGB
-_OPACITY = 0.7  # of it where the model looked most
+_MOST_BYTES = 45_000  # of a JPEG, if the lowest quality achieves it
+_COLOUR = (255, 70, 0)  # of attention, RGB
+_OPACITY = 0.7  # where the attention is highest
 
 
 def ratio(frame: Clip) -> float:
-    """Width by height as it is shown: extremes are squashed."""
+    """Width by height as shown: extremes are limited."""
     height, width = frame.shape[:2]
     return float(np.clip(width / height, _STEEPEST, _FLATTEST))
 
@@ -31,8 +31,8 @@ def shrink(frame: Clip, height: int, width: int) -> Clip:
 def strip(frames: Sequence[Clip], area: float = AREA) -> Clip:
     """All frames from left to right, each as wide as the first: (H, T * W, 3) RGB.
 
-    ``area``: in pixels, at most. The more frames, the smaller each, so that a case of many takes no
-    more room than one of few.
+    ``area``: the maximum, in pixels. The more frames, the smaller each, so that a case with many
+    takes no more space.
     """
     shape = ratio(frames[0])
     height = min(_TALLEST, int((area / shape / len(frames)) ** 0.5))
@@ -41,18 +41,18 @@ def strip(frames: Sequence[Clip], area: float = AREA) -> Clip:
 
 
 def heat(attention: Attention) -> Attention:
-    """Attention of one word as numbers from 0, where it is least, to 1, where it is most.
+    """Attention of one word, scaled from 0 for its minimum to 1 for its maximum.
 
-    The same everywhere is 0: such a word looks nowhere in particular.
+    Uniform attention is 0 everywhere: the word looks nowhere in particular.
     """
     least, most = attention.min(), attention.max()
     spread = most - least
-    # rounding alone makes equal weights differ in their last digits
+    # rounding makes equal weights differ in their last digits
     return (attention - least) / spread if spread > 1e-4 * most else np.zeros_like(attention)
 
 
 def jpeg_uri(image: Clip) -> str:
-    """``image``: (H, W, 3) RGB -> a data URI, of less quality where there is much detail."""
+    """``image``: (H, W, 3) RGB -> a data URI, with lower quality for detailed images."""
     pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     for quality in _QUALITIES:
         encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
@@ -62,7 +62,7 @@ def jpeg_uri(image: Clip) -> str:
 
 
 def overlay_uri(warmth: Attention) -> str:
-    """Heat (G, G) of one frame as a data URI: a picture of G x G pixels to lay over the frame."""
+    """Heat (G, G) of one frame as a data URI: a picture of G x G pixels to overlay on it."""
     pixels = np.empty((*warmth.shape, 4), np.uint8)
     pixels[..., :3] = _COLOUR[::-1]
     pixels[..., 3] = np.round(255 * _OPACITY * warmth)
@@ -70,7 +70,7 @@ def overlay_uri(warmth: Attention) -> str:
 
 
 def warmed(frame: Clip, warmth: Attention) -> Clip:
-    """``frame`` with its heat (G, G) laid over it, as the page shows it."""
+    """``frame`` overlaid with its heat (G, G), as the page shows it."""
     height, width = frame.shape[:2]
     smooth = cv2.resize(warmth, (width, height), interpolation=cv2.INTER_LINEAR)
     opacity = _OPACITY * smooth[..., None]

@@ -1,4 +1,4 @@
-"""Plots of what a model says, as PNG. They need matplotlib."""
+"""Plots of a model's captions, as PNG. They need matplotlib."""
 
 import io
 import warnings
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def to_png(figure: "Figure", dpi: int = 110) -> bytes:
-    """A drawn figure; letters that the font lacks become boxes."""
+    """A drawn figure; letters missing from the font become boxes."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
@@ -24,10 +24,10 @@ def to_png(figure: "Figure", dpi: int = 110) -> bytes:
 
 
 def plot_captions(said: Sequence[str], wanted: Sequence[str]) -> bytes:
-    """How long captions are, and how often their words occur: those said, and the references.
+    """Lengths of captions and frequencies of their words: the model's, and the references'.
 
-    The second plot is of rank and frequency (Zipf 1949): a model that keeps to few words falls
-    off early.
+    The second plot shows frequency by rank (Zipf 1949): a model that uses few words falls off
+    early.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Real and predicted on one picture: what people and the model say, and where it looked."""
+"""References and captions in one picture, and where the model looked."""
 
 import textwrap
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from vidcaption.report.pictures import heat, ratio, shrink, strip, warmed
 from vidcaption.report.plots import to_png
 
 _WIDTH, _LEFT = 1200, 330  # pixels: of the sheet, and of the column with the frames
-_STRIP, _TILE = 150, 72  # pixels, most height of the frames and height of a word's picture
-_GAP, _LINE, _ASCENT = 6, 17, 12  # pixels; the last from a line's top to its base
+_STRIP, _TILE = 150, 72  # pixels, maximum height of the frames and height of a word's picture
+_GAP, _LINE, _ASCENT = 6, 17, 12  # pixels; the last from the top of a line to its baseline
 _CHARACTERS = 115  # of a line
 _REFERENCES = 3
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Pictures (x, y of their top left corner) and labels (x, y of their base line) of a sheet.
+    """Pictures (x, y of the top left corner) and labels (x, y of the baseline) of a sheet.
 
     In pixels from the sheet's top left. The last item of a label is its style, for matplotlib.
     """
@@ -42,7 +42,7 @@ class Drawing:
         axes.imshow(canvas, aspect="auto", extent=(0, width, height, 0))
         axes.axis("off")
         for left, base, words, style in self.labels:
-            # a dollar in a caption does not begin a formula
+            # a dollar sign in a caption does not start a formula
             axes.text(left, base, words, fontsize=9, parse_math=False, **style)
         return to_png(figure, dpi=100)
 
@@ -56,7 +56,7 @@ def plot_sheet(cases: Sequence[Case]) -> bytes:
 
 
 def _draw(drawing: Drawing, case: Case, top: int) -> int:
-    """Put a case below ``top``; returns where it ends."""
+    """Place a case below ``top``; returns where it ends."""
     frames = strip(case.frames)
     scale = min(1, _STRIP / frames.shape[0], (_LEFT - 3 * _GAP) / frames.shape[1])
     height, width = (max(1, int(scale * side)) for side in frames.shape[:2])
@@ -72,7 +72,7 @@ def _draw(drawing: Drawing, case: Case, top: int) -> int:
 
 
 def _draw_words(drawing: Drawing, case: Case, y: int) -> int:
-    """For each word the frame it rests on most, in as many rows as it takes."""
+    """For each word the frame with its highest attention, in as many rows as needed."""
     width = round(_TILE * ratio(case.frames[0]))
     per_row = (_WIDTH - _LEFT) // (width + _GAP)
     step = _TILE + _LINE + _GAP

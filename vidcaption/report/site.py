@@ -1,4 +1,4 @@
-"""The page over all pages of a folder, and what a page tells of itself."""
+"""The index of all pages of a folder, and the data that a page stores about itself."""
 
 import json
 import re
@@ -11,16 +11,16 @@ from vidcaption.report.page import render, script
 from vidcaption.report.video import address, counted
 
 INDEX = "index.html"
-_HEAD = 20  # lines of a page, among which is its card
+_HEAD = 20  # lines of a page that include its card
 _CARD = re.compile(r'<script type="application/json" id="vidcaption">(.*?)</script>')
 
 Card = dict[str, Any]
 
 
 def read_card(page: Path) -> Card | None:
-    """What ``video_page`` kept in the page at this path: its key, and all that the index shows.
+    """What ``video_page`` stored in the page at this path: its key, and the data for the index.
 
-    None if there is no such page, or another one.
+    None if there is no such page, or another kind of page.
     """
     try:
         with page.open(encoding="utf-8") as file:

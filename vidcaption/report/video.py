@@ -42,14 +42,14 @@ def video_page(
     *,
     embed: bool,
 ) -> str:
-    """HTML of a page that lies at ``page``, with the video linked from there, or within it.
+    """HTML of the page at ``page``, with the video linked or embedded.
 
     The video is read once more, for its pictures and for where ``model``, which made the captions,
-    looked for each word. ``key``: kept in the page, see ``site.read_card``. ``watch``: is told how
-    many captions have their pictures. Raises InputError.
+    looked for each word. ``key``: stored in the page, see ``site.read_card``. ``watch``: called
+    with the number of captions that have their pictures. Raises InputError.
     """
     below = "No caption reaches the confidence that was asked for."
-    nothing = below if captions.segments else "The model found nothing to say."
+    nothing = below if captions.segments else "The model gave no captions."
     captions = replace(captions, segments=captions.shown)
     info = captions.video
     still = info.duration_s is None
@@ -101,7 +101,7 @@ def clock(time_s: float) -> str:
 
 
 def address(path: Path, page: Path) -> str:
-    """That of a file as seen from a page, with all but plain letters escaped."""
+    """The address of a file relative to a page, percent-encoded."""
     try:
         relative = os.path.relpath(os.path.abspath(path), os.path.abspath(page.parent))
     except ValueError:  # on another drive
@@ -110,7 +110,7 @@ def address(path: Path, page: Path) -> str:
 
 
 def _seconds(time_s: float) -> str:
-    """With milliseconds where there are any, as in the page's addresses: ``#t=12.5``."""
+    """With milliseconds if there are any, as in the page's addresses: ``#t=12.5``."""
     return str(milliseconds(time_s) / 1000).removesuffix(".0")
 
 
@@ -125,8 +125,8 @@ def _source(video: Path, page: Path, embed: bool) -> str:
         size = video.stat().st_size
         if size > MOST_EMBEDDED:
             raise InputError(
-                f"{video} has {size / 1e6:.0f} MB, and --embed takes {MOST_EMBEDDED / 1e6:.0f} at "
-                "most; leave it out, and keep the page and the video together"
+                f"{video} has {size / 1e6:.0f} MB, but --embed allows {MOST_EMBEDDED / 1e6:.0f} MB"
+                "; omit it, and keep the page and the video together"
             )
         data = base64.b64encode(video.read_bytes()).decode("ascii")
     except OSError as error:
@@ -137,7 +137,7 @@ def _source(video: Path, page: Path, embed: bool) -> str:
 def _look(
     captions: Captions, model: Model, machine: Machine, watch: Callable[[int], None]
 ) -> tuple[float, str | None, dict[int, dict[str, Any]]]:
-    """Width by height of the picture, a thumbnail, and for segments by number what the page shows.
+    """Width by height of the picture, a thumbnail, and the page's data for segments by number.
 
     Raises InputError.
     """
@@ -164,7 +164,7 @@ def _look(
 def _pictures(captions: Captions) -> Iterator[tuple[int, list[Clip]]]:
     """The number of each segment with the frames of its first window, as soon as all are read.
 
-    A segment may be of several windows that look alike: equal captions are joined.
+    A segment may consist of several similar windows: equal captions are merged.
     """
     asked = sorted(
         (time_s, number)
@@ -186,7 +186,7 @@ def _times_s(segment: Segment, captions: Captions) -> tuple[float, ...]:
     options = captions.options
     if captions.video.duration_s is None:
         return (0.0,)  # a still
-    longest_s = options.window_s * LONGEST  # of one window, which a short rest has joined
+    longest_s = options.window_s * LONGEST  # of one window, including a short remainder
     whole = segment.end_s - segment.start_s <= longest_s
     end_s = segment.end_s if whole else segment.start_s + options.window_s
     return centres(segment.start_s, end_s, options.frames)

@@ -95,7 +95,7 @@ def test_a_list_of_inputs(write: Write, capsys: pytest.CaptureFixture[str]) -> N
     [
         ("[run]\nbaem = 3", "given.toml: [run] has 'baem', which is unknown; did you mean beam"),
         ('[run]\nout_dir = "x"', "[run] has 'out_dir', which is unknown; did you mean out-dir"),
-        ("[run]\nxyz = 3", "[run] has 'xyz', which is unknown; there are batch-size, beam, "),
+        ("[run]\nxyz = 3", "[run] has 'xyz', which is unknown; known are batch-size, beam, "),
         (
             "[rnu]\nbeam = 3",
             "given.toml has 'rnu' at its top; there may be only [run], ",
@@ -235,7 +235,7 @@ def test_show_as_a_table(write: Write, capsys: pytest.CaptureFixture[str]) -> No
         ("[train]\nlr = 9", [], "--lr is 9; it must be above 0 and at most 1 (--lr comes from"),
         ("[train]\nlr = 'x'", [], 'vidcaption.toml: [train] lr is "x"; it must be a number'),
         ("", ["trian"], "there is no command 'trian' with options; did you mean train"),
-        ("", ["models"], "there is no command 'models' with options; there are evaluate, features"),
+        ("", ["models"], "there is no command 'models' with options; known are evaluate, features"),
     ],
 )
 def test_show_refuses(

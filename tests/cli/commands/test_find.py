@@ -147,14 +147,17 @@ def test_words_alone_load_little(dogs: Path, here: Path) -> None:
     [
         (["find", "dog"], "there is no index at .+ yet; name the folders to be indexed, or run"),
         (["find", "dog", "videos", "--no-update"], "there is no index at .+ yet"),
-        (["find", "* -dog", "videos"], "there is no word to look for in '. -dog'"),
+        (["find", "* -dog", "videos"], "there is no word to search for in '. -dog'"),
         (["find", "dog", "gone"], "no such file or folder: gone"),
-        (["find", "dog", "--index", "videos/clip.mp4"], "--index is .+clip.mp4, which is no index"),
+        (
+            ["find", "dog", "--index", "videos/clip.mp4"],
+            "clip.mp4, which is not an index",
+        ),
         (["find", "dog", "--before", "now"], "--before is 'now'; give a date, such as"),
         (["find", "dog", "--limit", "0"], "--limit is 0; it must be at least 1"),
         (["index"], "there is no index at .+ yet; name the folders to index"),
         (["index", "gone"], "no such file or folder: gone"),
-        (["run", "videos/clip.mp4", "--index", "videos/clip.mp4"], "which is no index"),
+        (["run", "videos/clip.mp4", "--index", "videos/clip.mp4"], "which is not an index"),
     ],
 )
 def test_wrong_commands(
@@ -198,7 +201,7 @@ def test_run_goes_on_where_the_index_fails(
     Out(capsys, *INDEX, "videos", "--index", "i.sqlite")
     with Index(here / "i.sqlite") as busy, busy._writing():
         run = Run(capsys, "videos", "--srt", "--index", "i.sqlite")
-    assert run.code in (1, 3) and "is being written by another process" in run.err
+    assert run.code in (1, 3) and "has been locked by another process" in run.err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

@@ -95,7 +95,7 @@ def test_burning(clip: Path) -> None:
         (["{clip}", "-o", "x.avi"], "x.avi must end in one of .mp4, .m4v, .mov, .mkv, .webm"),
         (["{clip}", "{folder}", "-o", "x.mp4"], "--output is for one video, and there are 2"),
         (["{clip}", "--subtitles", "x.srt"], "--subtitles is x.srt, and there is no such file"),
-        (["{clip}", "--font", "x.ttf"], "--font is for --burn, which is not given"),
+        (["{clip}", "--font", "x.ttf"], "--font needs --burn"),
         (["{clip}", "--language", "english"], "--language is 'english'; give three letters"),
     ],
 )

@@ -218,7 +218,11 @@ def test_nothing_captioned_writes_nothing(here: Path, capsys: pytest.CaptureFixt
     [
         ("gone.mp4 clip.mp4 lost.mp4", 2, "no such file or folder: gone.mp4, lost.mp4"),
         ("empty --srt", 2, "empty holds no video or image"),
-        ("clip.mp4 --srt --vtt -o x.srt", 2, "--output holds one format and 2 are asked for"),
+        (
+            "clip.mp4 --srt --vtt -o x.srt",
+            2,
+            "--output is one file, for one format, and 2 are given",
+        ),
         ("clip.mp4 bad.mp4 -o x.srt", 2, "srt holds only one video"),
         ("clip.mp4 bad.mp4 --vtt -o -", 2, "vtt holds only one video"),
         ("videos --vtt -o -", 2, "vtt holds only one video"),
@@ -230,8 +234,8 @@ def test_nothing_captioned_writes_nothing(here: Path, capsys: pytest.CaptureFixt
         ("pipe --srt", 2, "pipe is a pipe, which can be read only once; save the video to a file"),
         ("clip.mp4 -o bad.mp4/x.srt", 3, "bad.mp4/x.srt cannot be written"),
         ("clip.mp4 --end 3 --start 4", 2, "--end is 3; it must be after --start, which is 4"),
-        ("clip.mp4 --window whole --stride 2", 2, "--stride has no meaning with --window whole"),
-        ("clip.mp4 --window whole --segment scenes", 2, "--segment scenes has no meaning with"),
+        ("clip.mp4 --window whole --stride 2", 2, "--stride has no effect with --window whole"),
+        ("clip.mp4 --window whole --segment scenes", 2, "--segment scenes has no effect with"),
         ("clip.mp4 --window hole", 2, "--window is 'hole'; it must be seconds, such as 90 or 90s"),
         ("clip.mp4 --window 0", 2, "it must be at least 0.1 and at most 3600, or whole"),
         ("clip.mp4 --start inf", 2, "--start is inf; it must be at least 0"),

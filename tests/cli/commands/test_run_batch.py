@@ -276,7 +276,7 @@ def test_a_video_on_standard_input(
         ("- in/i2.png", "given with other inputs"),
         ("- --from-file -", "given with other inputs"),
         ("- --shard 1/2", "leave them out"),
-        ("- --srt --vtt", "2 are asked for"),
+        ("- --srt --vtt", "2 are given"),
         ("in --shard 3/2", "allowed are 1/N to N/N"),
         ("in --suffix /", "is no suffix"),
         ("--retry-failed in/bad.mp4", "is no manifest"),

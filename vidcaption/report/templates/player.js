@@ -4,7 +4,7 @@ const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const one = (selector, root = document) => root.querySelector(selector);
 const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
-// light and dark: the reader's choice, or else the system's
+// light or dark: the reader's choice, or the system's
 const theme = one("#theme");
 const dark = () => getComputedStyle(theme).colorScheme === "dark" ||
   (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
@@ -19,7 +19,7 @@ theme.addEventListener("click", () => {
 theme.hidden = false;
 label();
 
-// search: a caption with its concepts, or a card with the name or a caption, that holds every word
+// search: captions with their concepts, or cards by name or caption, that contain every word
 const query = one("#query"), count = one("#count");
 const units = all("[data-unit], .cue").map((element) => {
   const texts = new Map();  // of each line, and of all that is in none
