@@ -229,13 +229,14 @@ def test_the_word_by_word_lstm_is_the_layer(network, features):
     said = torch.randint(4, 30, (3, 2, 5), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         memory = network.remember(features)
-        expected, weights, after = decoder(said, memory, decoder.start(memory, 2))
+        whole = decoder(said, memory, decoder.start(memory, 2))
         state = decoder.start(memory, 2)
         for index in range(5):
-            out, looked, state = decoder(said[..., index : index + 1], memory, state)
-            torch.testing.assert_close(out[..., 0, :], expected[..., index, :])
-            torch.testing.assert_close(looked[..., 0, :], weights[..., index, :])
-    torch.testing.assert_close(tuple(state), tuple(after))
+            step = decoder(said[..., index : index + 1], memory, state)
+            state = step.state
+            torch.testing.assert_close(step.hidden[..., 0, :], whole.hidden[..., index, :])
+            torch.testing.assert_close(step.attention[..., 0, :], whole.attention[..., index, :])
+    torch.testing.assert_close(state, whole.state)
 
 
 def test_repeated_ngrams_of_two():
