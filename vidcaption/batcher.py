@@ -59,6 +59,8 @@ class Runner:
         self._network, self._machine = network, machine
         at_once = FRAMES_AT_ONCE[machine.dtype == torch.float32]
         self._features = Features(encoder, machine.device, at_once)
+        detector = network.detector
+        self._found = None if detector is None else Features(detector, machine.device, at_once)
 
     @torch.inference_mode()
     def caption(
@@ -68,9 +70,14 @@ class Runner:
         network, machine = self._network, self._machine
         began, start = time.monotonic(), machine.mark()
         with machine.autocast():
+            keep = list(keep)
             features, computed = self._features.of(looks, keep)
+            found = None
+            if self._found is not None:
+                middle, later = ([(look[len(look) // 2],) for look in x] for x in (looks, keep))
+                found = self._found.of(middle, later)[0][:, 0]
             encoded = machine.mark()  # no synchronization: the search can be queued meanwhile
-            captions = network.caption(features, options)
+            captions = network.caption(features, options, network.recognise(features, found))
         encode_s = encoded.seconds_since(start)
         search_s = time.monotonic() - began - encode_s
         return [

@@ -121,6 +121,8 @@ class Captioner:
             encoder = open_encoder(folder, model, machine.dtype)
         else:
             encoder = fused(model.network.encoder, machine)
+        if model.network.detector is not None:
+            model.network.detector = fused(model.network.detector, machine)
         if machine.device.type == "cpu":  # autocast would convert all its weights for each word
             model.network.decoder.to(machine.dtype)
         if isolate and workers is None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vidcaption.datasets.samples import Clip, Sample, load_frames
+from vidcaption.model.concepts import Concepts
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
@@ -54,12 +55,16 @@ def _stack(group: Sequence[tuple[int, Tensor]], machine: Machine) -> tuple[list[
 
 @torch.inference_mode()
 def caption_features(
-    network: CaptionNetwork, vocabulary: Vocabulary, features: Tensor, options: SearchOptions
+    network: CaptionNetwork,
+    vocabulary: Vocabulary,
+    features: Tensor,
+    options: SearchOptions,
+    concepts: Concepts | None = None,
 ) -> list[Said]:
-    """One caption per clip. ``features``: (B, T, R, C)."""
+    """One caption per clip. ``features``: (B, T, R, C); ``concepts``: see ``caption``."""
     return [
         Said(" ".join(vocabulary.decode(caption.ids)), caption.score, caption.confidence)
-        for caption in network.caption(features, options)
+        for caption in network.caption(features, options, concepts)
     ]
 
 
@@ -83,7 +88,9 @@ def caption_samples(
     clips = in_batches(lambda i: load_clip(samples[i], frames, size), every, 16, machine)
     for indices, batch in clips:
         with machine.autocast():
-            captions = caption_features(network, vocabulary, network.encode(batch), options)
+            features = network.encode(batch)
+            concepts = network.recognise(features, network.detect(batch))
+            captions = caption_features(network, vocabulary, features, options, concepts)
         said.update({samples[i].id: each for i, each in zip(indices, captions, strict=True)})
         advance(len(indices))
     return {sample.id: said[sample.id] for sample in samples}

@@ -40,13 +40,23 @@ def surest(probabilities: Tensor, count: int) -> Concepts:
     return Concepts(ids, confidence.where(confidence >= LEAST, 0.0))
 
 
+def pool(scores: Tensor, where: Tensor) -> Tensor:
+    """One score for all regions, half by attention, half by the maximum (after the
+    multiple-instance learning of Fang et al. 2015, section 3).
+
+    ``scores``, ``where``: (..., R, N), the latter the logits of the attention -> (..., N).
+    """
+    looked = (where.softmax(-2) * scores).sum(-2)
+    pooled: Tensor = (looked + scores.amax(-2)).float() / 2
+    return pooled
+
+
 class ContentClassifier(nn.Module):
     """Which concepts a frame shows: a multi-label classifier over its regions.
 
-    A concept's score over all regions is pooled half by attention, half by the maximum (after the
-    multiple-instance learning of Fang et al. 2015, section 3). Where the vocabulary says which
-    concept each class of the CNN's original ImageNet classifier is, that classifier stays, and the
-    log-odds of its classes, added up by concept, are added to the score.
+    Where the vocabulary says which concept each class of the CNN's original ImageNet classifier is,
+    that classifier stays, and the log-odds of its classes, added up by concept, are added to the
+    score.
     """
 
     def __init__(self, channels: int, vocabulary: Vocabulary, dropout: float) -> None:
@@ -82,9 +92,7 @@ class ContentClassifier(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """``features``: (..., R, C) -> logits (..., N)."""
         hidden = self.dropout(torch.relu(self.hidden(features)))
-        regions = self.out(hidden)  # (..., R, N)
-        looked = (self.where(hidden).softmax(-2) * regions).sum(-2)
-        logits: Tensor = (looked + regions.amax(-2)).float() / 2
+        logits = pool(self.out(hidden), self.where(hidden))
         if self.classifier is not None:
             logits = logits + self.trust * self._known * self._log_odds(features.mean(-2))
         return logits

@@ -75,7 +75,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Model:
                 "did not diverge, or train it with a smaller --lr"
             )
     network.load_state_dict(weights, assign=True)
-    network.encoder.trunk.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)
     return Model(network.to(device).eval(), vocabulary, rows[WEIGHTS]["sha256"])
 
 

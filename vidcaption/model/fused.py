@@ -5,12 +5,16 @@ need of a C++ compiler: oneDNN's operations, called directly. The numbers are th
 """
 
 from copy import deepcopy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from vidcaption.model.detector import ObjectDetector
 from vidcaption.model.device import Machine
 from vidcaption.model.encoder import Encoder
+
+Cnn = TypeVar("Cnn", Encoder, ObjectDetector)
 
 Activation = tuple[str, list[float], str]  # as oneDNN names it, with its numbers and its variant
 _NONE: Activation = ("none", [], "")
@@ -21,8 +25,8 @@ _ACTIVATIONS: dict[type[nn.Module], Activation] = {
 }
 
 
-def fused(encoder: Encoder, machine: Machine) -> Encoder:
-    """What computes the same faster on this machine: a copy for inference, or the encoder itself.
+def fused(cnn: Cnn, machine: Machine) -> Cnn:
+    """What computes the same faster on this machine: a copy for inference, or the CNN itself.
 
     PyTorch does not promise the operations that it takes; without them there is no copy.
     """
@@ -30,8 +34,8 @@ def fused(encoder: Encoder, machine: Machine) -> Encoder:
         torch.ops.mkldnn, "_convolution_pointwise"
     )
     if machine.device.type != "cpu" or not operations:
-        return encoder
-    copy = deepcopy(encoder)
+        return cnn
+    copy = deepcopy(cnn)
     _fuse(copy.trunk, machine.dtype)
     return copy
 

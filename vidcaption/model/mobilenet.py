@@ -6,6 +6,8 @@ default one is small enough to be said here (Sandler et al. 2018, table 2).
 
 from torch import Tensor, nn
 
+from vidcaption.model.efficientnet import SamePad
+
 # of each stage: how much wider blocks are inside, their channels, how many, the first one's stride
 STAGES = (
     (1, 16, 1, 1),
@@ -20,22 +22,25 @@ STEM, CHANNELS = 32, 1280
 
 
 def _convolution(
-    inner: int, outer: int, kernel: int = 1, stride: int = 1, groups: int = 1
+    inner: int, outer: int, kernel: int = 1, stride: int = 1, groups: int = 1, same: bool = False
 ) -> nn.Sequential:
-    convolution = nn.Conv2d(inner, outer, kernel, stride, padding=kernel // 2, groups=groups)
-    return nn.Sequential(convolution, nn.ReLU6(inplace=True))
+    pads = same and stride > 1  # with stride 1 both paddings are the same
+    padding = 0 if pads else kernel // 2
+    convolution = nn.Conv2d(inner, outer, kernel, stride, padding, groups=groups)
+    before = [SamePad(kernel, stride)] if pads else []
+    return nn.Sequential(*before, convolution, nn.ReLU6(inplace=True))
 
 
 class InvertedResidual(nn.Module):
     """Widen, filter each channel by itself, narrow; added to the input where the shape allows."""
 
-    def __init__(self, inner: int, outer: int, widen: int, stride: int) -> None:
+    def __init__(self, inner: int, outer: int, widen: int, stride: int, same: bool) -> None:
         super().__init__()
         wide = inner * widen
         self.adds = stride == 1 and inner == outer
         self.conv = nn.Sequential(
             *([_convolution(inner, wide)] if widen > 1 else []),
-            _convolution(wide, wide, 3, stride, groups=wide),
+            _convolution(wide, wide, 3, stride, groups=wide, same=same),
             nn.Conv2d(wide, outer, 1),
         )
 
@@ -45,17 +50,20 @@ class InvertedResidual(nn.Module):
         return x + out if self.adds else out
 
 
-def mobilenet_v2() -> nn.Sequential:
+def mobilenet_v2(same: bool = False) -> nn.Sequential:
     """(N, 3, H, W) -> (N, 1280, H / 32, W / 32), rounded up.
+
+    ``same``: padded as TensorFlow trains it, which puts an odd zero at the right and bottom.
 
     Parameters have torchvision's names and shapes, and the biases that folding its batch norms
     into its convolutions gives.
     """
-    features: list[nn.Module] = [_convolution(3, STEM, 3, stride=2)]
+    features: list[nn.Module] = [_convolution(3, STEM, 3, stride=2, same=same)]
     channels = STEM
     for widen, outer, count, stride in STAGES:
         for index in range(count):
-            features.append(InvertedResidual(channels, outer, widen, 1 if index else stride))
+            first = 1 if index else stride
+            features.append(InvertedResidual(channels, outer, widen, first, same))
             channels = outer
     features.append(_convolution(channels, CHANNELS))
     return nn.Sequential(*features)

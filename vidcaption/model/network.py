@@ -11,6 +11,7 @@ from vidcaption.model.concepts import Concepts, ConceptSlots, ContentClassifier,
 from vidcaption.model.confidence import Confidence
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.decoder import Decoder
+from vidcaption.model.detector import ObjectDetector
 from vidcaption.model.encoder import Encoder
 from vidcaption.model.parts import TEMPORAL
 from vidcaption.model.search import Caption, search
@@ -38,28 +39,46 @@ class CaptionNetwork(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.temporal = TEMPORAL[config.temporal](config)
         self.decoder: Decoder = self.temporal.decoder(config, len(vocabulary))
-        self.classifier = self.slots = self.confidence = None
+        self.classifier = self.slots = self.confidence = self.detector = None
         if config.concept_slots:
             self.confidence = Confidence(vocabulary)
             for name in vocabulary.concepts:
                 self.decoder.repeated[vocabulary.encode(name)] = REPEATED
             self.classifier = ContentClassifier(self.encoder.channels, vocabulary, config.dropout)
             self.slots = ConceptSlots(config.embedding, config.size, vocabulary)
+            if vocabulary.objects:
+                self.detector = ObjectDetector(len(vocabulary.objects))
+                objects = torch.tensor(vocabulary.objects, device="cpu")
+                self.register_buffer("_objects", objects, persistent=False)
+
+    _objects: Tensor
 
     def encode(self, frames: Tensor) -> Tensor:
         """``frames``: (B, T, 3, S, S) uint8 RGB -> features (B, T, R, C)."""
         features: Tensor = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         return features
 
-    def recognise(self, features: Tensor) -> Concepts | None:
+    def detect(self, frames: Tensor) -> Tensor | None:
+        """What the detector finds in the frame in the middle: logits (B, O).
+
+        ``frames``: (B, T, 3, S, S) uint8 RGB. None for a network without a detector.
+        """
+        return None if self.detector is None else self.detector(frames[:, frames.shape[1] // 2])
+
+    def recognise(self, features: Tensor, found: Tensor | None = None) -> Concepts | None:
         """The concepts for the slots, by their mean probability over frames.
 
-        ``features``: (B, T, R, C). None for a network without concept slots.
+        ``features``: (B, T, R, C); ``found``: what ``detect`` gives, (B, O). None for a network
+        without concept slots.
         """
         if self.classifier is None:
             return None
         with torch.no_grad():  # the choice of the surest has no gradient
-            return surest(self.classifier(features).sigmoid().mean(1), self.config.concept_slots)
+            probabilities = self.classifier(features).sigmoid().mean(1)
+            if self.detector is not None and found is not None:
+                objects = self.detector.combine(probabilities[:, self._objects], found)
+                probabilities = probabilities.index_copy(1, self._objects, objects)
+            return surest(probabilities, self.config.concept_slots)
 
     def remember(self, features: Tensor, concepts: Concepts | None = None) -> Memory:
         """``features``: (B, T, R, C) -> Memory over the T * R region vectors and the K concepts.

@@ -28,6 +28,7 @@ class Vocabulary:
 
     ``concepts``: names that its content classifier tells apart, each of one or more of the words.
     ``classes``: for each class of the CNN's original classifier the index of its concept, or None.
+    ``objects``: the concepts that an object detector tells apart, by index.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class Vocabulary:
         words: Sequence[str],
         concepts: Sequence[str] = (),
         classes: Sequence[int | None] = (),
+        objects: Sequence[int] = (),
     ) -> None:
         self.words = (*SPECIAL, *words)
         self.concepts, self.classes = tuple(concepts), tuple(classes)
+        self.objects = tuple(objects)
         self._ids = {word: i for i, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
             raise ModelError("vocab.json holds a word twice; each word must stand once")
@@ -75,25 +78,30 @@ class Vocabulary:
         words: Any = self.words[len(SPECIAL) :]
         if self.concepts:
             words = {"words": words, "concepts": self.concepts, "classes": self.classes}
+            if self.objects:
+                words["objects"] = self.objects
         return json.dumps(words, ensure_ascii=False, indent=0) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Vocabulary":
-        """Parse ``vocab.json``: a list of words, or an object of ``words``, ``concepts`` and
-        ``classes``. Raises ModelError."""
+        """Parse ``vocab.json``: a list of words, or an object of ``words``, ``concepts``,
+        ``classes`` and ``objects``. Raises ModelError."""
         try:
             parsed: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ModelError(f"vocab.json is not JSON ({error})") from error
         if not isinstance(parsed, dict):
             return cls(_words(parsed))
-        if odd := sorted(parsed.keys() - {"words", "concepts", "classes"}):
-            raise ModelError(f"vocab.json has unknown fields: {', '.join(map(repr, odd))}")
-        concepts, classes = parsed.get("concepts", []), parsed.get("classes", [])
-        for name, value in (("concepts", concepts), ("classes", classes)):
-            if not isinstance(value, list):
+        words, parts = _words(parsed.pop("words", None)), {}
+        for name in ("concepts", "classes", "objects"):
+            parts[name] = parsed.pop(name, [])
+            if not isinstance(parts[name], list):
                 raise ModelError(f"vocab.json: {name} must be a list")
-        vocabulary = cls(_words(parsed.get("words")), concepts, classes)
+        if parsed:
+            raise ModelError(
+                f"vocab.json has unknown fields: {', '.join(map(repr, sorted(parsed)))}"
+            )
+        vocabulary = cls(words, **parts)
         vocabulary._check_concepts()
         return vocabulary
 
@@ -105,14 +113,17 @@ class Vocabulary:
                 )
         if len(set(self.concepts)) != len(self.concepts):
             raise ModelError("vocab.json holds a concept twice; each concept must stand once")
+        known = range(len(self.concepts))
         for index in self.classes:
-            if index is not None and (
-                type(index) is not int or not 0 <= index < len(self.concepts)
-            ):
+            if index is not None and (type(index) is not int or index not in known):
                 raise ModelError(
                     f"vocab.json says {index!r} of a class; it must be null or from 0 to "
-                    f"{len(self.concepts) - 1}"
+                    f"{len(known) - 1}"
                 )
+        if not all(type(index) is int and index in known for index in self.objects):
+            raise ModelError(f"vocab.json: each of objects must be from 0 to {len(known) - 1}")
+        if len(set(self.objects)) != len(self.objects):
+            raise ModelError("vocab.json holds an object twice; each object must stand once")
 
 
 def _words(words: Any) -> list[str]:

@@ -74,7 +74,10 @@ def attend(model: Model, clip: Tensor, words: Sequence[int], machine: Machine) -
     """
     network, grid = model.network, model.network.config.input.grid
     with machine.autocast():
-        memory = network.remember(network.encode(clip.unsqueeze(0).to(machine.device)))
+        frames = clip.unsqueeze(0).to(machine.device)
+        features = network.encode(frames)
+        concepts = network.recognise(features, network.detect(frames))
+        memory = network.remember(features, concepts)
         known = torch.tensor([[[BOS, *words]]], device=machine.device)
         step = network.decoder(known, memory, network.decoder.start(memory))
     # the last step is the end of the caption; the slots after the regions are concepts

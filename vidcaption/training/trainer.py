@@ -355,7 +355,7 @@ class Trainer:
         for indices, clips in in_batches(self._dev_clip, range(len(self.dev)), 32, self.machine):
             with self.machine.autocast(), torch.no_grad():
                 features = network.encode(clips)
-                concepts = network.recognise(features)
+                concepts = network.recognise(features, network.detect(clips))
                 memory = network.remember(features, concepts)
                 captions = search(network.decoder, memory, SearchOptions())
             assert concepts is not None
@@ -367,11 +367,11 @@ class Trainer:
         model_folder.save(self.folder, network, self.vocabulary, self._card())
 
     def _decoder(self) -> list[nn.Parameter]:
-        """The parameters of all but CNN and classifier, which do not train."""
+        """The parameters of all but CNN, classifier and detector, which do not train."""
         self.network.requires_grad_(True)
-        self.network.encoder.requires_grad_(False)
-        if self.network.classifier:
-            self.network.classifier.requires_grad_(False)
+        for part in (self.network.encoder, self.network.classifier, self.network.detector):
+            if part is not None:
+                part.requires_grad_(False)
         return [p for p in self.network.parameters() if p.requires_grad]
 
     def _imitate(
