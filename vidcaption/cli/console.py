@@ -8,7 +8,7 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ import typer
 from vidcaption.errors import OutputError, UsageError, VidcaptionError
 from vidcaption.events import VERBOSE, event
 from vidcaption.options import LogOptions, VoiceOptions
-from vidcaption.output.text import json_text, printable
+from vidcaption.output.text import aligned, json_text, printable
 
 if TYPE_CHECKING:
     from vidcaption.cli.bar import Bar
@@ -165,14 +165,6 @@ def put_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     put("".join(f"{line}\n" for line in aligned((heads, *rows))))
 
 
-def aligned(rows: Sequence[Sequence[str]], flush: str = "<") -> list[str]:
-    """Rows as lines, safe to print. With ``flush`` ``>`` all but the first column stand right."""
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    forms = [f"{flush if i else '<'}{width}" for i, width in enumerate(widths)]
-    return ["  ".join(map(format, row, forms)).rstrip() for row in cells]
-
-
 def make_bar(options: VoiceOptions, *, lines_on_stdout: bool = False) -> "Bar | None":
     """A progress bar, if one is wanted: lines that a person reads as they come replace it."""
     if isinstance(options, LogOptions) and options.log_json:
@@ -185,6 +177,19 @@ def make_bar(options: VoiceOptions, *, lines_on_stdout: bool = False) -> "Bar | 
     from vidcaption.cli.bar import Bar  # Rich takes long to import
 
     return Bar(force_terminal=forced or None)
+
+
+def positioned(bar: "Bar | None", label: str, total: float | None) -> Callable[[float], None]:
+    """Begin a part of the work on the bar, if there is one. Returns what is given how far it is."""
+    position = 0.0
+
+    def move(to: float) -> None:
+        nonlocal position
+        position = to
+
+    if bar is not None:
+        bar.begin(label, total, lambda: position)
+    return move
 
 
 _PACKAGE = logging.getLogger("vidcaption")

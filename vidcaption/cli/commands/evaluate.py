@@ -87,7 +87,6 @@ def evaluate(
     """
     from vidcaption.cli.console import put, put_json
     from vidcaption.cli.references import read_references
-    from vidcaption.cli.scores import comparison_table, score_table
     from vidcaption.datasets.objects import coco_names, read_names
     from vidcaption.datasets.samples import of_split
     from vidcaption.output.text import counted
@@ -111,6 +110,7 @@ def evaluate(
     from vidcaption.evaluation.metrics import has_java
     from vidcaption.model.device import Machine
     from vidcaption.report.evaluation import evaluation_page
+    from vidcaption.report.figures import comparison_table, score_table
 
     if not has_java():
         logger.warning(

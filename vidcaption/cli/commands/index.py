@@ -58,8 +58,8 @@ def index(
     or be written, 130 interrupted; the same command goes on then.
     """
     from vidcaption.batch import discover
+    from vidcaption.cli.captioning import bring_up_to_date, counted, default_index
     from vidcaption.cli.console import interruptible
-    from vidcaption.cli.indexing import bring_up_to_date, counted, default_index
     from vidcaption.find.index import Index
     from vidcaption.find.update import find_files, missing
 

@@ -110,7 +110,7 @@ def _adding(
     if path is None:
         yield None
         return
-    from vidcaption.cli.indexing import recipe_of
+    from vidcaption.cli.captioning import recipe_of
     from vidcaption.find.index import Index
     from vidcaption.find.update import add
 
