@@ -9,7 +9,9 @@ from tiny import write_tiny
 
 from vidcaption.batch import Batch, Executor, Job, Outcome, Runner, Watcher
 from vidcaption.batch.runner import in_process
-from vidcaption.options import BatchOptions, CaptionOptions, MachineOptions, OutputOptions
+from vidcaption.options.batch import BatchOptions
+from vidcaption.options.captioning import CaptionOptions, MachineOptions
+from vidcaption.options.output import OutputOptions
 
 QUICK = CaptionOptions(beam=1, frames=1, max_words=4, window_s=1, segment="fixed")
 FP32 = MachineOptions(precision="fp32")  # in which batches change nothing

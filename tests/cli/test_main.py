@@ -15,14 +15,10 @@ from runs import Apart, check_arguments
 import vidcaption
 from vidcaption.cli import main
 from vidcaption.cli.app import Commands, Later
-from vidcaption.options import (
-    BatchOptions,
-    CaptionOptions,
-    LogOptions,
-    MachineOptions,
-    OutputOptions,
-    flag_of,
-)
+from vidcaption.options.base import flag_of
+from vidcaption.options.batch import BatchOptions
+from vidcaption.options.captioning import CaptionOptions, MachineOptions
+from vidcaption.options.output import LogOptions, OutputOptions
 
 HEAVY = {"torch", "torchvision", "numpy", "cv2", "av", "huggingface_hub", "rich", "pydantic"}
 SUBCOMMANDS = [each for each in Commands().commands.values() if isinstance(each, Later)]

@@ -16,7 +16,9 @@ from vidcaption.batch.selection import select
 from vidcaption.errors import OutputError
 from vidcaption.events import event
 from vidcaption.model.manifest import WEIGHTS, read_rows
-from vidcaption.options import BatchOptions, CaptionOptions, MachineOptions, OutputOptions
+from vidcaption.options.batch import BatchOptions
+from vidcaption.options.captioning import CaptionOptions, MachineOptions
+from vidcaption.options.output import OutputOptions
 from vidcaption.output.write import check_some_writable
 
 logger = logging.getLogger(__name__)

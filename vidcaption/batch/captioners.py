@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from vidcaption.events import VERBOSE, event
-from vidcaption.options import BatchOptions, MachineOptions
+from vidcaption.options.batch import BatchOptions
+from vidcaption.options.captioning import MachineOptions
 from vidcaption.video.workers import Workers, suitable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from vidcaption.batch.plan import Books, Job
 from vidcaption.batch.runner import POLL_S, Outcome
 from vidcaption.batch.selection import Selection
 from vidcaption.errors import UsageError
-from vidcaption.options import OutputOptions
+from vidcaption.options.output import OutputOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.formats import render_many, stream_named
 from vidcaption.output.naming import output_paths

@@ -12,7 +12,7 @@ from typing import Any
 from vidcaption.batch.ledger import Ledger, digest_of
 from vidcaption.batch.parts import Parts
 from vidcaption.errors import OutputError
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.write import encoded, sweep, write_atomic
 from vidcaption.types import Progress
 

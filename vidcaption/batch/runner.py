@@ -4,7 +4,7 @@ import errno
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from vidcaption.types import Progress, Segment
 
 if TYPE_CHECKING:
     from vidcaption.batcher import Batcher
-    from vidcaption.captioning import Captioning
+    from vidcaption.captioning import Captioning, Statistics
     from vidcaption.pipeline import Captioner
 
 T = TypeVar("T")
@@ -36,33 +36,6 @@ _MAY_PASS = {
     )
     if hasattr(errno, name)
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """What captioning an input took.
-
-    ``frames``: how many were looked at, and ``encoded``: how many different pictures of them went
-    through the CNN. ``captioned_s``: seconds of the video that were captioned now, ``missing_s``:
-    that its container promises and its stream lacks. ``spent_s``: seconds of work, by what it was.
-    """
-
-    frames: int
-    encoded: int
-    captioned_s: float
-    missing_s: float
-    spent_s: Mapping[str, float]
-
-    @classmethod
-    def of(cls, captioning: "Captioning") -> Self:
-        """Those of an input when its last segment is there."""
-        return cls(
-            captioning.frames,
-            captioning.encoded,
-            captioning.progress_s - captioning.resumed_s,
-            captioning.missing_s,
-            captioning.seconds,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +57,7 @@ class Outcome:
     error: InputError | OutputError | None = None
     written: tuple[Path, ...] = ()
     kept: tuple[Path, ...] = ()
-    statistics: Statistics | None = None
+    statistics: "Statistics | None" = None
 
     @property
     def reason(self) -> str:
@@ -247,7 +220,7 @@ class _Work:
         with turn.lease:
             try:
                 captions = self._patiently(self._caption, InputError)
-                statistics = Statistics.of(self._captioning)
+                statistics = self._captioning.statistics
                 shifted_s = self._captioning.costs.shifted_s
             except InputError as failure:
                 error = failure

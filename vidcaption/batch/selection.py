@@ -10,7 +10,7 @@ from pathlib import Path
 from vidcaption.batch.inputs import STDIN, discover, read_list, suffixes_of
 from vidcaption.batch.manifest import read_manifest
 from vidcaption.errors import UsageError
-from vidcaption.options import BatchOptions
+from vidcaption.options.batch import BatchOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,9 @@ from typing import TYPE_CHECKING
 
 from vidcaption.errors import InputError, OutputError
 from vidcaption.events import VERBOSE, event
-from vidcaption.options import (
-    BatchOptions,
-    CaptionOptions,
-    DeviceOptions,
-    LogOptions,
-    MachineOptions,
-    VoiceOptions,
-)
+from vidcaption.options.batch import BatchOptions
+from vidcaption.options.captioning import CaptionOptions, DeviceOptions, MachineOptions
+from vidcaption.options.output import LogOptions, VoiceOptions
 
 if TYPE_CHECKING:
     from vidcaption.cli.bar import Bar

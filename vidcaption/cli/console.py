@@ -19,7 +19,7 @@ import typer
 
 from vidcaption.errors import OutputError, UsageError, VidcaptionError
 from vidcaption.events import VERBOSE, event
-from vidcaption.options import LogOptions, VoiceOptions
+from vidcaption.options.output import LogOptions, VoiceOptions
 from vidcaption.output.text import aligned, json_text, printable
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ import typer
 from vidcaption.cli.help import show_all
 from vidcaption.cli.settings import configured, presets, use_files
 from vidcaption.errors import VidcaptionError
-from vidcaption.options import Options, VoiceOptions, choices_of, flag_of, parse
+from vidcaption.options.base import Options, choices_of, flag_of, parse
+from vidcaption.options.output import VoiceOptions
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -65,6 +66,9 @@ def _folders(incomplete: str) -> list[str]:
 
 
 Datasets = Annotated[list[Path], typer.Argument(metavar="DATASET", help="Datasets, used together.")]
+Videos = Annotated[
+    list[str], typer.Argument(metavar="INPUT", help="Videos, folders of them, patterns.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Never use the network: the model is here, or it fails.")

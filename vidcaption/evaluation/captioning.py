@@ -10,7 +10,7 @@ from vidcaption.datasets.samples import Clip, Sample, load_frames
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 
 
 class Said(NamedTuple):

@@ -16,7 +16,7 @@ from vidcaption.cli.settings import (
     to_toml,
 )
 from vidcaption.errors import UsageError
-from vidcaption.options import check, nearest
+from vidcaption.options.base import check, nearest
 
 config = typer.Typer()
 

@@ -14,7 +14,9 @@ from vidcaption.cli.flags import Json, Offline, complete_model, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
 from vidcaption.events import VERBOSE
-from vidcaption.options import DeviceOptions, EvaluateOptions, SearchOptions, VoiceOptions
+from vidcaption.options.captioning import DeviceOptions, SearchOptions
+from vidcaption.options.output import VoiceOptions
+from vidcaption.options.training import EvaluateOptions
 
 if TYPE_CHECKING:
     from vidcaption.evaluation.evaluate import Evaluation

@@ -13,7 +13,9 @@ from vidcaption.cli.flags import Json, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import InputError, UsageError
 from vidcaption.events import event
-from vidcaption.options import CaptionOptions, FindOptions, LogOptions, MachineOptions
+from vidcaption.options.batch import FindOptions
+from vidcaption.options.captioning import CaptionOptions, MachineOptions
+from vidcaption.options.output import LogOptions
 
 if TYPE_CHECKING:
     from vidcaption.find.index import Index

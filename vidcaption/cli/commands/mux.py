@@ -4,15 +4,14 @@ import logging
 import os
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from vidcaption.cli.console import closing_words
-from vidcaption.cli.flags import Model, Offline, with_options
+from vidcaption.cli.flags import Model, Offline, Videos, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import InputError, UsageError
-from vidcaption.options import CaptionOptions, DeviceOptions, MuxOptions, VoiceOptions
+from vidcaption.options.captioning import CaptionOptions, DeviceOptions
+from vidcaption.options.output import MuxOptions, VoiceOptions
 
 if TYPE_CHECKING:
     from vidcaption.cli.bar import Bar
@@ -35,9 +34,7 @@ def mux(
     options: CaptionOptions,
     machine: DeviceOptions,
     voice: VoiceOptions,
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Videos, folders of them, patterns.")
-    ],
+    inputs: Videos,
     model: Model = None,
     offline: Offline = False,
 ) -> int:

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from vidcaption.cli.console import closing_words
-from vidcaption.cli.flags import Model, Offline, with_options
+from vidcaption.cli.flags import Model, Offline, Videos, with_options
 from vidcaption.cli.help import helped
-from vidcaption.options import CaptionOptions, DeviceOptions, ReportOptions, VoiceOptions
+from vidcaption.options.captioning import CaptionOptions, DeviceOptions
+from vidcaption.options.output import ReportOptions, VoiceOptions
 from vidcaption.version import __version__
 
 if TYPE_CHECKING:
@@ -42,9 +41,7 @@ def report(
     options: CaptionOptions,
     machine: DeviceOptions,
     voice: VoiceOptions,
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Videos, folders of them, patterns.")
-    ],
+    inputs: Videos,
     model: Model = None,
     offline: Offline = False,
 ) -> int:
