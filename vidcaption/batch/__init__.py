@@ -2,7 +2,7 @@
 
 from vidcaption.batch.batch import Batch
 from vidcaption.batch.captioners import Captioners
-from vidcaption.batch.delivery import Delivery
+from vidcaption.batch.delivery import Delivery, beside
 from vidcaption.batch.inputs import discover, read_list, spooled, suffixes_of
 from vidcaption.batch.manifest import Manifest, read_manifest
 from vidcaption.batch.plan import Books, Job, Plan
@@ -22,6 +22,7 @@ __all__ = [
     "Runner",
     "Shard",
     "Watcher",
+    "beside",
     "discover",
     "read_list",
     "read_manifest",

@@ -155,5 +155,10 @@ class Delivery:
         return (each.render(self._format) for each in given)
 
 
+def beside(found: Mapping[Path, Path], formats: tuple[str, ...]) -> dict[Path, dict[str, Path]]:
+    """Where ``run`` writes captions of inputs in some formats, next to each."""
+    return output_paths(found, formats, is_of_another=of_others(found))
+
+
 def _is_device(path: Path) -> bool:
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)

@@ -4,7 +4,7 @@ import functools
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,14 +77,6 @@ def make_each(pairs: Iterable[tuple[Path, Path]], make: Callable[[Path, Path], N
         else:
             logger.info(f"{video} -> {target}")
     return int(failed)
-
-
-def beside(found: Mapping[Path, Path], formats: tuple[str, ...]) -> dict[Path, dict[str, Path]]:
-    """Where ``run`` writes captions of inputs in some formats, next to each."""
-    from vidcaption.batch.ledger import of_others
-    from vidcaption.output.naming import output_paths
-
-    return output_paths(found, formats, is_of_another=of_others(found))
 
 
 def default_index() -> Path:

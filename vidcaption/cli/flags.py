@@ -16,9 +16,17 @@ from typing import Annotated, Any, TypeVar, get_args
 import typer
 
 from vidcaption.cli.help import show_all
-from vidcaption.cli.settings import configured, presets, use_files
+from vidcaption.cli.settings import (
+    ConfiguredCommand,
+    Setting,
+    configured,
+    presets,
+    settings,
+    sources_told,
+    use_files,
+)
 from vidcaption.errors import VidcaptionError
-from vidcaption.options.base import Options, choices_of, flag_of, parse
+from vidcaption.options.base import Options, check, choices_of, flag_of, parse
 from vidcaption.options.output import VoiceOptions
 
 
@@ -157,6 +165,20 @@ def bundles_of(command: Callable[..., Any]) -> dict[str, type[Options]]:
         for name, parameter in parameters.items()
         if inspect.isclass(parameter.annotation) and issubclass(parameter.annotation, Options)
     }
+
+
+def resolved(name: str, root: Any, file: Path | None = None) -> list[Setting]:
+    """The settings of a command when nothing but ``--config`` is typed. Raises UsageError."""
+    command: ConfiguredCommand = root.command.commands[name].real
+    for parameter in command.params:
+        parameter.required = False  # inputs and the like may be missing here
+    args = ["--config", str(file)] if file else []
+    context: Any = command.make_context(name, args, parent=root)
+    with sources_told(context):
+        for kind in bundles_of(command.callback).values() if command.callback else ():
+            for field in kind.flat_fields():
+                check(field, context.params[field.name])
+    return settings(context)
 
 
 def _parameter(kind: type[Options], f: Field[Any]) -> inspect.Parameter:

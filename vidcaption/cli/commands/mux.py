@@ -44,8 +44,8 @@ def mux(
     the .srt or .vtt file beside a video, as run writes it and you edited it; where there is none,
     the video is captioned first, with the options below.
     """
-    from vidcaption.batch import discover
-    from vidcaption.cli.captioning import beside, caption, loader, make_each
+    from vidcaption.batch import beside, discover
+    from vidcaption.cli.captioning import caption, loader, make_each
     from vidcaption.cli.console import interruptible, make_bar
     from vidcaption.output.layout import cues
     from vidcaption.output.mux import kind_of

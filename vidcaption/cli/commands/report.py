@@ -52,8 +52,8 @@ def report(
     model; otherwise the video is captioned, with the options below. Pages that are up to date are
     passed over.
     """
-    from vidcaption.batch import discover
-    from vidcaption.cli.captioning import beside, caption, loader, make_each, resolve_with_bar
+    from vidcaption.batch import beside, discover
+    from vidcaption.cli.captioning import caption, loader, make_each, resolve_with_bar
     from vidcaption.cli.console import interruptible, make_bar
     from vidcaption.model.manifest import WEIGHTS, read_rows
     from vidcaption.output.naming import output_paths
