@@ -72,10 +72,10 @@ class Batch:
         keep: Keep | None = None,
         execute: Executor = in_process,
     ) -> Callable[[], None]:
-        """Get ready, and return what does the work: captions, writes, and hands out the rest.
+        """Prepare, and return what captions and delivers when it is called.
 
-        ``put``: writes to standard output. ``keep`` is given each outcome. Raises OutputError,
-        UsageError, ModelError, DeviceError, SetupError: what would meet every input.
+        ``put`` writes to standard output, ``keep`` is given each outcome. Raises OutputError,
+        UsageError, ModelError, DeviceError and SetupError for what would stop every input.
         """
         if all(plan.needed for _, plan in self.plans):
             check_some_writable(file for _, plan in self.plans for file in plan.todo.values())
@@ -94,7 +94,7 @@ class Batch:
             for name, keep in keeping.items():
                 try:
                     keep(outcome)
-                except OutputError as error:  # the captions are what the night is for
+                except OutputError as error:  # the captions matter more
                     self.incomplete = True
                     logger.error(str(error), extra=event(name, path=outcome.job.path))
             yield outcome

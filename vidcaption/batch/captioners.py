@@ -1,4 +1,4 @@
-"""The model and the processes that read for it, where inputs are captioned."""
+"""The model that captions inputs, and the processes that read them."""
 
 import gc
 import logging
@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 class Captioners:
-    """The model in a folder, on each device that is asked for: loaded when it is first called for.
+    """Loads the model in a folder, once on each device, when it is first called.
 
-    It can be sent to another process or machine, and is loaded there. Use it in a ``with`` block,
-    or the processes end when it is garbage.
+    It can be pickled, and then loads the model where it is called. Use it in a ``with`` block;
+    otherwise its processes end when it is garbage collected.
     """
 
     def __init__(self, folder: Path, machine: MachineOptions, batch: BatchOptions) -> None:
@@ -41,7 +41,7 @@ class Captioners:
         return state
 
     def __call__(self) -> "Sequence[Captioner]":
-        """The same ones each time. Raises ModelError, DeviceError, SetupError."""
+        """The same captioners each time. Raises ModelError, DeviceError, SetupError."""
         if not self._loaded:
             self._workers.warm_up()  # one is ready to read when the model is loaded
             self._loaded = self._load()

@@ -92,12 +92,12 @@ class Watcher:
         """Only these are left, and other runs are at work on them."""
 
     def ended(self, outcome: Outcome) -> None:
-        """An input is through."""
+        """An input is done, or has failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Claims jobs, captions them and writes that. Where its fields can be pickled, so can it be.
+    """Claims jobs, captions them and writes their outputs. It can be pickled if its fields can.
 
     ``load`` is called when something is to be captioned; it returns a model on one device or more,
     always the same. ``retries``: how often reading and writing are tried again where they fail for
@@ -113,9 +113,9 @@ class Runner:
 
         While one input is captioned, the first model's workers read the next ones, and the windows
         of short inputs go through the network together. An input that cannot be captioned or
-        written yields an Outcome with that error, and the next one follows. What another run is at
-        work on comes last, when that run is through with it or has died. Other errors are raised:
-        they would meet every input.
+        written yields an Outcome with that error, and the next one follows. What another run is
+        working on comes last, when that run is done with it or has died. Other errors are raised,
+        as they would stop every input.
         """
         with _Ahead(self, watcher) as ahead:
             left = list(jobs)
@@ -128,7 +128,7 @@ class Runner:
                     else:
                         yield from ahead.add(claimed)
                 if len(busy) == len(left):
-                    yield from ahead.finish()  # the other run may be waiting for what we are at
+                    yield from ahead.finish()  # the other run may be waiting for ours
                     watcher.waiting(busy)
                     time.sleep(POLL_S)
                 left = busy
