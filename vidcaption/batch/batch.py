@@ -6,13 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from vidcaption.batch.captioners import Captioners
 from vidcaption.batch.delivery import Delivery
-from vidcaption.batch.inputs import spooled
+from vidcaption.batch.inputs import select, spooled
 from vidcaption.batch.manifest import Manifest
 from vidcaption.batch.plan import Books, Job, Plan
-from vidcaption.batch.runner import Executor, Outcome, Runner, Watcher, in_process
-from vidcaption.batch.selection import select
+from vidcaption.batch.runner import Captioners, Executor, Outcome, Runner, Watcher, in_process
 from vidcaption.errors import OutputError
 from vidcaption.events import event
 from vidcaption.model.manifest import WEIGHTS, read_rows

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from vidcaption.batch.inputs import Selection
 from vidcaption.batch.ledger import of_others
 from vidcaption.batch.plan import Books, Job
 from vidcaption.batch.runner import POLL_S, Outcome
-from vidcaption.batch.selection import Selection
 from vidcaption.errors import UsageError
 from vidcaption.options.output import OutputOptions
 from vidcaption.output.captions import Captions
