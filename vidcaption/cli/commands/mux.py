@@ -117,7 +117,8 @@ def _write(
     from vidcaption.output.mux import add_subtitles
     from vidcaption.video.reader import probe
 
-    watch = positioned(bar, f"{video.name} -> {target.name}", probe(video).duration_s)
+    duration_s = probe(video).duration_s if bar is not None else None
+    watch = positioned(bar, f"{video.name} -> {target.name}", duration_s)
     if output.burn:
         burn_subtitles(video, cues, target, output.font, watch)
     else:
