@@ -33,6 +33,12 @@ def killed(runner: Runner, jobs: Iterable[Job], watcher: Watcher) -> Iterator[Ou
     outcomes.close()
 
 
+def loaded(runner: Runner, jobs: Iterable[Job], watcher: Watcher) -> Iterator[Outcome]:
+    """The model that was loaded here stays here."""
+    runner.load()
+    return spawned(runner, jobs, watcher)
+
+
 def test_a_runner_works_in_another_process_whose_end_loses_nothing(tmp_path: Path) -> None:
     inputs = [str(write_clip(tmp_path / name, every(0.5, 5))) for name in ("a.mp4", "b.mp4")]
     model, here, there = write_tiny(tmp_path / "model"), tmp_path / "here", tmp_path / "there"
@@ -43,7 +49,7 @@ def test_a_runner_works_in_another_process_whose_end_loses_nothing(tmp_path: Pat
     assert [path.name for path in there.glob("[!.]*")] == ["a.srt"]
     written = (there / "a.srt").stat().st_mtime_ns
 
-    after = run(inputs, there, model, spawned)
+    after = run(inputs, there, model, loaded)
     assert {name: each.status for name, each in after.items()} == {
         "a.mp4": "done",
         "b.mp4": "captioned",

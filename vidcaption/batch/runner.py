@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
 T = TypeVar("T")
 Status = Literal["captioned", "done", "kept", "failed"]
 
@@ -177,6 +176,85 @@ def in_process(runner: Runner, jobs: Iterable[Job], watcher: Watcher) -> Iterato
     """An Executor: runs in this process, with a model that it loads at once."""
     runner.load()
     return runner.run(jobs, watcher)
+
+
+class Captioners:
+    """Loads the model in a folder, once on each device, when it is first called.
+
+    It can be pickled, and then loads the model where it is called. Use it in a ``with`` block;
+    otherwise its processes end when it is garbage collected.
+    """
+
+    def __init__(self, folder: Path, machine: MachineOptions, batch: BatchOptions) -> None:
+        self._folder, self._machine, self._batch = folder, machine, batch
+        self._loaded: list[Captioner] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.end()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = vars(self) | {"_loaded": []}
+        state.pop("_workers", None)
+        return state
+
+    def __call__(self) -> "Sequence[Captioner]":
+        """The same captioners each time. Raises ModelError, DeviceError, SetupError."""
+        if not self._loaded:
+            self._workers.warm_up()  # one is ready to read when the model is loaded
+            self._loaded = self._load()
+        return self._loaded
+
+    @property
+    def _devices(self) -> list[str]:
+        return self._machine.device.split(",")
+
+    @cached_property
+    def _workers(self) -> Workers:
+        number = max(self._batch.worker_count or suitable(), len(self._devices))
+        return Workers(number, self._batch.file_timeout_s)
+
+    def _load(self) -> "list[Captioner]":
+        # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
+        # garbage is made meanwhile, and looking for it would take a tenth of the time.
+        gc.disable()
+        from vidcaption.pipeline import Captioner
+
+        gc.enable()
+        machine = self._machine
+        if machine.engine == "openvino":
+            from vidcaption.model.engine import cached, require
+
+            require()
+            if not cached(self._folder).exists():
+                logger.info(
+                    "exporting the CNN to OpenVINO, once for this model and version",
+                    extra=event("export"),
+                )
+        captioners = [
+            Captioner.from_pretrained(
+                self._folder,
+                device=device,
+                precision=machine.precision,
+                batch_size=machine.batch_size,
+                threads=machine.threads,
+                engine=machine.engine,
+                video_decoder=machine.video_decoder,
+                workers=self._workers,
+            )
+            for device in self._devices
+        ]
+        name, sha256 = captioners[0].model.name, captioners[0].model.sha256
+        facts = event("model", name=name, sha256=sha256)
+        logger.log(VERBOSE, f"model {name}, sha256 {sha256}", extra=facts)
+        for captioner in captioners:
+            captioner.machine.keep_freed_memory()
+            device, precision = str(captioner.machine.device), str(captioner.machine.precision)
+            facts = event("device", device=device, precision=precision)
+            logger.log(VERBOSE, f"on {device}, {precision}", extra=facts)
+        return captioners
 
 
 class _Work:
@@ -388,82 +466,3 @@ def _segments(captioning: "Captioning", path: Path) -> Iterator[Segment]:
 
 def _idle(job: Job, plan: Plan) -> Outcome:
     return Outcome(job, "kept" if plan.kept else "done", kept=plan.kept)
-
-
-class Captioners:
-    """Loads the model in a folder, once on each device, when it is first called.
-
-    It can be pickled, and then loads the model where it is called. Use it in a ``with`` block;
-    otherwise its processes end when it is garbage collected.
-    """
-
-    def __init__(self, folder: Path, machine: MachineOptions, batch: BatchOptions) -> None:
-        self._folder, self._machine, self._batch = folder, machine, batch
-        self._loaded: list[Captioner] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._workers.end()
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = vars(self) | {"_loaded": []}
-        state.pop("_workers", None)
-        return state
-
-    def __call__(self) -> "Sequence[Captioner]":
-        """The same captioners each time. Raises ModelError, DeviceError, SetupError."""
-        if not self._loaded:
-            self._workers.warm_up()  # one is ready to read when the model is loaded
-            self._loaded = self._load()
-        return self._loaded
-
-    @property
-    def _devices(self) -> list[str]:
-        return self._machine.device.split(",")
-
-    @cached_property
-    def _workers(self) -> Workers:
-        number = max(self._batch.worker_count or suitable(), len(self._devices))
-        return Workers(number, self._batch.file_timeout_s)
-
-    def _load(self) -> "list[Captioner]":
-        # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
-        # garbage is made meanwhile, and looking for it would take a tenth of the time.
-        gc.disable()
-        from vidcaption.pipeline import Captioner
-
-        gc.enable()
-        machine = self._machine
-        if machine.engine == "openvino":
-            from vidcaption.model.engine import cached, require
-
-            require()
-            if not cached(self._folder).exists():
-                logger.info(
-                    "exporting the CNN to OpenVINO, once for this model and version",
-                    extra=event("export"),
-                )
-        captioners = [
-            Captioner.from_pretrained(
-                self._folder,
-                device=device,
-                precision=machine.precision,
-                batch_size=machine.batch_size,
-                threads=machine.threads,
-                engine=machine.engine,
-                video_decoder=machine.video_decoder,
-                workers=self._workers,
-            )
-            for device in self._devices
-        ]
-        name, sha256 = captioners[0].model.name, captioners[0].model.sha256
-        facts = event("model", name=name, sha256=sha256)
-        logger.log(VERBOSE, f"model {name}, sha256 {sha256}", extra=facts)
-        for captioner in captioners:
-            captioner.machine.keep_freed_memory()
-            device, precision = str(captioner.machine.device), str(captioner.machine.precision)
-            facts = event("device", device=device, precision=precision)
-            logger.log(VERBOSE, f"on {device}, {precision}", extra=facts)
-        return captioners

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from vidcaption.cli.bar import Bar
 
 PIPE_CLOSED = 128 + 13  # the exit code of those that SIGPIPE ends
+INTERRUPTED = 130
+_SHOW_CURSOR = b"\x1b[?25h"  # which a live view hides
+_PACKAGE = logging.getLogger("vidcaption")
 
 
 class Unfailing(io.RawIOBase):
@@ -91,10 +94,6 @@ def settle() -> None:
             errors="backslashreplace",
             line_buffering=True,
         )
-
-
-INTERRUPTED = 130
-_SHOW_CURSOR = b"\x1b[?25h"  # which a live view hides
 
 
 @contextmanager
@@ -190,9 +189,6 @@ def positioned(bar: "Bar | None", label: str, total: float | None) -> Callable[[
     if bar is not None:
         bar.begin(label, total, lambda: position)
     return move
-
-
-_PACKAGE = logging.getLogger("vidcaption")
 
 
 @contextmanager

@@ -29,6 +29,8 @@ from vidcaption.errors import VidcaptionError
 from vidcaption.options.base import Options, check, choices_of, flag_of, parse
 from vidcaption.options.output import VoiceOptions
 
+R = TypeVar("R")
+
 
 def complete_model(incomplete: str) -> list[str]:
     """Models on this machine: the embedded one, those in the Hub's cache, and folders.
@@ -91,7 +93,6 @@ Model = Annotated[
 ]
 
 
-R = TypeVar("R")
 _CONFIG = inspect.Parameter(
     "config_file",
     inspect.Parameter.KEYWORD_ONLY,
