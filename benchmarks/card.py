@@ -15,7 +15,7 @@ from PIL import Image
 from vidcaption.datasets.read import read_dataset
 from vidcaption.datasets.samples import Sample, of_split
 from vidcaption.model.device import Machine
-from vidcaption.options import DeviceOptions
+from vidcaption.options.captioning import DeviceOptions
 from vidcaption.training.page import CAPTIONS, SHEET, write_training_page
 from vidcaption.training.trainer import DEV_FRAMES
 

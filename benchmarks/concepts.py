@@ -28,7 +28,7 @@ from vidcaption.model import folder, network
 from vidcaption.model.concepts import Concepts, surest
 from vidcaption.model.device import Machine
 from vidcaption.model.vocabulary import tokenize
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 from vidcaption.store import resolve
 
 FRAMES = 4

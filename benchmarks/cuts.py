@@ -30,7 +30,7 @@ from film import FPS, Picture, own_priority, texture, write_film
 from speed import machine
 
 from vidcaption import Captioner
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.video.cuts import CutFinder
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.scenes import mark_cuts

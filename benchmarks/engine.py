@@ -30,7 +30,7 @@ from vidcaption.model.device import Machine
 from vidcaption.model.engine import FILE, OpenVinoEncoder, export, silent_runtime
 from vidcaption.model.folder import load
 from vidcaption.model.fused import fused
-from vidcaption.options import MachineOptions
+from vidcaption.options.captioning import MachineOptions
 from vidcaption.store import resolve
 
 BATCH = 8  # as the pipeline does

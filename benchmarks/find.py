@@ -30,7 +30,8 @@ from vidcaption.find.index import Entry, Index, Recipe, State
 from vidcaption.find.query import Query
 from vidcaption.find.search import search
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import CaptionOptions, FindOptions
+from vidcaption.options.batch import FindOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.store import resolve
 
 PER_VIDEO = 250  # windows

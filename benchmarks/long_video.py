@@ -30,7 +30,7 @@ from speed import decoded, machine
 from vidcaption import Captioner
 from vidcaption.model.folder import load
 from vidcaption.model.search import search
-from vidcaption.options import CaptionOptions, Sampling
+from vidcaption.options.captioning import CaptionOptions, Sampling
 from vidcaption.store import resolve
 from vidcaption.video.container import open_video
 from vidcaption.video.packets import role_reader

@@ -34,7 +34,7 @@ from film import FPS, Picture, texture, write_film
 
 from vidcaption import Captioner
 from vidcaption.model.features import Look, Looks
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.types import Frame, Segment
 
 LEVELS = (None, 0, 8)
@@ -92,8 +92,8 @@ def one_run(captioner: Captioner, video: Path, level: int | None) -> dict[str, A
     return {
         "wall": time.perf_counter() - began,
         "processor": time.process_time() - worked,
-        "frames": captioning.frames,
-        "encoded": captioning.encoded,
+        "frames": captioning.statistics.frames,
+        "encoded": captioning.statistics.encoded,
         "segments": segments,
     }
 

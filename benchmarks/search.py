@@ -26,7 +26,7 @@ from vidcaption.model.attention import Memory
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import search
-from vidcaption.options import CaptionOptions, SearchOptions
+from vidcaption.options.captioning import CaptionOptions, SearchOptions
 from vidcaption.store import resolve
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.windows import fixed_windows

@@ -23,7 +23,7 @@ from vidcaption.model import folder
 from vidcaption.model.concepts import surest
 from vidcaption.model.device import Machine
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 from vidcaption.store import resolve
 
 SURE = 0.5  # of the detector

@@ -36,7 +36,7 @@ def captioned(captioner: Captioner, video: Path) -> dict[str, float]:
         write_began = time.perf_counter()
         captions.save(Path(folder) / "captions.srt")
         ended = time.perf_counter()
-    return {**captioning.seconds, "write": ended - write_began, "all": ended - began}
+    return {**captioning.statistics.seconds, "write": ended - write_began, "all": ended - began}
 
 
 def decoded(video: Path) -> tuple[float, int]:

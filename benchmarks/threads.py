@@ -34,7 +34,8 @@ captioner = Captioner.from_pretrained()
 for _ in range(2):
     with captioner.open(sys.argv[1]) as captioning:
         captioning.finish()
-print(captioning.seconds["encode"] + captioning.seconds["search"])
+seconds = captioning.statistics.seconds
+print(seconds["encode"] + seconds["search"])
 """
 
 

@@ -31,7 +31,8 @@ def spawned(runner: Runner, jobs: Iterable[Job], watcher: Watcher) -> Iterator[O
         while True:
             yield outcomes.recv()
     except EOFError:
-        process.join()
+        process.join(120)
+        assert process.exitcode == 0
     finally:
         process.kill()
         process.join()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vidcaption.find.index import Entry, Index, Recipe, State
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 
 RECIPE = Recipe(None, "0" * 64, CaptionOptions())
 

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.types import ModelInfo, Segment, Word
 from vidcaption.video.reader import probe

@@ -13,7 +13,7 @@ from vidcaption import Captioner, InputError, Segment
 from vidcaption.batcher import Batcher, Costs, Pending, Runner
 from vidcaption.captioning import Captioning
 from vidcaption.model.features import Look
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 
 CLIP = Path(__file__).parent.parent / "examples/clip.mp4"
 SIDE = 64

@@ -21,7 +21,10 @@ from PIL import Image
 from vidcaption import Captioner, InputError
 from vidcaption.model import folder
 from vidcaption.model.config import ModelConfig
-from vidcaption.options import Sampling, TrainOptions, VoiceOptions, flag_of
+from vidcaption.options.base import flag_of
+from vidcaption.options.captioning import Sampling
+from vidcaption.options.output import VoiceOptions
+from vidcaption.options.training import TrainOptions
 from vidcaption.video.reader import probe
 
 pytest.importorskip("resource", reason="peak memory is read with a POSIX module")

@@ -16,16 +16,10 @@ from runs import all_options, check_arguments
 from tiny import write_tiny
 
 from vidcaption.cli import main
-from vidcaption.options import (
-    BatchOptions,
-    CaptionOptions,
-    LogOptions,
-    MachineOptions,
-    Options,
-    OutputOptions,
-    choices_of,
-    flag_of,
-)
+from vidcaption.options.base import Options, choices_of, flag_of
+from vidcaption.options.batch import BatchOptions
+from vidcaption.options.captioning import CaptionOptions, MachineOptions
+from vidcaption.options.output import LogOptions, OutputOptions
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))

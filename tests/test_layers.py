@@ -1,6 +1,7 @@
 """Which module may import which: from the rooms below its own, and never in a circle."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -84,3 +85,21 @@ def test_imports_go_down() -> None:
 
 def test_no_circles() -> None:
     list(TopologicalSorter(imports()).static_order())  # raises CycleError
+
+
+def test_commands_stand_alone() -> None:
+    """What several share is in the modules beside them, which do not know them."""
+    commands = "vidcaption.cli.commands."
+    wrong = [
+        f"{name} imports {other}"
+        for name, others in imports().items()
+        for other in others
+        if other.startswith(commands) and name != other
+    ]
+    assert not wrong
+
+
+def test_only_the_command_line_knows_typer() -> None:
+    pattern = re.compile(r"^\s*(?:import|from) typer\b", re.MULTILINE)
+    users = {path for path in ROOT.rglob("*.py") if pattern.search(path.read_text())}
+    assert {path.relative_to(ROOT).parts[0] for path in users} == {"cli"}

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from vidcaption.errors import UsageError
-from vidcaption.options import OutputOptions, VoiceOptions
+from vidcaption.options.output import OutputOptions, VoiceOptions
 from vidcaption.output.formats import FORMATS
 
 

@@ -21,15 +21,22 @@ from clips import IN_ORDER, Clips, every, picture, write_clip, write_image
 from tiny import write_tiny
 
 from vidcaption import Captioner, InputError, Segment
+from vidcaption.captioning import Captioning
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.model.attention import Memory
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.search import Caption, search
-from vidcaption.options import CaptionOptions, Sampling, SearchOptions
+from vidcaption.options.captioning import CaptionOptions, Sampling, SearchOptions
 from vidcaption.types import ModelInfo
 from vidcaption.video.workers import Workers
 
 CLIP = Path(__file__).parent.parent / "examples/clip.mp4"
+
+
+def looked_at(captioning: Captioning) -> tuple[int, int]:
+    """The frames that were sampled, and the distinct pictures that the CNN saw."""
+    statistics = captioning.statistics
+    return statistics.frames, statistics.encoded
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +155,7 @@ def test_cuda_captions_as_the_cpu_does(
         with other.open(path, SHORT) as captioning:
             got = captioning.finish().segments
         assert [s.text for s in got] == [s.text for s in expected]
-        assert all(seconds > 0 for seconds in captioning.seconds.values())
+        assert all(seconds > 0 for seconds in captioning.statistics.seconds.values())
 
 
 def test_stream_gives_segments_before_the_video_has_been_read(tiny: Path) -> None:
@@ -160,7 +167,7 @@ def test_stream_gives_segments_before_the_video_has_been_read(tiny: Path) -> Non
         assert captioning.captions().segments == (first,)
         rest = captioning.finish()
     assert len(rest.segments) == 20
-    assert captioning.seconds["encode"] > 0
+    assert captioning.statistics.seconds["encode"] > 0
 
 
 def test_abandoning_a_stream_ends_its_thread(captioner: Captioner) -> None:
@@ -352,7 +359,7 @@ def test_a_picture_that_stands_is_captioned_once(
         with captioner.open(path, SHORT) as captioning:
             segments = captioning.finish().segments
         assert len(segments) == 51
-        assert (captioning.frames, captioning.encoded, sum(windows)) == (102, 3, 3)
+        assert (*looked_at(captioning), sum(windows)) == (102, 3, 3)
         for start in (0, 25):
             part = segments[start : start + 25]
             assert {segment.text for segment in part} == {segments[start].text}
@@ -367,7 +374,7 @@ def test_windows_far_apart_share_frames_and_captions_by_content(
     path = write_clip(tmp_path / "turns.mkv", every(0.2, 80), turns, codec="ffv1")
     with captioner.open(path, SHORT) as captioning:
         texts = {segment.text for segment in captioning.finish().segments}
-    assert (captioning.frames, captioning.encoded, len(texts)) == (80, 2, 1)
+    assert (*looked_at(captioning), len(texts)) == (80, 2, 1)
 
 
 def test_noise_is_another_picture_unless_told_not_to(
@@ -386,7 +393,7 @@ def test_noise_is_another_picture_unless_told_not_to(
     for each, within, encoded in ((captioner, 0, 20), (captioner, 8, 2), (by_one, 8, 2)):
         with each.open(path, replace(SHORT, same_within=within)) as captioning:
             said.append([segment.text for segment in captioning.finish().segments])
-        assert (captioning.frames, captioning.encoded) == (20, encoded)
+        assert looked_at(captioning) == (20, encoded)
     first, last = said[1][0], said[1][-1]
     assert said[1] == said[2] == [first] * 4 + [last] * 6
     assert first != last

@@ -20,7 +20,7 @@ from vidcaption.model.device import Machine
 from vidcaption.model.features import Features, Look
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import Caption
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 
 FRAMES_AT_ONCE = 32, 8  # in the CNN: with 16 bits, with 32 bits
 

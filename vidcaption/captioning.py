@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from vidcaption.batcher import Batcher, Costs, Pending
@@ -12,7 +13,7 @@ from vidcaption.errors import InputError
 from vidcaption.model.features import Looks
 from vidcaption.model.search import Caption
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.merge import merge_equal
 from vidcaption.types import ModelInfo, Progress, Segment, VideoInfo, Word
@@ -31,6 +32,23 @@ class _Waiting(NamedTuple):
     end_s: float
     caption: Pending
     standing: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What captioning a video took.
+
+    ``frames``: how many were sampled, counted in each window. ``encoded``: how many distinct
+    pictures of them went through the CNN. ``captioned_s``: seconds of the video. ``missing_s``:
+    those that the container declares but the stream does not have, once it is read. ``seconds``:
+    spent waiting for frames, in the CNN and in the word search.
+    """
+
+    frames: int
+    encoded: int
+    captioned_s: float
+    missing_s: float
+    seconds: dict[str, float]
 
 
 class Captioning:
@@ -101,33 +119,27 @@ class Captioning:
         return self._reader.info
 
     @property
-    def seconds(self) -> dict[str, float]:
-        """Time spent waiting for frames, in the CNN and in the word search."""
-        costs = self.costs
-        return {"decode": self._decode_s, "encode": costs.encode_s, "search": costs.search_s}
-
-    @property
-    def frames(self) -> int:
-        """The number sampled so far, counted in each window."""
-        return self._looks.frames
-
-    @property
-    def encoded(self) -> int:
-        """The number of distinct pictures that went through the CNN."""
-        return self.costs.encoded
-
-    @property
     def corrupt(self) -> int:
         """Broken packets skipped so far."""
         return self._reader.corrupt
 
     @property
-    def missing_s(self) -> float:
-        """Seconds that the container declares but the stream does not have, after reading it."""
-        promised_s = self.info.duration_s
-        if promised_s is None or self.options.end_s is not None:
-            return 0.0
-        return max(0.0, promised_s - self._reader.end_s)
+    def statistics(self) -> Statistics:
+        """What it took so far."""
+        costs, missing_s = self.costs, 0.0
+        if self.info.duration_s is not None and self.options.end_s is None:
+            missing_s = max(0.0, self.info.duration_s - self._reader.end_s)
+        return Statistics(
+            frames=self._looks.frames,
+            encoded=costs.encoded,
+            captioned_s=self.progress_s - self.resumed_s,
+            missing_s=missing_s,
+            seconds={
+                "decode": self._decode_s,
+                "encode": costs.encode_s,
+                "search": costs.search_s,
+            },
+        )
 
     @property
     def reading(self) -> bool:

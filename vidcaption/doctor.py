@@ -120,7 +120,7 @@ def _devices() -> Result:
 
 def _precisions() -> str:
     from vidcaption.model.device import Machine
-    from vidcaption.options import DeviceOptions
+    from vidcaption.options.captioning import DeviceOptions
 
     usual = Machine.find()
     found = []

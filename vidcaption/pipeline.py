@@ -16,9 +16,9 @@ from vidcaption.errors import DeviceError, UsageError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.fused import fused
-from vidcaption.options import (
+from vidcaption.options.batch import BatchOptions
+from vidcaption.options.captioning import (
     MOST_FRAMES,
-    BatchOptions,
     CaptionOptions,
     Engine,
     MachineOptions,

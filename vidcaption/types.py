@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 
 if TYPE_CHECKING:  # a finished batch does not need NumPy
     import numpy as np

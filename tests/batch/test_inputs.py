@@ -12,7 +12,7 @@ from limits import file_size
 from vidcaption import InputError, OutputError, UsageError
 from vidcaption.batch import discover, read_list, spooled, suffixes_of
 from vidcaption.batch.ledger import Ledger
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.video.batches import WindowReader
 
 SYSTEM = ("@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "@Recycle")

@@ -12,7 +12,7 @@ import pytest
 from vidcaption import OutputError
 from vidcaption.batch import Books, Job, Plan
 from vidcaption.batch.ledger import NAME
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 
 MODEL = "a" * 64
 TEXT = "1\n00:00:00,000 --> 00:00:01,000\nA dog\n\n"

@@ -16,10 +16,10 @@ from tiny import write_tiny
 
 from vidcaption import Captioner
 from vidcaption.batch import Books, Job, Outcome, Runner, Watcher
-from vidcaption.batch.parts import Parts
+from vidcaption.batch.plan import Parts
 from vidcaption.captioning import Captioning
 from vidcaption.cli import main
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.types import Segment
 
 CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
@@ -109,7 +109,7 @@ def test_it_goes_on_after_what_is_finished(
             run(captioner, job(broken), options, watcher)
         assert watcher.captioning is not None
         assert watcher.captioning.kept_s == watcher.captioning.progress_s
-        looked_at.append(watcher.captioning.frames)
+        looked_at.append(watcher.captioning.statistics.frames)
     assert not files(broken)
     last = Interrupting()
     [outcome] = run(captioner, job(broken), options, last)
@@ -117,7 +117,7 @@ def test_it_goes_on_after_what_is_finished(
     assert outcome.captions == whole.captions
     assert last.captioning is not None
     assert last.captioning.resumed_s > 0.7 * whole.captions.segments[-1].end_s
-    assert last.captioning.frames < looked_at[0]
+    assert last.captioning.statistics.frames < looked_at[0]
     assert not list(broken.glob(".*.parts"))
 
 

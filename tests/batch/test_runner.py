@@ -15,7 +15,7 @@ from vidcaption.batch import Books, Job, Outcome, Runner, Watcher, runner
 from vidcaption.batch.runner import may_pass
 from vidcaption.captioning import Captioning
 from vidcaption.errors import VidcaptionError
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.types import Segment
 from vidcaption.video.workers import Workers

@@ -10,7 +10,7 @@ import pytest
 
 from vidcaption.cli.console import logging_as, make_bar, put_json
 from vidcaption.events import VERBOSE, event
-from vidcaption.options import LogOptions, VoiceOptions
+from vidcaption.options.output import LogOptions, VoiceOptions
 
 
 def terminal(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from vidcaption.cli.flags import with_options
 from vidcaption.cli.settings import ConfiguredCommand
 from vidcaption.errors import UsageError
-from vidcaption.options import Options, option
+from vidcaption.options.base import Options, option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,14 +15,10 @@ from runs import Apart, check_arguments
 import vidcaption
 from vidcaption.cli import main
 from vidcaption.cli.app import Commands, Later
-from vidcaption.options import (
-    BatchOptions,
-    CaptionOptions,
-    LogOptions,
-    MachineOptions,
-    OutputOptions,
-    flag_of,
-)
+from vidcaption.options.base import flag_of
+from vidcaption.options.batch import BatchOptions
+from vidcaption.options.captioning import CaptionOptions, MachineOptions
+from vidcaption.options.output import LogOptions, OutputOptions
 
 HEAVY = {"torch", "torchvision", "numpy", "cv2", "av", "huggingface_hub", "rich", "pydantic"}
 SUBCOMMANDS = [each for each in Commands().commands.values() if isinstance(each, Later)]
@@ -153,7 +149,7 @@ def test_unexpected_errors_are_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = raise_(RuntimeError("it\nbroke \x1b[31m"))
-    monkeypatch.setattr("vidcaption.batch.selection.discover", broken)
+    monkeypatch.setattr("vidcaption.batch.inputs.discover", broken)
     assert main(["run", "x"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("vidcaption: unexpected RuntimeError: it broke \\u001b[31m. This is a")
@@ -167,21 +163,21 @@ def test_too_few_open_files_are_no_defect(
         OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
         RuntimeError("unable to open file <x>: Too many open files (24)"),  # as PyTorch says it
     ):
-        monkeypatch.setattr("vidcaption.batch.selection.discover", raise_(error))
+        monkeypatch.setattr("vidcaption.batch.inputs.discover", raise_(error))
         assert main(["run", "x"]) == 3
         err = capsys.readouterr().err
         assert err.startswith("vidcaption: this process may not open as many files as it needs;")
 
 
 def test_debug_lets_unexpected_errors_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vidcaption.batch.selection.discover", raise_(RuntimeError("it broke")))
+    monkeypatch.setattr("vidcaption.batch.inputs.discover", raise_(RuntimeError("it broke")))
     monkeypatch.setenv("VIDCAPTION_DEBUG", "1")
     with pytest.raises(RuntimeError, match="it broke"):
         main(["run", "x"])
 
 
 def test_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("vidcaption.batch.selection.discover", raise_(KeyboardInterrupt()))
+    monkeypatch.setattr("vidcaption.batch.inputs.discover", raise_(KeyboardInterrupt()))
     assert main(["run", "x"]) == 130
     assert capsys.readouterr() == ("", "")
 

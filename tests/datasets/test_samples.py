@@ -8,7 +8,7 @@ from PIL import Image
 
 from vidcaption.datasets.samples import Sample, load_frames, of_split, with_splits
 from vidcaption.errors import InputError, UsageError
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.video.batches import WindowReader
 
 

@@ -7,7 +7,7 @@ from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import search
 from vidcaption.model.vocabulary import EOS, Vocabulary
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 
 
 def test_batches_hold_one_shape_and_every_sample_once():

@@ -19,7 +19,7 @@ from vidcaption.errors import OutputError, UsageError
 from vidcaption.find import index as module
 from vidcaption.find.index import Entry, Index, Recipe, State
 from vidcaption.find.query import Query
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 
 NAMES = st.sampled_from(["/a.mp4", "/b/a.mp4", "/b/\udcff.mkv"]).map(Path)
 TEXTS = st.lists(st.sampled_from(["a dog", "a cat", "dogs and cats", ""]), max_size=4)

@@ -10,7 +10,7 @@ from vidcaption.errors import UsageError
 from vidcaption.find.index import Entry, Index, State
 from vidcaption.find.query import Query
 from vidcaption.find.search import search
-from vidcaption.options import FindOptions
+from vidcaption.options.batch import FindOptions
 
 OLD_S, NEW_S = datetime(2025, 1, 1).timestamp(), datetime(2026, 5, 31, 12).timestamp()
 

@@ -18,7 +18,7 @@ from vidcaption.errors import VidcaptionError
 from vidcaption.find.index import Index, Recipe
 from vidcaption.find.query import Query
 from vidcaption.find.update import Survey, _Claims, find_files, missing, state_of, survey, update
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.pipeline import Captioning
 from vidcaption.types import Segment
 

@@ -15,7 +15,7 @@ from vidcaption.errors import InputError, ModelError, UsageError
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.manifest import read_text
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.video.batches import WindowReader
 
 HOURS = CaptionOptions(window_s=3600, frames=2)

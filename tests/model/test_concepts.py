@@ -11,7 +11,7 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import HINT, CaptionNetwork
 from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 
 WORDS = ["a", "dog", "fire", "hydrant", "cat", "on", "red"]
 PLAIN = Vocabulary(WORDS, ["dog", "fire hydrant", "cat"])

@@ -4,7 +4,7 @@ import torch
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.model.device import Machine
 from vidcaption.model.search import search
-from vidcaption.options import DeviceOptions, SearchOptions
+from vidcaption.options.captioning import DeviceOptions, SearchOptions
 
 
 def test_auto_finds_a_device_that_computes():

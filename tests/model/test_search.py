@@ -16,7 +16,7 @@ from vidcaption.model.search import (
     search,
 )
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 
 
 def run(network, features, **fields):

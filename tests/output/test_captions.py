@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vidcaption.errors import OutputError, UsageError
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.formats import FORMATS
 from vidcaption.types import ModelInfo, Segment, VideoInfo

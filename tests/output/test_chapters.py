@@ -13,7 +13,7 @@ from clips import every, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.chapters import edl, ffmetadata, marks, matroska
 from vidcaption.output.text import one_line

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from vidcaption.errors import UsageError
-from vidcaption.options import WHOLE, CaptionOptions
+from vidcaption.options.base import WHOLE
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.formats import FORMATS, format_named, readable_line, render_many
 from vidcaption.output.layout import cues

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vidcaption.errors import InputError
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.read import read_captions
 from vidcaption.types import ModelInfo, Segment, VideoInfo, Word

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vidcaption.errors import InputError
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.layout import Cue, cues
 from vidcaption.output.subtitles import read_cues

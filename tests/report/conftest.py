@@ -12,7 +12,7 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 
 CONFIG = ModelConfig.flat(
     image_size=64, grid=2, size=16, attention_heads=2, embedding=12, temporal="none"

@@ -8,7 +8,7 @@ from vidcaption.datasets import samples as reading
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.captioning import caption_samples, load_clip
 from vidcaption.model.search import search
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 from vidcaption.report.cases import attend, choose, look
 from vidcaption.video.reader import VideoReader
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 import yaml
 
 from vidcaption.model.config import ModelConfig
-from vidcaption.options import TrainOptions
+from vidcaption.options.training import TrainOptions
 from vidcaption.training.card import write_card
 from vidcaption.training.history import Epoch
 

@@ -8,7 +8,7 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.parts import ATTENTIONS, CELLS, TEMPORAL
 from vidcaption.model.vocabulary import BOS, EOS, Vocabulary
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 from vidcaption.training.losses import cross_entropy, self_critical
 
 CHOICES = [

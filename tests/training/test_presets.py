@@ -8,7 +8,8 @@ from vidcaption.cli.settings import presets
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import TrainOptions, flag_of
+from vidcaption.options.base import flag_of
+from vidcaption.options.training import TrainOptions
 
 TINY = {"backbone": "mobilenet_v2", "image_size": 32, "size": 16, "embedding": 8}
 

@@ -19,7 +19,8 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.device import Machine
 from vidcaption.model.search import search
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import SearchOptions, TrainOptions
+from vidcaption.options.captioning import SearchOptions
+from vidcaption.options.training import TrainOptions
 from vidcaption.training.clips import ClipDataset, Draw, PixelClips
 from vidcaption.training.distributed import World
 from vidcaption.training.learner import learning_rate

@@ -6,7 +6,7 @@ import pytest
 from clips import Clips, number_of, write_late
 
 from vidcaption.errors import InputError
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.types import Window
 from vidcaption.video.batches import WindowReader
 

@@ -10,7 +10,7 @@ import pytest
 from clips import Clips, every, write_clip
 from numpy.typing import NDArray
 
-from vidcaption.options import CaptionOptions, Sampling
+from vidcaption.options.captioning import CaptionOptions, Sampling
 from vidcaption.video.cuts import CutFinder
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.split import auto_windows

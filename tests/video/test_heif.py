@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vidcaption.batch import discover
 from vidcaption.errors import InputError
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.video.batches import WindowReader
 from vidcaption.video.reader import VideoReader
 

@@ -16,7 +16,7 @@ from hostile import LARGEST, LIES, Change, cuts, mutated, mutations
 from hypothesis import HealthCheck, given, settings
 
 from vidcaption.errors import InputError
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.video import batches
 from vidcaption.video.batches import WindowReader
 from vidcaption.video.workers import RemoteReader, Request, Workers

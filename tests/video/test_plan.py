@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidcaption.options import Sampling
+from vidcaption.options.captioning import Sampling
 from vidcaption.video import plan as module
 from vidcaption.video.clock import Clock
 from vidcaption.video.packets import Role, UnsureError

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vidcaption.errors import UsageError
-from vidcaption.options import CaptionOptions, Sampling
+from vidcaption.options.captioning import CaptionOptions, Sampling
 from vidcaption.types import Frame, Window
 from vidcaption.video.container import open_video
 from vidcaption.video.decode import Shown

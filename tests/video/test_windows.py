@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vidcaption.errors import InputError, UsageError
-from vidcaption.options import MOST_FRAMES, WHOLE, CaptionOptions, Sampling
+from vidcaption.options.base import WHOLE
+from vidcaption.options.captioning import MOST_FRAMES, CaptionOptions, Sampling
 from vidcaption.types import Window
 from vidcaption.video import windows as module
 from vidcaption.video.batches import WindowReader

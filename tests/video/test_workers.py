@@ -16,7 +16,7 @@ from clips import Clips, write_image
 from limits import file_handles
 
 from vidcaption.errors import InputError, SetupError
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.types import Window
 from vidcaption.video import workers as module
 from vidcaption.video.batches import WindowReader

@@ -1,13 +1,11 @@
 """Many inputs: find them, skip what is done, caption each, and go on when one fails."""
 
 from vidcaption.batch.batch import Batch
-from vidcaption.batch.captioners import Captioners
-from vidcaption.batch.delivery import Delivery
-from vidcaption.batch.inputs import discover, read_list, spooled, suffixes_of
+from vidcaption.batch.delivery import Delivery, beside
+from vidcaption.batch.inputs import Shard, discover, read_list, spooled, suffixes_of
 from vidcaption.batch.manifest import Manifest, read_manifest
 from vidcaption.batch.plan import Books, Job, Plan
-from vidcaption.batch.runner import Executor, Outcome, Runner, Watcher
-from vidcaption.batch.selection import Shard
+from vidcaption.batch.runner import Captioners, Executor, Outcome, Runner, Watcher
 
 __all__ = [
     "Batch",
@@ -22,6 +20,7 @@ __all__ = [
     "Runner",
     "Shard",
     "Watcher",
+    "beside",
     "discover",
     "read_list",
     "read_manifest",

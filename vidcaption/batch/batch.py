@@ -6,17 +6,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from vidcaption.batch.captioners import Captioners
 from vidcaption.batch.delivery import Delivery
-from vidcaption.batch.inputs import spooled
+from vidcaption.batch.inputs import select, spooled
 from vidcaption.batch.manifest import Manifest
 from vidcaption.batch.plan import Books, Job, Plan
-from vidcaption.batch.runner import Executor, Outcome, Runner, Watcher, in_process
-from vidcaption.batch.selection import select
+from vidcaption.batch.runner import Captioners, Executor, Outcome, Runner, Watcher, in_process
 from vidcaption.errors import OutputError
 from vidcaption.events import event
 from vidcaption.model.manifest import WEIGHTS, read_rows
-from vidcaption.options import BatchOptions, CaptionOptions, MachineOptions, OutputOptions
+from vidcaption.options.batch import BatchOptions
+from vidcaption.options.captioning import CaptionOptions, MachineOptions
+from vidcaption.options.output import OutputOptions
 from vidcaption.output.write import check_some_writable
 
 logger = logging.getLogger(__name__)
@@ -70,10 +70,10 @@ class Batch:
         keep: Keep | None = None,
         execute: Executor = in_process,
     ) -> Callable[[], None]:
-        """Get ready, and return what does the work: captions, writes, and hands out the rest.
+        """Prepare, and return what captions and delivers when it is called.
 
-        ``put``: writes to standard output. ``keep`` is given each outcome. Raises OutputError,
-        UsageError, ModelError, DeviceError, SetupError: what would meet every input.
+        ``put`` writes to standard output, ``keep`` is given each outcome. Raises OutputError,
+        UsageError, ModelError, DeviceError and SetupError for what would stop every input.
         """
         if all(plan.needed for _, plan in self.plans):
             check_some_writable(file for _, plan in self.plans for file in plan.todo.values())
@@ -92,7 +92,7 @@ class Batch:
             for name, keep in keeping.items():
                 try:
                     keep(outcome)
-                except OutputError as error:  # the captions are what the night is for
+                except OutputError as error:  # the captions matter more
                     self.incomplete = True
                     logger.error(str(error), extra=event(name, path=outcome.job.path))
             yield outcome

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from vidcaption.batch.inputs import Selection
 from vidcaption.batch.ledger import of_others
 from vidcaption.batch.plan import Books, Job
 from vidcaption.batch.runner import POLL_S, Outcome
-from vidcaption.batch.selection import Selection
 from vidcaption.errors import UsageError
-from vidcaption.options import OutputOptions
+from vidcaption.options.output import OutputOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.formats import render_many, stream_named
 from vidcaption.output.naming import output_paths
@@ -153,6 +153,11 @@ class Delivery:
         if self.several:
             return render_many(self._format, given)
         return (each.render(self._format) for each in given)
+
+
+def beside(found: Mapping[Path, Path], formats: tuple[str, ...]) -> dict[Path, dict[str, Path]]:
+    """Where ``run`` writes captions of inputs in some formats, next to each."""
+    return output_paths(found, formats, is_of_another=of_others(found))
 
 
 def _is_device(path: Path) -> bool:

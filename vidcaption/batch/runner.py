@@ -1,26 +1,34 @@
 """Many inputs: each is claimed, captioned and written, or it fails, and nothing else does."""
 
 import errno
+import gc
+import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from vidcaption.batch.plan import Books, Job, Plan
 from vidcaption.errors import InputError, OutputError, VidcaptionError
+from vidcaption.events import VERBOSE, event
+from vidcaption.options.batch import BatchOptions
+from vidcaption.options.captioning import MachineOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.write import check_place
 from vidcaption.types import Progress, Segment
+from vidcaption.video.workers import Workers, suitable
 
 if TYPE_CHECKING:
     from vidcaption.batcher import Batcher
-    from vidcaption.captioning import Captioning
+    from vidcaption.captioning import Captioning, Statistics
     from vidcaption.pipeline import Captioner
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Status = Literal["captioned", "done", "kept", "failed"]
@@ -36,33 +44,6 @@ _MAY_PASS = {
     )
     if hasattr(errno, name)
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """What captioning an input took.
-
-    ``frames``: how many were looked at, and ``encoded``: how many different pictures of them went
-    through the CNN. ``captioned_s``: seconds of the video that were captioned now, ``missing_s``:
-    that its container promises and its stream lacks. ``spent_s``: seconds of work, by what it was.
-    """
-
-    frames: int
-    encoded: int
-    captioned_s: float
-    missing_s: float
-    spent_s: Mapping[str, float]
-
-    @classmethod
-    def of(cls, captioning: "Captioning") -> Self:
-        """Those of an input when its last segment is there."""
-        return cls(
-            captioning.frames,
-            captioning.encoded,
-            captioning.progress_s - captioning.resumed_s,
-            captioning.missing_s,
-            captioning.seconds,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +65,7 @@ class Outcome:
     error: InputError | OutputError | None = None
     written: tuple[Path, ...] = ()
     kept: tuple[Path, ...] = ()
-    statistics: Statistics | None = None
+    statistics: "Statistics | None" = None
 
     @property
     def reason(self) -> str:
@@ -119,12 +100,12 @@ class Watcher:
         """Only these are left, and other runs are at work on them."""
 
     def ended(self, outcome: Outcome) -> None:
-        """An input is through."""
+        """An input is done, or has failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Claims jobs, captions them and writes that. Where its fields can be pickled, so can it be.
+    """Claims jobs, captions them and writes their outputs. It can be pickled if its fields can.
 
     ``load`` is called when something is to be captioned; it returns a model on one device or more,
     always the same. ``retries``: how often reading and writing are tried again where they fail for
@@ -140,9 +121,9 @@ class Runner:
 
         While one input is captioned, the first model's workers read the next ones, and the windows
         of short inputs go through the network together. An input that cannot be captioned or
-        written yields an Outcome with that error, and the next one follows. What another run is at
-        work on comes last, when that run is through with it or has died. Other errors are raised:
-        they would meet every input.
+        written yields an Outcome with that error, and the next one follows. What another run is
+        working on comes last, when that run is done with it or has died. Other errors are raised,
+        as they would stop every input.
         """
         with _Ahead(self, watcher) as ahead:
             left = list(jobs)
@@ -155,7 +136,7 @@ class Runner:
                     else:
                         yield from ahead.add(claimed)
                 if len(busy) == len(left):
-                    yield from ahead.finish()  # the other run may be waiting for what we are at
+                    yield from ahead.finish()  # the other run may be waiting for ours
                     watcher.waiting(busy)
                     time.sleep(POLL_S)
                 left = busy
@@ -195,6 +176,85 @@ def in_process(runner: Runner, jobs: Iterable[Job], watcher: Watcher) -> Iterato
     """An Executor: runs in this process, with a model that it loads at once."""
     runner.load()
     return runner.run(jobs, watcher)
+
+
+class Captioners:
+    """Loads the model in a folder, once on each device, when it is first called.
+
+    It can be pickled, and then loads the model where it is called. Use it in a ``with`` block;
+    otherwise its processes end when it is garbage collected.
+    """
+
+    def __init__(self, folder: Path, machine: MachineOptions, batch: BatchOptions) -> None:
+        self._folder, self._machine, self._batch = folder, machine, batch
+        self._loaded: list[Captioner] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.end()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = vars(self) | {"_loaded": []}
+        state.pop("_workers", None)
+        return state
+
+    def __call__(self) -> "Sequence[Captioner]":
+        """The same captioners each time. Raises ModelError, DeviceError, SetupError."""
+        if not self._loaded:
+            self._workers.warm_up()  # one is ready to read when the model is loaded
+            self._loaded = self._load()
+        return self._loaded
+
+    @property
+    def _devices(self) -> list[str]:
+        return self._machine.device.split(",")
+
+    @cached_property
+    def _workers(self) -> Workers:
+        number = max(self._batch.worker_count or suitable(), len(self._devices))
+        return Workers(number, self._batch.file_timeout_s)
+
+    def _load(self) -> "list[Captioner]":
+        # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
+        # garbage is made meanwhile, and looking for it would take a tenth of the time.
+        gc.disable()
+        from vidcaption.pipeline import Captioner
+
+        gc.enable()
+        machine = self._machine
+        if machine.engine == "openvino":
+            from vidcaption.model.engine import cached, require
+
+            require()
+            if not cached(self._folder).exists():
+                logger.info(
+                    "exporting the CNN to OpenVINO, once for this model and version",
+                    extra=event("export"),
+                )
+        captioners = [
+            Captioner.from_pretrained(
+                self._folder,
+                device=device,
+                precision=machine.precision,
+                batch_size=machine.batch_size,
+                threads=machine.threads,
+                engine=machine.engine,
+                video_decoder=machine.video_decoder,
+                workers=self._workers,
+            )
+            for device in self._devices
+        ]
+        name, sha256 = captioners[0].model.name, captioners[0].model.sha256
+        facts = event("model", name=name, sha256=sha256)
+        logger.log(VERBOSE, f"model {name}, sha256 {sha256}", extra=facts)
+        for captioner in captioners:
+            captioner.machine.keep_freed_memory()
+            device, precision = str(captioner.machine.device), str(captioner.machine.precision)
+            facts = event("device", device=device, precision=precision)
+            logger.log(VERBOSE, f"on {device}, {precision}", extra=facts)
+        return captioners
 
 
 class _Work:
@@ -247,7 +307,7 @@ class _Work:
         with turn.lease:
             try:
                 captions = self._patiently(self._caption, InputError)
-                statistics = Statistics.of(self._captioning)
+                statistics = self._captioning.statistics
                 shifted_s = self._captioning.costs.shifted_s
             except InputError as failure:
                 error = failure

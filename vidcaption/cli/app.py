@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from vidcaption.cli.help import Helped, HelpedCommand, helped
 from vidcaption.errors import SetupError, UsageError
-from vidcaption.options import nearest
+from vidcaption.options.base import nearest
 from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vidcaption.version import __version__
 from vidcaption.video.names import address_hint, is_address

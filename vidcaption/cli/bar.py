@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from vidcaption.options import VoiceOptions
+from vidcaption.options.output import VoiceOptions
 from vidcaption.output.text import printable
 
 

@@ -8,7 +8,7 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +19,16 @@ import typer
 
 from vidcaption.errors import OutputError, UsageError, VidcaptionError
 from vidcaption.events import VERBOSE, event
-from vidcaption.options import LogOptions, VoiceOptions
-from vidcaption.output.text import json_text, printable
+from vidcaption.options.output import LogOptions, VoiceOptions
+from vidcaption.output.text import aligned, json_text, printable
 
 if TYPE_CHECKING:
     from vidcaption.cli.bar import Bar
 
 PIPE_CLOSED = 128 + 13  # the exit code of those that SIGPIPE ends
+INTERRUPTED = 130
+_SHOW_CURSOR = b"\x1b[?25h"  # which a live view hides
+_PACKAGE = logging.getLogger("vidcaption")
 
 
 class Unfailing(io.RawIOBase):
@@ -91,10 +94,6 @@ def settle() -> None:
             errors="backslashreplace",
             line_buffering=True,
         )
-
-
-INTERRUPTED = 130
-_SHOW_CURSOR = b"\x1b[?25h"  # which a live view hides
 
 
 @contextmanager
@@ -165,14 +164,6 @@ def put_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     put("".join(f"{line}\n" for line in aligned((heads, *rows))))
 
 
-def aligned(rows: Sequence[Sequence[str]], flush: str = "<") -> list[str]:
-    """Rows as lines, safe to print. With ``flush`` ``>`` all but the first column stand right."""
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    forms = [f"{flush if i else '<'}{width}" for i, width in enumerate(widths)]
-    return ["  ".join(map(format, row, forms)).rstrip() for row in cells]
-
-
 def make_bar(options: VoiceOptions, *, lines_on_stdout: bool = False) -> "Bar | None":
     """A progress bar, if one is wanted: lines that a person reads as they come replace it."""
     if isinstance(options, LogOptions) and options.log_json:
@@ -187,7 +178,17 @@ def make_bar(options: VoiceOptions, *, lines_on_stdout: bool = False) -> "Bar | 
     return Bar(force_terminal=forced or None)
 
 
-_PACKAGE = logging.getLogger("vidcaption")
+def positioned(bar: "Bar | None", label: str, total: float | None) -> Callable[[float], None]:
+    """Begin a part of the work on the bar, if there is one. Returns what is given how far it is."""
+    position = 0.0
+
+    def move(to: float) -> None:
+        nonlocal position
+        position = to
+
+    if bar is not None:
+        bar.begin(label, total, lambda: position)
+    return move
 
 
 @contextmanager

@@ -16,9 +16,20 @@ from typing import Annotated, Any, TypeVar, get_args
 import typer
 
 from vidcaption.cli.help import show_all
-from vidcaption.cli.settings import configured, presets, use_files
+from vidcaption.cli.settings import (
+    ConfiguredCommand,
+    Setting,
+    configured,
+    presets,
+    settings,
+    sources_told,
+    use_files,
+)
 from vidcaption.errors import VidcaptionError
-from vidcaption.options import Options, VoiceOptions, choices_of, flag_of, parse
+from vidcaption.options.base import Options, check, choices_of, flag_of, parse
+from vidcaption.options.output import VoiceOptions
+
+R = TypeVar("R")
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -65,6 +76,9 @@ def _folders(incomplete: str) -> list[str]:
 
 
 Datasets = Annotated[list[Path], typer.Argument(metavar="DATASET", help="Datasets, used together.")]
+Videos = Annotated[
+    list[str], typer.Argument(metavar="INPUT", help="Videos, folders of them, patterns.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Never use the network: the model is here, or it fails.")
@@ -79,7 +93,6 @@ Model = Annotated[
 ]
 
 
-R = TypeVar("R")
 _CONFIG = inspect.Parameter(
     "config_file",
     inspect.Parameter.KEYWORD_ONLY,
@@ -153,6 +166,20 @@ def bundles_of(command: Callable[..., Any]) -> dict[str, type[Options]]:
         for name, parameter in parameters.items()
         if inspect.isclass(parameter.annotation) and issubclass(parameter.annotation, Options)
     }
+
+
+def resolved(name: str, root: Any, file: Path | None = None) -> list[Setting]:
+    """The settings of a command when nothing but ``--config`` is typed. Raises UsageError."""
+    command: ConfiguredCommand = root.command.commands[name].real
+    for parameter in command.params:
+        parameter.required = False  # inputs and the like may be missing here
+    args = ["--config", str(file)] if file else []
+    context: Any = command.make_context(name, args, parent=root)
+    with sources_told(context):
+        for kind in bundles_of(command.callback).values() if command.callback else ():
+            for field in kind.flat_fields():
+                check(field, context.params[field.name])
+    return settings(context)
 
 
 def _parameter(kind: type[Options], f: Field[Any]) -> inspect.Parameter:

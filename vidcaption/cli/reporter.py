@@ -13,7 +13,7 @@ from vidcaption.batch.plan import in_the_way
 from vidcaption.cli.console import INTERRUPTED, make_bar, put
 from vidcaption.errors import VidcaptionError
 from vidcaption.events import VERBOSE, event
-from vidcaption.options import LogOptions
+from vidcaption.options.output import LogOptions
 from vidcaption.output.formats import readable_line
 from vidcaption.output.text import counted, one_line, printable
 from vidcaption.types import Segment
@@ -165,8 +165,8 @@ class Reporter(Watcher):
             f"{job.path}: {frames - encoded} of {frames} frames reuse features",
             extra=event("reused", path=job.path, frames=frames, encoded=encoded),
         )
-        spent = ", ".join(f"{name} {s:.2f} s" for name, s in statistics.spent_s.items())
-        timing = event("timing", **facts, spent=statistics.spent_s)
+        spent = ", ".join(f"{name} {s:.2f} s" for name, s in statistics.seconds.items())
+        timing = event("timing", **facts, spent=statistics.seconds)
         logger.debug(f"{job.path}: {spent}", extra=timing)
         if outcome.error is None and outcome.written:
             written = ", ".join(map(str, outcome.written))

@@ -26,7 +26,7 @@ from typer.core import TyperArgument, TyperOption
 
 from vidcaption.cli.help import HelpedCommand, key_of
 from vidcaption.errors import UsageError, VidcaptionError
-from vidcaption.options import is_seconds, nearest, plain
+from vidcaption.options.base import is_seconds, nearest, plain
 
 PROJECT_FILE = Path("vidcaption.toml")  # in the working directory
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number"}

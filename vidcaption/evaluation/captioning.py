@@ -11,7 +11,7 @@ from vidcaption.model.concepts import Concepts
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 
 
 class Said(NamedTuple):

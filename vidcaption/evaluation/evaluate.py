@@ -18,7 +18,7 @@ from vidcaption.evaluation.statistics import Figure, f1, mean, pearson, ranks, r
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.vocabulary import tokenize
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 
 
 @dataclass(frozen=True, eq=False)

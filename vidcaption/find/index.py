@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from vidcaption.errors import OutputError, SetupError, UsageError
 from vidcaption.find.query import Query, expression
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.text import milliseconds, printable
 from vidcaption.types import Segment
 

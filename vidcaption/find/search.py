@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vidcaption.find.index import Index, Video
 from vidcaption.find.query import Query
-from vidcaption.options import FindOptions
+from vidcaption.options.batch import FindOptions
 
 
 @dataclass(frozen=True, slots=True)

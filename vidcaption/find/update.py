@@ -86,8 +86,6 @@ def update(
     recipe: Recipe,
     load: Callable[[], Sequence["Captioner"]],
     watcher: Watcher,
-    *,
-    retries: int = 0,
 ) -> Iterator[Outcome]:
     """Caption files and store their windows, each as soon as it is done.
 
@@ -97,7 +95,7 @@ def update(
     number = index.recipe_id(recipe)
     claims = _Claims(index, recipe, number)
     jobs = [Job(path, path.parent, {}, part=str(path)) for path in files]
-    for outcome in Runner(load, claims, retries).run(jobs, watcher):
+    for outcome in Runner(load, claims).run(jobs, watcher):
         state = claims.states.pop(outcome.job.path, None)
         if state is not None and _lasts(outcome):
             _keep(index, outcome, number, state)

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from vidcaption.errors import ModelError, UsageError
 from vidcaption.model.parts import ATTENTIONS, BACKBONES, CELLS, TEMPORAL
-from vidcaption.options import Options, group_of, option
+from vidcaption.options.base import Options, group_of, option
 
 T = TypeVar("T", bound=Options)
 

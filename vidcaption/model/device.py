@@ -12,7 +12,7 @@ import torch
 
 from vidcaption.cpus import cpu_count
 from vidcaption.errors import DeviceError, UsageError
-from vidcaption.options import DeviceOptions
+from vidcaption.options.captioning import DeviceOptions
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of malloc.h
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

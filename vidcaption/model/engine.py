@@ -22,7 +22,7 @@ from vidcaption.model.encoder import Encoder
 from vidcaption.model.folder import Model
 from vidcaption.model.manifest import CONFIG, WEIGHTS, read_rows
 from vidcaption.model.search import search
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 from vidcaption.version import __version__
 
 FILE = "encoder.xml"  # the operations; the weights lie beside it, in encoder.bin

@@ -16,7 +16,7 @@ from vidcaption.model.encoder import Encoder
 from vidcaption.model.parts import TEMPORAL
 from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 
 HINT = 1.5  # nats by which a word is likelier that names a concept of probability 1
 REPEATED = 4.0  # nats that a concept costs more when it is named again

@@ -16,7 +16,7 @@ from torch import Tensor
 from vidcaption.model.attention import Memory
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 
 NEVER = float("-inf")
 # Changes, in place, the log-probabilities (B, K, V) of what follows the words (B, K, L) so far.

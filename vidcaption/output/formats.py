@@ -16,7 +16,7 @@ from typing import Any
 import srt
 
 from vidcaption.errors import UsageError
-from vidcaption.options import plain
+from vidcaption.options.base import plain
 from vidcaption.output.chapters import edl, ffmetadata, matroska
 from vidcaption.output.layout import cues
 from vidcaption.output.text import clock, json_text, milliseconds, one_line, printable

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from vidcaption.errors import InputError, UsageError
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.formats import SCHEMA_VERSION
 from vidcaption.types import ModelInfo, Segment, VideoInfo, Word

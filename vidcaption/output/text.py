@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 # Characters that act instead of being shown: C0 and C1 controls (escape sequences), direction marks
@@ -37,6 +38,14 @@ def json_text(value: Any, **options: Any) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 frame``, ``2 frames``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def aligned(rows: Sequence[Sequence[str]], flush: str = "<") -> list[str]:
+    """Rows as lines, safe to print. With ``flush`` ``>`` all but the first column stand right."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    forms = [f"{flush if i else '<'}{width}" for i, width in enumerate(widths)]
+    return ["  ".join(map(format, row, forms)).rstrip() for row in cells]
 
 
 def milliseconds(seconds: float) -> int:

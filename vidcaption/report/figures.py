@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vidcaption.output.text import aligned, counted, printable
+
 _COUNTS = ("distinct_captions", "vocabulary_used")  # they depend on the sample count
 
 _MEANINGS = {
@@ -57,6 +59,35 @@ def comparison_rows(report: Report) -> list[tuple[str, str, str, str, str]]:
         )
         for name, row in report["differences"].items()
     ]
+
+
+def score_table(report: Report) -> str:
+    """What ``evaluate --json`` prints, as lines: each figure with its interval."""
+    bootstrap, search = report["bootstrap"], report["search"]
+    settings = ", ".join(f"{name} {value}" for name, value in search.items())
+    lines = [
+        f"{report['dataset']}, {report['split']}: {counted(report['samples'], 'sample')}",
+        "",
+        *aligned([("", "", f"{bootstrap['level']:.0%} interval"), *figure_rows(report)], ">"),
+        "",
+        f"{report['metrics']}; {bootstrap['resamples']} bootstrap resamples",
+        f"{settings}; {counted(report['frames'], 'frame')}, {report['precision']}",
+        f"model {report['model']}, sha256 {report['model_sha256']}",
+    ]
+    return "".join(printable(line) + "\n" for line in lines)
+
+
+def comparison_table(report: Report, model: str, against: str) -> str:
+    """What ``evaluate --against --json`` prints, as lines: both models' figures side by side."""
+    level = f"{report['bootstrap']['level']:.0%}"
+    head = ("", model, against, "difference", f"{level} interval")
+    lines = [
+        *aligned([head, *comparison_rows(report)], ">"),
+        "",
+        f"{against} has sha256 {report['against']['model_sha256']}; where the interval has no 0, "
+        f"the models differ on such samples with {level} confidence",
+    ]
+    return "".join(printable(line) + "\n" for line in lines)
 
 
 def _number(value: float | None) -> str:

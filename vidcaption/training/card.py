@@ -7,7 +7,7 @@ from dataclasses import asdict
 from huggingface_hub import ModelCard, ModelCardData
 
 from vidcaption.model.config import ModelConfig
-from vidcaption.options import TrainOptions
+from vidcaption.options.training import TrainOptions
 from vidcaption.store.push import TAGS
 from vidcaption.training.history import Epoch
 

@@ -8,7 +8,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vidcaption.options import DeviceOptions
+from vidcaption.options.captioning import DeviceOptions
 
 T = TypeVar("T")
 

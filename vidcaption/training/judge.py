@@ -12,7 +12,7 @@ from vidcaption.evaluation.metrics import cider
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 from vidcaption.training.clips import pad, target
 from vidcaption.training.distributed import World
 from vidcaption.training.losses import cross_entropy

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
-from vidcaption.options import TrainOptions
+from vidcaption.options.training import TrainOptions
 from vidcaption.training.distributed import World
 from vidcaption.training.losses import Term
 

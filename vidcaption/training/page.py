@@ -10,7 +10,7 @@ from vidcaption.evaluation.captioning import Said, caption_samples
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.manifest import CARD, read_text
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 from vidcaption.output.write import write_atomic
 from vidcaption.report.cases import SEED, look
 from vidcaption.report.page import card, render

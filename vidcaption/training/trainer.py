@@ -25,7 +25,8 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import search
-from vidcaption.options import SearchOptions, TrainOptions
+from vidcaption.options.captioning import SearchOptions
+from vidcaption.options.training import TrainOptions
 from vidcaption.training.calibration import fit, rightness
 from vidcaption.training.card import write_card
 from vidcaption.training.checkpoint import read_checkpoint, write_checkpoint

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from vidcaption.errors import InputError
-from vidcaption.options import WHOLE, CaptionOptions, VideoDecoder
+from vidcaption.options.base import WHOLE
+from vidcaption.options.captioning import CaptionOptions, VideoDecoder
 from vidcaption.types import VideoInfo, Window
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.split import auto_windows

@@ -16,7 +16,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from vidcaption.errors import InputError
-from vidcaption.options import VideoDecoder
+from vidcaption.options.captioning import VideoDecoder
 from vidcaption.video.clock import origin_of
 from vidcaption.video.names import address_hint, is_address, pipe_hint
 

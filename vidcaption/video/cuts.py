@@ -21,7 +21,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from vidcaption.options import CaptionOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.types import Frame, VideoInfo
 from vidcaption.video.clock import Clock
 from vidcaption.video.container import open_video

@@ -9,7 +9,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidcaption.cpus import cpu_count
-from vidcaption.options import VideoDecoder
+from vidcaption.options.captioning import VideoDecoder
 from vidcaption.video.clock import Clock
 from vidcaption.video.container import MAX_PIXELS, encrypted, open_video
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
-from vidcaption.options import Sampling
+from vidcaption.options.captioning import Sampling
 from vidcaption.video.clock import Clock
 from vidcaption.video.packets import Role, UnsureError
 

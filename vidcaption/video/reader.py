@@ -17,7 +17,7 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from vidcaption.errors import InputError
-from vidcaption.options import Sampling, VideoDecoder
+from vidcaption.options.captioning import Sampling, VideoDecoder
 from vidcaption.types import Frame, VideoInfo
 from vidcaption.video.clock import FALLBACK_FPS
 from vidcaption.video.container import is_still, open_video, said_end, undecodable

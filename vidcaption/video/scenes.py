@@ -9,7 +9,7 @@ import numpy as np
 from scenedetect.common import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
 
-from vidcaption.options import SHORTEST, CaptionOptions
+from vidcaption.options.captioning import SHORTEST, CaptionOptions
 from vidcaption.types import Frame, Window
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.windows import LONGEST, centres, shown, still_window

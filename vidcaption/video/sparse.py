@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidcaption.cpus import cpu_count
-from vidcaption.options import Sampling
+from vidcaption.options.captioning import Sampling
 from vidcaption.video.clock import Clock
 from vidcaption.video.container import MAX_PIXELS
 from vidcaption.video.decode import MOST_THREADS, Shown, packets

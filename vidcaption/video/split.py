@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 
-from vidcaption.options import SHORTEST, CaptionOptions
+from vidcaption.options.captioning import SHORTEST, CaptionOptions
 from vidcaption.types import Frame, Window
 from vidcaption.video.cuts import Cut, CutFinder
 from vidcaption.video.reader import VideoReader

@@ -8,7 +8,8 @@ from heapq import heappop, heappush
 from itertools import chain, count, islice
 
 from vidcaption.errors import InputError
-from vidcaption.options import SHORTEST, WHOLE, CaptionOptions
+from vidcaption.options.base import WHOLE
+from vidcaption.options.captioning import SHORTEST, CaptionOptions
 from vidcaption.types import Frame, Span, Window
 from vidcaption.video.cuts import CutFinder
 from vidcaption.video.plan import MAX_OLDER_S

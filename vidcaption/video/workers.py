@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from vidcaption.cpus import cpu_count
 from vidcaption.errors import InputError, SetupError, UsageError
-from vidcaption.options import CaptionOptions, VideoDecoder
+from vidcaption.options.captioning import CaptionOptions, VideoDecoder
 from vidcaption.types import VideoInfo, Window
 
 if TYPE_CHECKING:

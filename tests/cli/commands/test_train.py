@@ -15,7 +15,8 @@ from pages import read_page
 
 from vidcaption.cli import main
 from vidcaption.model.config import ModelConfig
-from vidcaption.options import TrainOptions, flag_of
+from vidcaption.options.base import flag_of
+from vidcaption.options.training import TrainOptions
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_a_page_can_show_other_pictures(folder: Path, tmp_path: Path) -> None:
     from vidcaption.datasets.jsonl import read_jsonl
     from vidcaption.datasets.samples import Sample
     from vidcaption.model.device import Machine
-    from vidcaption.options import DeviceOptions
+    from vidcaption.options.captioning import DeviceOptions
     from vidcaption.training.page import write_training_page
 
     shutil.copytree(folder / "model", tmp_path / "model")

@@ -1,22 +1,18 @@
 """``vidcaption config``: which options hold, and who says so."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from vidcaption.cli.flags import Json, bundles_of, complete_command
+from vidcaption.cli.flags import Json, complete_command, resolved
 from vidcaption.cli.help import HelpedCommand, helped
 from vidcaption.cli.settings import (
-    ConfiguredCommand,
-    Setting,
     configured,
-    settings,
-    sources_told,
     to_toml,
 )
 from vidcaption.errors import UsageError
-from vidcaption.options import check, nearest
+from vidcaption.options.base import nearest
 
 config = typer.Typer()
 
@@ -65,17 +61,3 @@ def show(
         ],
     )
     return 0
-
-
-def resolved(name: str, root: Any, file: Path | None = None) -> list[Setting]:
-    """The settings of a command when nothing but ``--config`` is typed. Raises UsageError."""
-    command: ConfiguredCommand = root.command.commands[name].real
-    for parameter in command.params:
-        parameter.required = False  # inputs and the like may be missing here
-    args = ["--config", str(file)] if file else []
-    context: Any = command.make_context(name, args, parent=root)
-    with sources_told(context):
-        for kind in bundles_of(command.callback).values() if command.callback else ():
-            for field in kind.flat_fields():
-                check(field, context.params[field.name])
-    return settings(context)

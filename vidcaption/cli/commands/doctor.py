@@ -44,7 +44,7 @@ def doctor(context: typer.Context, as_json: Json = False) -> int:
 def _settings(context: typer.Context) -> "Finding":
     """Whether the options that files and the environment set are such as the commands take."""
     from vidcaption.cli.app import explained
-    from vidcaption.cli.commands.config import resolved
+    from vidcaption.cli.flags import resolved
     from vidcaption.cli.settings import DEFAULT, configured
     from vidcaption.doctor import Finding
     from vidcaption.errors import VidcaptionError

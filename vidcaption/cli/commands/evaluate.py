@@ -14,7 +14,9 @@ from vidcaption.cli.flags import Json, Offline, complete_model, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
 from vidcaption.events import VERBOSE
-from vidcaption.options import DeviceOptions, EvaluateOptions, SearchOptions, VoiceOptions
+from vidcaption.options.captioning import DeviceOptions, SearchOptions
+from vidcaption.options.output import VoiceOptions
+from vidcaption.options.training import EvaluateOptions
 
 if TYPE_CHECKING:
     from vidcaption.evaluation.evaluate import Evaluation
@@ -87,7 +89,6 @@ def evaluate(
     """
     from vidcaption.cli.console import put, put_json
     from vidcaption.cli.references import read_references
-    from vidcaption.cli.scores import comparison_table, score_table
     from vidcaption.datasets.objects import coco_names, read_names
     from vidcaption.datasets.samples import of_split
     from vidcaption.output.text import counted
@@ -111,6 +112,7 @@ def evaluate(
     from vidcaption.evaluation.metrics import has_java
     from vidcaption.model.device import Machine
     from vidcaption.report.evaluation import evaluation_page
+    from vidcaption.report.figures import comparison_table, score_table
 
     if not has_java():
         logger.warning(

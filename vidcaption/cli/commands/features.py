@@ -13,7 +13,9 @@ from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
 from vidcaption.events import VERBOSE
 from vidcaption.model.config import InputConfig
-from vidcaption.options import DeviceOptions, FeatureOptions, VoiceOptions
+from vidcaption.options.captioning import DeviceOptions
+from vidcaption.options.output import VoiceOptions
+from vidcaption.options.training import FeatureOptions
 
 logger = logging.getLogger(__name__)
 

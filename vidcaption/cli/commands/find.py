@@ -13,7 +13,9 @@ from vidcaption.cli.flags import Json, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import InputError, UsageError
 from vidcaption.events import event
-from vidcaption.options import CaptionOptions, FindOptions, LogOptions, MachineOptions
+from vidcaption.options.batch import FindOptions
+from vidcaption.options.captioning import CaptionOptions, MachineOptions
+from vidcaption.options.output import LogOptions
 
 if TYPE_CHECKING:
     from vidcaption.find.index import Index
@@ -82,8 +84,8 @@ def find(
     cut, 2 the command is wrong, 3 nothing can run or be written, 130 interrupted.
     """
     from vidcaption.batch import discover
+    from vidcaption.cli.captioning import default_index
     from vidcaption.cli.console import INTERRUPTED, interruptible
-    from vidcaption.cli.indexing import default_index
     from vidcaption.find.index import Index
     from vidcaption.find.query import Query
     from vidcaption.find.search import search
@@ -129,7 +131,7 @@ def _update(
     index: "Index", folders: Sequence[Path], files: Sequence[Path] | None, voice: LogOptions
 ) -> int:
     """Caption what is new of files, in all known folders if None. Returns the exit code."""
-    from vidcaption.cli.indexing import bring_up_to_date
+    from vidcaption.cli.captioning import bring_up_to_date
     from vidcaption.find.update import find_files
 
     for folder in filter(os.path.isdir, folders):

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from vidcaption.cli.console import closing_words
-from vidcaption.cli.flags import Offline, complete_model, with_options
+from vidcaption.cli.flags import Model, Offline, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
 from vidcaption.events import event
-from vidcaption.options import CaptionOptions, IndexOptions, LogOptions, MachineOptions
+from vidcaption.options.batch import IndexOptions
+from vidcaption.options.captioning import CaptionOptions, MachineOptions
+from vidcaption.options.output import LogOptions
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +40,7 @@ def index(
             help="Folders, with those in them, or files; the folders of before unless given.",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=complete_model,
-            help="A model folder, or owner/name or owner/name@revision on the Hub; the embedded "
-            "model unless given.",
-        ),
-    ] = None,
+    model: Model = None,
     offline: Offline = False,
 ) -> int:
     """Caption what is new in folders, for vidcaption find.
@@ -58,8 +53,8 @@ def index(
     or be written, 130 interrupted; the same command goes on then.
     """
     from vidcaption.batch import discover
+    from vidcaption.cli.captioning import bring_up_to_date, counted, default_index
     from vidcaption.cli.console import interruptible
-    from vidcaption.cli.indexing import bring_up_to_date, counted, default_index
     from vidcaption.find.index import Index
     from vidcaption.find.update import find_files, missing
 

@@ -78,7 +78,7 @@ def pull(
 
     from vidcaption import store
     from vidcaption.cli.console import make_bar
-    from vidcaption.options import VoiceOptions
+    from vidcaption.options.output import VoiceOptions
 
     bar = make_bar(VoiceOptions())
     with bar or nullcontext():

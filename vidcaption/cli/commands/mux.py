@@ -4,15 +4,14 @@ import logging
 import os
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from vidcaption.cli.console import closing_words
-from vidcaption.cli.flags import Model, Offline, with_options
+from vidcaption.cli.flags import Model, Offline, Videos, with_options
 from vidcaption.cli.help import helped
-from vidcaption.errors import InputError, OutputError, UsageError
-from vidcaption.options import CaptionOptions, DeviceOptions, MuxOptions, VoiceOptions
+from vidcaption.errors import InputError, UsageError
+from vidcaption.options.captioning import CaptionOptions, DeviceOptions
+from vidcaption.options.output import MuxOptions, VoiceOptions
 
 if TYPE_CHECKING:
     from vidcaption.cli.bar import Bar
@@ -35,9 +34,7 @@ def mux(
     options: CaptionOptions,
     machine: DeviceOptions,
     voice: VoiceOptions,
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Videos, folders of them, patterns.")
-    ],
+    inputs: Videos,
     model: Model = None,
     offline: Offline = False,
 ) -> int:
@@ -47,8 +44,8 @@ def mux(
     the .srt or .vtt file beside a video, as run writes it and you edited it; where there is none,
     the video is captioned first, with the options below.
     """
-    from vidcaption.batch import discover
-    from vidcaption.cli.captioning import beside, caption, loader
+    from vidcaption.batch import beside, discover
+    from vidcaption.cli.captioning import caption, loader, make_each
     from vidcaption.cli.console import interruptible, make_bar
     from vidcaption.output.layout import cues
     from vidcaption.output.mux import kind_of
@@ -67,6 +64,12 @@ def mux(
             raise InputError(f"{video} has no captions; {reason}")
         return made
 
+    def is_done(target: Path) -> bool:
+        there = target.exists() and not output.force
+        if there:
+            logger.info(f"{target} is there already; --force replaces it")
+        return there
+
     with closing_words(), interruptible():
         found = discover(inputs)
         targets = {video: output.output or _target(video) for video in found}
@@ -78,21 +81,11 @@ def mux(
         check_some_writable(targets[video] for video in videos)
         load = loader(model, offline, machine, voice)
         files = beside(found, ("srt", "vtt"))
-        failed = False
+        pairs = ((video, targets[video]) for video in videos if not is_done(targets[video]))
         with make_bar(voice) or nullcontext() as bar:
-            for video in videos:
-                target = targets[video]
-                if target.exists() and not output.force:
-                    logger.info(f"{target} is there already; --force replaces it")
-                    continue
-                try:
-                    _write(video, find_cues(video), target, output, bar)
-                except (InputError, OutputError) as error:
-                    failed = True
-                    logger.error(str(error))
-                else:
-                    logger.info(f"{video} -> {target}")
-        return 1 if failed else 0
+            return make_each(
+                pairs, lambda video, target: _write(video, find_cues(video), target, output, bar)
+            )
 
 
 def _target(video: Path) -> Path:
@@ -119,18 +112,13 @@ def _check(output: MuxOptions, videos: list[Path], targets: dict[Path, Path]) ->
 def _write(
     video: Path, cues: "list[Cue]", target: Path, output: MuxOptions, bar: "Bar | None"
 ) -> None:
+    from vidcaption.cli.console import positioned
     from vidcaption.output.burn import burn_subtitles
     from vidcaption.output.mux import add_subtitles
     from vidcaption.video.reader import probe
 
-    done_s = 0.0
-
-    def watch(at_s: float) -> None:
-        nonlocal done_s
-        done_s = at_s
-
-    if bar is not None:
-        bar.begin(f"{video.name} -> {target.name}", probe(video).duration_s, lambda: done_s)
+    duration_s = probe(video).duration_s if bar is not None else None
+    watch = positioned(bar, f"{video.name} -> {target.name}", duration_s)
     if output.burn:
         burn_subtitles(video, cues, target, output.font, watch)
     else:

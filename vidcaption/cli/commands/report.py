@@ -9,15 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from vidcaption.cli.console import closing_words
-from vidcaption.cli.flags import Model, Offline, with_options
+from vidcaption.cli.flags import Model, Offline, Videos, with_options
 from vidcaption.cli.help import helped
-from vidcaption.errors import InputError, OutputError
-from vidcaption.options import CaptionOptions, DeviceOptions, ReportOptions, VoiceOptions
+from vidcaption.options.captioning import CaptionOptions, DeviceOptions
+from vidcaption.options.output import ReportOptions, VoiceOptions
 from vidcaption.version import __version__
 
 if TYPE_CHECKING:
@@ -43,9 +41,7 @@ def report(
     options: CaptionOptions,
     machine: DeviceOptions,
     voice: VoiceOptions,
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Videos, folders of them, patterns.")
-    ],
+    inputs: Videos,
     model: Model = None,
     offline: Offline = False,
 ) -> int:
@@ -56,8 +52,8 @@ def report(
     model; otherwise the video is captioned, with the options below. Pages that are up to date are
     passed over.
     """
-    from vidcaption.batch import discover
-    from vidcaption.cli.captioning import beside, caption, loader, resolve_with_bar
+    from vidcaption.batch import beside, discover
+    from vidcaption.cli.captioning import caption, loader, make_each, resolve_with_bar
     from vidcaption.cli.console import interruptible, make_bar
     from vidcaption.model.manifest import WEIGHTS, read_rows
     from vidcaption.output.naming import output_paths
@@ -74,27 +70,30 @@ def report(
         sha256 = read_rows(folder)[WEIGHTS]["sha256"]
         load = loader(str(folder), offline, machine, voice)
         looker = functools.cache(lambda: _load_looker(folder, machine))
-        failed = False
+        keys = {
+            video: _key(video, sources[video]["json"], sha256, options, output.embed)
+            for video in pages
+        }
+
+        def write(video: Path, page: Path) -> None:
+            captions = None
+            if not output.force:
+                captions = _captions_in(sources[video]["json"], video, sha256)
+            captions = captions or caption(load(), video, options, bar)
+            html = _draw(captions, page, keys[video], output.embed, looker(), bar)
+            write_atomic(page, html)
+
+        pairs = (
+            (video, page)
+            for video, page in pages.items()
+            if output.force or not _is_done(page, keys[video])
+        )
         with make_bar(voice) or nullcontext() as bar:
-            for video, page in pages.items():
-                source = sources[video]["json"]
-                key = _key(video, source, sha256, options, output.embed)
-                if not output.force and _is_done(page, key):
-                    continue
-                try:
-                    captions = None if output.force else _captions_in(source, video, sha256)
-                    captions = captions or caption(load(), video, options, bar)
-                    html = _draw(captions, page, key, output.embed, looker(), bar)
-                    write_atomic(page, html)
-                except (InputError, OutputError) as error:
-                    failed = True
-                    logger.error(str(error))
-                else:
-                    logger.info(f"{video} -> {page}")
+            code = make_each(pairs, write)
         root = Path(inputs[0]) if len(inputs) == 1 and os.path.isdir(inputs[0]) else None
         if place := output.out_dir or root:
             _write_index(place / INDEX, (root or place).resolve().name, pages.values(), output)
-        return 1 if failed else 0
+        return code
 
 
 def _load_looker(folder: Path, options: DeviceOptions) -> "tuple[LoadedModel, Machine]":
@@ -170,16 +169,10 @@ def _draw(
     looker: "tuple[LoadedModel, Machine]",
     bar: "Bar | None",
 ) -> str:
+    from vidcaption.cli.console import positioned
     from vidcaption.report.video import video_page
 
-    done = 0
-
-    def watch(number: int) -> None:
-        nonlocal done
-        done = number
-
-    if bar is not None:
-        bar.begin(f"{page.name}: pictures", len(captions.shown), lambda: done)
+    watch = positioned(bar, f"{page.name}: pictures", len(captions.shown))
     return video_page(captions, *looker, page, key, watch, embed=embed)
 
 

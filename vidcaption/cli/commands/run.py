@@ -12,13 +12,9 @@ from vidcaption.cli.console import closing_words
 from vidcaption.cli.flags import Model, Offline, with_options
 from vidcaption.cli.help import helped
 from vidcaption.events import VERBOSE, event
-from vidcaption.options import (
-    BatchOptions,
-    CaptionOptions,
-    LogOptions,
-    MachineOptions,
-    OutputOptions,
-)
+from vidcaption.options.batch import BatchOptions
+from vidcaption.options.captioning import CaptionOptions, MachineOptions
+from vidcaption.options.output import LogOptions, OutputOptions
 
 if TYPE_CHECKING:
     from vidcaption.batch import Batch
@@ -110,7 +106,7 @@ def _adding(
     if path is None:
         yield None
         return
-    from vidcaption.cli.indexing import recipe_of
+    from vidcaption.cli.captioning import recipe_of
     from vidcaption.find.index import Index
     from vidcaption.find.update import add
 

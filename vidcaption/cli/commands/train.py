@@ -14,7 +14,10 @@ from vidcaption.cli.help import helped
 from vidcaption.cli.settings import Setting, presets, settings, to_toml, use_preset
 from vidcaption.errors import UsageError
 from vidcaption.model.config import ModelConfig
-from vidcaption.options import DeviceOptions, TrainOptions, VoiceOptions, flag_of
+from vidcaption.options.base import flag_of
+from vidcaption.options.captioning import DeviceOptions
+from vidcaption.options.output import VoiceOptions
+from vidcaption.options.training import TrainOptions
 
 if TYPE_CHECKING:
     from vidcaption.training.trainer import Trainer

@@ -1,4 +1,4 @@
-from vidcaption.cli.scores import comparison_table, score_table
+from vidcaption.report.figures import comparison_table, score_table
 
 REPORT = {
     "dataset": "d\x1b[31m.csv",
