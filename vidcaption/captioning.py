@@ -251,7 +251,7 @@ class Captioning:
     def _segment(self, window: _Waiting, caption: Caption) -> Segment:
         words = self._vocabulary.decode(caption.ids)
         log_probs = caption.log_probs[:-1].tolist()  # without <eos>
-        text = " ".join(words)
+        text = caption.text or " ".join(words)
         sure, least = caption.confidence, self.options.min_confidence
         return Segment(
             start_s=window.start_s,

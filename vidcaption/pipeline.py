@@ -121,7 +121,8 @@ class Captioner:
             encoder = open_encoder(folder, model, machine.dtype)
         else:
             encoder = fused(model.network.encoder, machine)
-        if machine.device.type == "cpu":  # autocast would convert all its weights for each word
+        # on the CPU autocast would convert all its weights for each word
+        if machine.device.type == "cpu" and model.network.config.writes:
             model.network.decoder.to(machine.dtype)
         if isolate and workers is None:
             workers = Workers(1, BatchOptions.file_timeout_s)

@@ -28,6 +28,7 @@ class Vocabulary:
 
     ``concepts``: names that its content classifier tells apart, each of one or more of the words.
     ``classes``: for each class of the CNN's original classifier the index of its concept, or None.
+    ``labels``: what the head ``classes`` tells apart, any texts.
     """
 
     def __init__(
@@ -35,9 +36,10 @@ class Vocabulary:
         words: Sequence[str],
         concepts: Sequence[str] = (),
         classes: Sequence[int | None] = (),
+        labels: Sequence[str] = (),
     ) -> None:
         self.words = (*SPECIAL, *words)
-        self.concepts, self.classes = tuple(concepts), tuple(classes)
+        self.concepts, self.classes, self.labels = tuple(concepts), tuple(classes), tuple(labels)
         self._ids = {word: i for i, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
             raise ModelError("vocab.json holds a word twice; each word must stand once")
@@ -73,28 +75,30 @@ class Vocabulary:
 
     def to_json(self) -> str:
         words: Any = self.words[len(SPECIAL) :]
-        if self.concepts:
+        if self.concepts or self.labels:
             words = {"words": words, "concepts": self.concepts, "classes": self.classes}
+            words |= {"labels": self.labels} if self.labels else {}
         return json.dumps(words, ensure_ascii=False, indent=0) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Vocabulary":
-        """Parse ``vocab.json``: a list of words, or an object of ``words``, ``concepts`` and
-        ``classes``. Raises ModelError."""
+        """Parse ``vocab.json``: a list of words, or an object of ``words``, ``concepts``,
+        ``classes`` and ``labels``. Raises ModelError."""
         try:
             parsed: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ModelError(f"vocab.json is not JSON ({error})") from error
         if not isinstance(parsed, dict):
             return cls(_words(parsed))
-        if odd := sorted(parsed.keys() - {"words", "concepts", "classes"}):
+        if odd := sorted(parsed.keys() - {"words", "concepts", "classes", "labels"}):
             raise ModelError(f"vocab.json has unknown fields: {', '.join(map(repr, odd))}")
-        concepts, classes = parsed.get("concepts", []), parsed.get("classes", [])
-        for name, value in (("concepts", concepts), ("classes", classes)):
+        lists = [parsed.get(name, []) for name in ("concepts", "classes", "labels")]
+        for name, value in zip(("concepts", "classes", "labels"), lists, strict=True):
             if not isinstance(value, list):
                 raise ModelError(f"vocab.json: {name} must be a list")
-        vocabulary = cls(_words(parsed.get("words")), concepts, classes)
+        vocabulary = cls(_words(parsed.get("words"), min_count=0 if lists[2] else 1), *lists)
         vocabulary._check_concepts()
+        vocabulary._check_labels()
         return vocabulary
 
     def _check_concepts(self) -> None:
@@ -114,11 +118,18 @@ class Vocabulary:
                     f"{len(self.concepts) - 1}"
                 )
 
+    def _check_labels(self) -> None:
+        for label in self.labels:
+            if not isinstance(label, str) or not label.strip() or not label.isprintable():
+                raise ModelError(f"vocab.json has the label {label!r}; a label is a printable text")
+        if len(set(self.labels)) != len(self.labels):
+            raise ModelError("vocab.json holds a label twice; each label must stand once")
 
-def _words(words: Any) -> list[str]:
+
+def _words(words: Any, min_count: int = 1) -> list[str]:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ModelError("vocab.json must hold a list of words")
-    if not 0 < len(words) <= MOST_WORDS:
+    if not min_count <= len(words) <= MOST_WORDS:
         raise ModelError(f"vocab.json holds {len(words)} words; allowed are 1 to {MOST_WORDS}")
     odd = [word for word in words if not word or " " in word or not word.isprintable()]
     if odd:
