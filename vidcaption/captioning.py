@@ -188,7 +188,8 @@ class Captioning:
         while (window := self._next()) is not None:
             empty = False
             caption = window.caption.result(self.costs)
-            segment = self._segment(window, caption) if caption.ids else None
+            told = caption.ids or caption.text
+            segment = self._segment(window, caption) if told else None
             self.progress_s = window.end_s
             if self._keep is not None:
                 self._finished.append(segment)
