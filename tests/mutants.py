@@ -33,6 +33,8 @@ ROOT = Path(__file__).parent.parent
 TESTS = {
     "model/search.py": ["model/test_search.py"],
     "model/decoder.py": ["model/test_decoder.py", "model/test_network.py", "model/test_search.py"],
+    "model/attention.py": ["model/test_attention.py", "model/test_network.py"],
+    "model/cells.py": ["model/test_cells.py"],
     "training/losses.py": ["training/test_losses.py"],
     "evaluation/metrics.py": ["evaluation/test_metrics.py"],
     "batch/ledger.py": ["batch/test_ledger.py"],

@@ -200,7 +200,8 @@ class Captioning:
         while (window := self._next()) is not None:
             empty = False
             caption = window.caption.result(self.costs)
-            segment = self._segment(window, caption) if caption.ids else None
+            told = caption.ids or caption.text
+            segment = self._segment(window, caption) if told else None
             self.progress_s = window.end_s
             if self._keep is not None:
                 self._finished.append(segment)
@@ -263,7 +264,7 @@ class Captioning:
     def _segment(self, window: _Waiting, caption: Caption) -> Segment:
         words = self._vocabulary.decode(caption.ids)
         log_probs = caption.log_probs[:-1].tolist()  # without <eos>
-        text = " ".join(words)
+        text = caption.text or " ".join(words)
         sure, least = caption.confidence, self.options.min_confidence
         return Segment(
             start_s=window.start_s,

@@ -123,7 +123,8 @@ class Captioner:
             encoder = fused(model.network.encoder, machine)
         if model.network.detector is not None:
             model.network.detector = fused(model.network.detector, machine)
-        if machine.device.type == "cpu":  # autocast would convert all its weights for each word
+        # on the CPU autocast would convert all its weights for each word
+        if machine.device.type == "cpu" and model.network.config.writes:
             model.network.decoder.to(machine.dtype)
         if isolate and workers is None:
             workers = Workers(1, BatchOptions.file_timeout_s)

@@ -36,7 +36,7 @@ def test_a_config_of_each_schema_is_read(schema):
 
 
 # What was not said in older schemas, as there was no choice.
-NEW = {"--concept-slots": 0, "--cell": "lstm", "--feed": "both"}
+NEW = {"--concept-slots": 0, "--cell": "lstm", "--feed": "both", "--heads": "caption"}
 
 
 def test_a_missing_field_takes_the_default_of_its_schema(monkeypatch):
@@ -84,6 +84,8 @@ def changed(**values):
         (changed(mean=[0.5]), "mean"),
         (changed(backbone=[1]), "allowed are"),
         (changed(attention_heads=5), "multiple"),
+        (changed(heads="caption+odd"), "--heads is 'caption.odd'; allowed are caption, classes"),
+        (changed(heads="classes", concept_slots=2), "--concept-slots is 2, and without the head"),
         (changed(feed="start"), "--feed start shows nothing to --attention dot; add"),
         (changed(feed="every", temporal="s2vt"), "give --feed start or both"),
     ],

@@ -11,8 +11,10 @@ from vidcaption.model.search import (
     MinWords,
     NoRepeatedNgram,
     Repeated,
+    draw,
     forbid_markers,
     repeated_ngrams,
+    sample,
     search,
 )
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
@@ -251,3 +253,63 @@ def test_naming_a_concept_again_is_less_likely():
     got = filtered(torch.zeros(1, 2, 8), said, options, repeated)[0]
     assert got[0, 4:].tolist() == [0.0, -2.0, 0.0, 0.0]
     assert got[1, 4:].tolist() == [0.0, 0.0, -2.0, 0.0]
+
+
+def test_words_are_drawn_by_their_probability():
+    chances = torch.tensor([[0, 0.5, 0, 0.2, 0.3, 0], [0.1, 0, 0, 0, 0, 0.9]])
+    drawn = draw(chances.expand(20_000, 2, 6))
+    shares = torch.nn.functional.one_hot(drawn, 6).float().mean(0)
+    assert ((shares - chances).abs() < 0.02).all()  # 5 standard deviations
+    assert (shares[chances == 0] == 0).all()
+
+
+@pytest.mark.parametrize("random", [0.0, 1 - 2**-24])  # the least and the greatest of torch.rand
+def test_a_word_that_is_ruled_out_is_never_drawn(monkeypatch, random):
+    monkeypatch.setattr(torch, "rand_like", lambda x: torch.full_like(x, random))
+    chances = torch.tensor([0, 0, 0.3, 0, 0.6999, 0])
+    assert draw(chances).item() == (4 if random == 0 else 2)
+
+
+def test_samples_are_captions(make_network, features):
+    """Some are as long as they may be, and some end before; nothing follows that."""
+    lengths = set()
+    for seed in range(6):
+        network = make_network(seed)
+        memory = network.remember(features)
+        words = sample(network.decoder, memory, 20, max_words=5, temperature=1.0)
+        for row in words.flatten(0, 1).tolist():
+            assert row[0] == BOS and len(row) <= 6
+            said = row[1:]
+            end = said.index(EOS) if EOS in said else len(said)
+            assert not {PAD, BOS, UNK, EOS} & set(said[:end])
+            assert set(said[end + 1 :]) <= {PAD}
+            lengths.add(end)
+    assert lengths == {0, 1, 2, 3, 4, 5}
+
+
+def test_sampling_reads_no_more_than_it_must(make_network, features):
+    network, steps = make_network(), []
+    hook = network.decoder.register_forward_hook(lambda *_: steps.append(1))
+    words = sample(network.decoder, network.remember(features), 4, max_words=3, temperature=1.0)
+    hook.remove()
+    assert len(steps) == words.shape[-1] - 1
+
+
+def test_samples_follow_the_distribution_and_its_temperature(make_network, features):
+    network = make_network()
+    memory = network.remember(features[:1])
+    for temperature in (0.7, 2.0):
+        words = sample(network.decoder, memory, 20_000, 1, temperature)[0, :, 1]
+        with torch.inference_mode():
+            start = torch.tensor([[[BOS]]])
+            step = network.decoder(start, memory, network.decoder.start(memory))
+            logits = network.decoder.logits(step.hidden)[0, 0, 0]
+            logits[[PAD, BOS, UNK]] = -torch.inf
+            expected = (logits / temperature).softmax(-1)
+        share = torch.nn.functional.one_hot(words, 30).float().mean(0)
+        torch.testing.assert_close(share, expected, rtol=0, atol=0.02)
+
+
+def test_a_low_temperature_draws_what_is_likely(network, features):
+    drawn = sample(network.decoder, network.remember(features), 6, max_words=5, temperature=1e-4)
+    assert (drawn == drawn[:, :1]).all()

@@ -36,10 +36,12 @@ def test_rare_words_are_kept_where_captions_are_few(captions, least):
 def test_json_round_trip_keeps_ids():
     plain = Vocabulary(["été", "dog"])
     knowing = Vocabulary(["hot", "dog"], ["hot dog", "dog"], [None, 1])
-    for vocabulary in (plain, knowing):
+    labelled = Vocabulary([], labels=["playing a guitar", "Kochen"])
+    for vocabulary in (plain, knowing, labelled):
         read = Vocabulary.from_json(vocabulary.to_json())
         assert read.words == vocabulary.words
         assert read.concepts == vocabulary.concepts and read.classes == vocabulary.classes
+        assert read.labels == vocabulary.labels
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,11 @@ def test_json_round_trip_keeps_ids():
         ('{"words": ["a"], "concepts": ["a"], "objects": {}}', "objects must be a list"),
         ('{"words": ["a"], "concepts": ["a"], "objects": [1]}', "objects must be from 0 to 0"),
         ('{"words": ["a"], "concepts": ["a"], "objects": [0, 0]}', "an object twice"),
+        ('{"words": [], "labels": []}', "0 words"),
+        ('{"words": [], "labels": [" "]}', "label ' '; a label is a printable text"),
+        ('{"words": [], "labels": [["a"]]}', "label .'a'.; a label"),
+        ('{"words": [], "labels": ["a", "a"]}', "holds a label twice"),
+        ('{"words": [], "labels": "a"}', "labels must be a list"),
         ("[1, 2]", "list of words"),
         ("[]", "0 words"),
         ('["a", "a"]', "twice"),

@@ -63,7 +63,10 @@ def caption_features(
 ) -> list[Said]:
     """One caption per clip. ``features``: (B, T, R, C); ``concepts``: see ``caption``."""
     return [
-        Said(" ".join(vocabulary.decode(caption.ids)), caption.score, caption.confidence)
+        Said(
+            caption.text or " ".join(vocabulary.decode(caption.ids)),
+            *(caption.score, caption.confidence),
+        )
         for caption in network.caption(features, options, concepts)
     ]
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from vidcaption.errors import ModelError, UsageError
-from vidcaption.model.parts import ATTENTIONS, BACKBONES, CELLS, TEMPORAL
+from vidcaption.model.parts import ATTENTIONS, BACKBONES, CELLS, HEADS, TEMPORAL
 from vidcaption.options.base import Options, group_of, option
 
 T = TypeVar("T", bound=Options)
@@ -95,6 +95,13 @@ class ModelConfig(Options):
         "both",
         "When the decoder is given what was seen: before the first word, at every word, or both.",
     )
+    heads: str = option(
+        "caption",
+        "What it says of a window, joined by +.",
+        flag="",
+        choices=HEADS,
+        several=True,
+    )
     concept_slots: int = option(
         0,
         "How many of the surest words of the content classifier the decoder can look at, beside "
@@ -115,6 +122,11 @@ class ModelConfig(Options):
                 f"--size is {self.size}; it must be a multiple of twice --attention-heads "
                 f"({self.attention_heads})"
             )
+        if self.concept_slots and not self.writes:
+            raise UsageError(
+                f"--concept-slots is {self.concept_slots}, and without the head caption nobody "
+                "looks at them; it must be 0"
+            )
         if self.feed == "start" and self.attention != "none":
             raise UsageError(
                 f"--feed start shows nothing to --attention {self.attention}; add --attention none"
@@ -124,6 +136,11 @@ class ModelConfig(Options):
                 "--temporal s2vt reads the frames before the first word, and --feed is every; "
                 "give --feed start or both"
             )
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes captions."""
+        return "caption" in self.heads.split("+")
 
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, "since": SINCE, **asdict(self)}, indent=2) + "\n"

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -16,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from vidcaption.errors import ModelError
 from vidcaption.model import efficientnet
 from vidcaption.model.config import InputConfig
-from vidcaption.model.parts import BACKBONES
+from vidcaption.model.parts import BACKBONES, load
 
 
 def _classifier(backbone: str) -> nn.Module:
@@ -45,9 +44,7 @@ def _folded(backbone: str, model: nn.Module) -> nn.Sequential:
 def _make(backbone: str) -> nn.Sequential:
     """A trunk with weights of no meaning."""
     if own := BACKBONES[backbone].own:
-        module, _, make = own.partition(".")
-        features = getattr(import_module(f"vidcaption.model.{module}"), make)()
-        return nn.Sequential(OrderedDict(features=features))
+        return nn.Sequential(OrderedDict(features=load(own)()))
     return _folded(backbone, _classifier(backbone))
 
 

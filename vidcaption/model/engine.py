@@ -21,7 +21,6 @@ from vidcaption.errors import DeviceError, ModelError, OutputError
 from vidcaption.model.encoder import Encoder
 from vidcaption.model.folder import Model
 from vidcaption.model.manifest import CONFIG, WEIGHTS, read_rows
-from vidcaption.model.search import search
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.version import __version__
 
@@ -152,8 +151,10 @@ def compare(model: Model, path: Path) -> float:
     pictures = F.interpolate(255 * blots, network.config.input.image_size, mode="bilinear").byte()
     with torch.inference_mode():
         both = [encoder(pictures) for encoder in (network.encoder, OpenVinoEncoder(path))]
-        memories = [network.remember(each.unflatten(0, (_CLIPS, _FRAMES))) for each in both]
-        said = [[x.ids for x in search(network.decoder, m, SearchOptions())] for m in memories]
+        said = [
+            [(caption.ids, caption.text) for caption in network.caption(clips, SearchOptions())]
+            for clips in (each.unflatten(0, (_CLIPS, _FRAMES)) for each in both)
+        ]
     difference = (both[0] - both[1]).abs().max().item()
     if difference > TOLERANCE * both[0].abs().max().item() or said[0] != said[1]:
         raise DeviceError(

@@ -1,6 +1,7 @@
 """Encoder, content classifier, temporal layer and decoder in one module."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.detector import ObjectDetector
 from vidcaption.model.encoder import Encoder
-from vidcaption.model.parts import TEMPORAL
+from vidcaption.model.parts import HEADS, TEMPORAL
 from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
@@ -23,7 +24,12 @@ REPEATED = 4.0  # nats that a concept costs more when it is named again
 
 
 class CaptionNetwork(nn.Module):
-    """From the frames of a window to the memory that the decoder attends to."""
+    """From the frames of a window to the memory that its heads read.
+
+    ``decoder``: the head that writes captions, if there is one; ``heads``: the others, by name.
+    """
+
+    decoder: Decoder
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         """Raises ModelError where ``config`` has concept slots and ``vocabulary`` no concepts."""
@@ -38,7 +44,15 @@ class CaptionNetwork(nn.Module):
         self.norm = nn.LayerNorm(config.size)
         self.dropout = nn.Dropout(config.dropout)
         self.temporal = TEMPORAL[config.temporal](config)
-        self.decoder: Decoder = self.temporal.decoder(config, len(vocabulary))
+        if config.writes:
+            self.decoder: Decoder = self.temporal.decoder(config, len(vocabulary))
+        self.heads = nn.ModuleDict(
+            {
+                name: HEADS[name](config, vocabulary)
+                for name in config.heads.split("+")
+                if name != "caption"
+            }
+        )
         self.classifier = self.slots = self.confidence = self.detector = None
         if config.concept_slots:
             self.confidence = Confidence(vocabulary)
@@ -95,19 +109,25 @@ class CaptionNetwork(nn.Module):
             named = self.dropout(self.slots(concepts, self.decoder.embedding))  # (B, K, D)
             slots = torch.cat([slots, named.to(slots.dtype)], 1)
             pooled = pooled + named.mean(1)
-        memory: Memory = self.decoder.attention.project(slots, pooled, regions.mean(2))
+        frames = regions.mean(2)
+        if not self.config.writes:
+            return Memory(slots, slots, pooled, frames)
+        memory: Memory = self.decoder.attention.project(slots, pooled, frames)
         return memory
 
     def caption(
         self, features: Tensor, options: SearchOptions, concepts: Concepts | None = None
     ) -> list[Caption]:
-        """Captions of B windows, with concepts and confidence.
+        """Captions of B windows, with concepts and confidence, or what its first head says.
 
         ``features``: (B, T, R, C). ``concepts``: those that ``recognise`` finds unless given.
         """
         if concepts is None:
             concepts = self.recognise(features)
         memory = self.remember(features, concepts)
+        if not self.config.writes:
+            head: Any = next(iter(self.heads.values()))
+            return list(head.describe(memory))
         if self.slots is None or self.confidence is None or concepts is None:
             return search(self.decoder, memory, options)
         hints = HINT * self.slots.sure_words(concepts, len(self.decoder.bias))

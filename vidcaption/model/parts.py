@@ -21,14 +21,20 @@ class Backbone:
     own: str | None = None
 
 
-class Parts(Mapping[str, Any]):
-    """Classes of ``vidcaption.model.MODULE`` by the names that users know them by."""
+def load(name: str) -> Any:
+    """What has this name in ``vidcaption.model``, such as ``cells.GRUCell``."""
+    module, _, part = name.partition(".")
+    return getattr(import_module(f"vidcaption.model.{module}"), part)
 
-    def __init__(self, module: str, **classes: str) -> None:
-        self._module, self._classes = f"vidcaption.model.{module}", classes
+
+class Parts(Mapping[str, Any]):
+    """Classes by the names that users know them by."""
+
+    def __init__(self, **classes: str) -> None:
+        self._classes = classes
 
     def __getitem__(self, name: str) -> Any:
-        return getattr(import_module(self._module), self._classes[name])
+        return load(self._classes[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._classes)
@@ -46,12 +52,14 @@ BACKBONES = {
     "googlenet": Backbone("inception5b", 1024),
     "vgg16": Backbone("features", 512),
 }
-TEMPORAL = Parts("temporal", none="NoTemporal", lstm="TemporalLSTM", s2vt="ReadThenWrite")
-ATTENTIONS = Parts(
-    "attention",
-    none="NoAttention",
-    dot="DotAttention",
-    additive="AdditiveAttention",
-    hard="HardAttention",
+TEMPORAL = Parts(
+    none="temporal.NoTemporal", lstm="temporal.TemporalLSTM", s2vt="temporal.ReadThenWrite"
 )
-CELLS = Parts("cells", lstm="LSTMCell", gru="GRUCell")
+ATTENTIONS = Parts(
+    none="attention.NoAttention",
+    dot="attention.DotAttention",
+    additive="attention.AdditiveAttention",
+    hard="attention.HardAttention",
+)
+CELLS = Parts(lstm="cells.LSTMCell", gru="cells.GRUCell")
+HEADS = Parts(caption="decoder.Decoder", classes="heads.ClassesHead", score="heads.ScoreHead")

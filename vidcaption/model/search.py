@@ -31,7 +31,8 @@ class Caption:
     ``log_probs``: (L + 1,) of the words and of ``<eos>``; ``attention``: (L + 1, M), each row
     summing to 1; ``rank``: what it was chosen by, sum of log-probabilities / words ** penalty.
     ``concepts``: those that the window surely shows, by index, with their probability, and
-    ``confidence``: in [0, 1], both only of a network that tells concepts apart.
+    ``confidence``: in [0, 1], both only of a network that tells concepts apart. ``text``: what is
+    said where it is not made of words.
     """
 
     ids: list[int]
@@ -40,6 +41,7 @@ class Caption:
     rank: float
     concepts: tuple[tuple[int, float], ...] = ()
     confidence: float | None = None
+    text: str | None = None
 
     @property
     def score(self) -> float:

@@ -29,6 +29,7 @@ class Vocabulary:
     ``concepts``: names that its content classifier tells apart, each of one or more of the words.
     ``classes``: for each class of the CNN's original classifier the index of its concept, or None.
     ``objects``: the concepts that an object detector tells apart, by index.
+    ``labels``: what the head ``classes`` tells apart, any texts.
     """
 
     def __init__(
@@ -37,10 +38,11 @@ class Vocabulary:
         concepts: Sequence[str] = (),
         classes: Sequence[int | None] = (),
         objects: Sequence[int] = (),
+        labels: Sequence[str] = (),
     ) -> None:
         self.words = (*SPECIAL, *words)
         self.concepts, self.classes = tuple(concepts), tuple(classes)
-        self.objects = tuple(objects)
+        self.objects, self.labels = tuple(objects), tuple(labels)
         self._ids = {word: i for i, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
             raise ModelError("vocab.json holds a word twice; each word must stand once")
@@ -76,24 +78,24 @@ class Vocabulary:
 
     def to_json(self) -> str:
         words: Any = self.words[len(SPECIAL) :]
-        if self.concepts:
+        if self.concepts or self.labels:
             words = {"words": words, "concepts": self.concepts, "classes": self.classes}
-            if self.objects:
-                words["objects"] = self.objects
+            words |= {"objects": self.objects} if self.objects else {}
+            words |= {"labels": self.labels} if self.labels else {}
         return json.dumps(words, ensure_ascii=False, indent=0) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Vocabulary":
         """Parse ``vocab.json``: a list of words, or an object of ``words``, ``concepts``,
-        ``classes`` and ``objects``. Raises ModelError."""
+        ``classes``, ``objects`` and ``labels``. Raises ModelError."""
         try:
             parsed: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ModelError(f"vocab.json is not JSON ({error})") from error
         if not isinstance(parsed, dict):
             return cls(_words(parsed))
-        words, parts = _words(parsed.pop("words", None)), {}
-        for name in ("concepts", "classes", "objects"):
+        words, parts = parsed.pop("words", None), {}
+        for name in ("concepts", "classes", "objects", "labels"):
             parts[name] = parsed.pop(name, [])
             if not isinstance(parts[name], list):
                 raise ModelError(f"vocab.json: {name} must be a list")
@@ -101,8 +103,9 @@ class Vocabulary:
             raise ModelError(
                 f"vocab.json has unknown fields: {', '.join(map(repr, sorted(parsed)))}"
             )
-        vocabulary = cls(words, **parts)
+        vocabulary = cls(_words(words, min_count=0 if parts["labels"] else 1), **parts)
         vocabulary._check_concepts()
+        vocabulary._check_labels()
         return vocabulary
 
     def _check_concepts(self) -> None:
@@ -125,11 +128,18 @@ class Vocabulary:
         if len(set(self.objects)) != len(self.objects):
             raise ModelError("vocab.json holds an object twice; each object must stand once")
 
+    def _check_labels(self) -> None:
+        for label in self.labels:
+            if not isinstance(label, str) or not label.strip() or not label.isprintable():
+                raise ModelError(f"vocab.json has the label {label!r}; a label is a printable text")
+        if len(set(self.labels)) != len(self.labels):
+            raise ModelError("vocab.json holds a label twice; each label must stand once")
 
-def _words(words: Any) -> list[str]:
+
+def _words(words: Any, min_count: int = 1) -> list[str]:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ModelError("vocab.json must hold a list of words")
-    if not 0 < len(words) <= MOST_WORDS:
+    if not min_count <= len(words) <= MOST_WORDS:
         raise ModelError(f"vocab.json holds {len(words)} words; allowed are 1 to {MOST_WORDS}")
     odd = [word for word in words if not word or " " in word or not word.isprintable()]
     if odd:

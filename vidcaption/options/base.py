@@ -34,8 +34,9 @@ def option(
     """A dataclass field with metadata for its flag and check. Bounds other than ``above``
     are inclusive.
 
-    ``whole``: the value may be WHOLE, written as "whole". ``choices``: the allowed words of a field
-    that is not a ``Literal``; ``several``: any of them, joined by +.
+    ``flag``: if it does not follow from the name; "" is none. ``whole``: the value may be WHOLE,
+    written as "whole". ``choices``: the allowed words of a field that is not a ``Literal``;
+    ``several``: any of them, joined by +.
     """
     metadata = {
         "help": help,
@@ -185,7 +186,7 @@ class Options:
         found: list[Field[Any]] = []
         for f in fields(cls):
             group = group_of(f)
-            found += group.flat_fields() if group else [f]
+            found += group.flat_fields() if group else [f] if f.metadata["flag"] != "" else []
         return found
 
     @classmethod

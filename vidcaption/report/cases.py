@@ -70,9 +70,11 @@ def look(
 def attend(model: Model, clip: Tensor, words: Sequence[int], machine: Machine) -> Attention:
     """Where the model looks for each of L words: (L, T, G, G).
 
-    ``clip``: (T, 3, S, S) uint8; ``words``: their ids.
+    ``clip``: (T, 3, S, S) uint8; ``words``: their ids. Zeros of a model that writes no captions.
     """
     network, grid = model.network, model.network.config.input.grid
+    if not network.config.writes:
+        return np.zeros((len(words), len(clip), grid, grid), np.float32)
     with machine.autocast():
         frames = clip.unsqueeze(0).to(machine.device)
         features = network.encode(frames)

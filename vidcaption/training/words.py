@@ -20,9 +20,9 @@ def with_new_words(
     new = [word for word in Vocabulary.build(captions, min_count).words if word not in known]
     if not new:
         return model
-    vocabulary = Vocabulary(
-        [*known[len(SPECIAL) :], *new], model.vocabulary.concepts, model.vocabulary.classes
-    )
+    old = model.vocabulary
+    words = [*known[len(SPECIAL) :], *new]
+    vocabulary = Vocabulary(words, old.concepts, old.classes, old.labels)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = CaptionNetwork(model.network.config, vocabulary)

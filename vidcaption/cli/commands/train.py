@@ -159,6 +159,8 @@ def train(
     if new_words and init is None:
         raise UsageError("--new-words adds words to the model of --init; leave it out, or add that")
     start = load(resolve(init)) if init else None
+    if start and not start.network.config.writes:
+        raise UsageError(f"--init is {init}, which writes no captions; name a model that does")
     if start and new_words:
         captions = [text for s in samples if s.split == "train" for text in s.captions]
         start = with_new_words(start, captions, training.min_count, training.seed)

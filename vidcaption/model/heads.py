@@ -1,0 +1,73 @@
+"""What a network can say of a window beside captions, which ``decoder.py`` writes.
+
+A head reads a Memory: ``loss`` is what training makes small, ``describe`` what ``run`` writes.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidcaption.errors import ModelError
+from vidcaption.model.attention import Memory
+from vidcaption.model.config import ModelConfig
+from vidcaption.model.search import Caption
+from vidcaption.model.vocabulary import Vocabulary
+
+
+class ClassesHead(nn.Module):
+    """Which label fits best: the mean of what is said of each frame (LRCN, Donahue et al. 2015)."""
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        """Raises ModelError where ``vocabulary`` has no labels."""
+        super().__init__()
+        if not vocabulary.labels:
+            raise ModelError("config.json has the head classes, and vocab.json no labels")
+        self._labels = vocabulary.labels
+        self.dropout = nn.Dropout(config.dropout)
+        self.out = nn.Linear(config.size, len(self._labels))
+
+    def forward(self, memory: Memory) -> Tensor:
+        """The log-probability of each of N labels: (B, N)."""
+        frames = self.out(self.dropout(memory.frames)).float().log_softmax(-1)  # (B, T, N)
+        mean: Tensor = frames.logsumexp(1) - math.log(frames.shape[1])
+        return mean
+
+    def loss(self, memory: Memory, labels: Tensor) -> Tensor:
+        """The cross entropy of B windows' labels, (B,), added up."""
+        return F.nll_loss(self(memory), labels, reduction="sum")
+
+    def describe(self, memory: Memory) -> list[Caption]:
+        """The likeliest label of each window, with its log-probability."""
+        log_probs, best = (x.cpu() for x in self(memory).max(-1))
+        return [
+            _said(self._labels[label], log_prob)
+            for label, log_prob in zip(best.tolist(), log_probs, strict=True)
+        ]
+
+
+class ScoreHead(nn.Module):
+    """A number, from the mean of the frames."""
+
+    def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout)
+        self.out = nn.Linear(config.size, 1)
+
+    def forward(self, memory: Memory) -> Tensor:
+        """(B,)."""
+        out: Tensor = self.out(self.dropout(memory.frames.mean(1))).float().squeeze(-1)
+        return out
+
+    def loss(self, memory: Memory, scores: Tensor) -> Tensor:
+        """The squared errors of B windows' numbers, (B,), added up."""
+        return F.mse_loss(self(memory), scores, reduction="sum")
+
+    def describe(self, memory: Memory) -> list[Caption]:
+        """The number of each window, to three digits."""
+        return [_said(f"{number:.3f}", torch.zeros(())) for number in self(memory).tolist()]
+
+
+def _said(text: str, log_prob: Tensor) -> Caption:
+    return Caption([], log_prob.unsqueeze(0), torch.empty(1, 0), log_prob.item(), text=text)
