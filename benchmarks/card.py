@@ -16,8 +16,8 @@ from vidcaption.datasets.read import read_dataset
 from vidcaption.datasets.samples import Sample, of_split
 from vidcaption.model.device import Machine
 from vidcaption.options.captioning import DeviceOptions
+from vidcaption.training.clips import DEV_FRAMES
 from vidcaption.training.page import CAPTIONS, SHEET, write_training_page
-from vidcaption.training.trainer import DEV_FRAMES
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "weights" / "default"

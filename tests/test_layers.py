@@ -83,6 +83,18 @@ def test_imports_go_down() -> None:
     assert not wrong
 
 
+def test_nothing_below_the_command_line_draws() -> None:
+    drawing = [
+        path.relative_to(ROOT)
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+        if name.split(".")[0] in ("rich", "tqdm", "typer", "click")
+    ]
+    assert {path.parts[0] for path in drawing} <= {"cli"}, drawing
+
+
 def test_no_circles() -> None:
     list(TopologicalSorter(imports()).static_order())  # raises CycleError
 

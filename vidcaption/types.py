@@ -1,5 +1,6 @@
 """The data passed from reader to writer. Times are PTS in seconds from the container's start."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,10 @@ from vidcaption.options.captioning import CaptionOptions
 if TYPE_CHECKING:  # a finished batch does not need NumPy
     import numpy as np
     from numpy.typing import NDArray
+
+# How progress is shown: called with a label, the total (None where it is not known) and a function
+# that gives what is done of it, this replaces what was shown before.
+Watch = Callable[[str, float | None, Callable[[], float]], None]
 
 
 @dataclass(frozen=True, slots=True)

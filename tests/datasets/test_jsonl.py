@@ -30,12 +30,16 @@ def test_reads_images_frames_and_videos_relative_to_the_file(tmp_path):
         {"id": "b", "frames": ["b/0.png", "b/1.png"], "captions": ["x", "y"], "extra": 1},
         {"id": "c", "video": "c.mp4", "captions": []},
         {"id": "d", "video": "c.mp4", "captions": ["z\u2028"], "start": 2, "end": 3.5},
+        {"id": "e", "image": "a.png", "label": "high jump", "score": 0.5},
+        {"id": "f", "video": "c.mp4", "score": -1, "label": None},
     )
     assert read_jsonl(path) == [
         Sample("a", ("a dog",), "train", stills=(tmp_path / "a.png",)),
         Sample("b", ("x", "y"), None, stills=(tmp_path / "b/0.png", tmp_path / "b/1.png")),
         Sample("c", (), None, video=tmp_path / "c.mp4"),
         Sample("d", ("z\u2028",), None, video=tmp_path / "c.mp4", start_s=2, end_s=3.5),
+        Sample("e", (), None, stills=(tmp_path / "a.png",), label="high jump", score=0.5),
+        Sample("f", (), None, video=tmp_path / "c.mp4", score=-1),
     ]
 
 
@@ -51,6 +55,11 @@ def test_reads_images_frames_and_videos_relative_to_the_file(tmp_path):
         (GOOD | {"id": "b", "captions": "a dog"}, "captions must be a list"),
         (GOOD | {"id": "b", "captions": [" "]}, "captions must be a list"),
         (GOOD | {"id": "b", "split": 3}, "split must be a string"),
+        (GOOD | {"id": "b", "label": " "}, "label must be a word or several; got ' '"),
+        (GOOD | {"id": "b", "label": 7}, "label must be a word or several; got 7"),
+        (GOOD | {"id": "b", "score": "7"}, "score must be a number; got '7'"),
+        (GOOD | {"id": "b", "score": True}, "score must be a number; got True"),
+        (GOOD | {"id": "b", "score": float("inf")}, "score must be a number; got inf"),
         (GOOD | {"id": "b", "image": ["a"]}, "image must be a path"),
         ({"id": "b", "frames": [], "captions": ["x"]}, "frames must be a list of paths"),
         ({"id": "b", "frames": "x", "captions": ["x"]}, "frames must be a list of paths"),

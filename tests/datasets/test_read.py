@@ -81,6 +81,21 @@ def test_csv_of_paths_and_captions(tmp_path):
     ]
 
 
+def test_csv_of_labels_and_scores(tmp_path):
+    make(tmp_path, {"l.csv": "path,label\na.mp4, high jump \nb.jpg,\n", **media("a.mp4", "b.jpg")})
+    table = "path,score,caption,label\na.mp4,0.5,a dog,run\na.mp4,.5,dogs,run\nb.jpg,,a cat,\n"
+    make(tmp_path, {"s.csv": table})
+    video, still = {"video": tmp_path / "a.mp4"}, {"stills": (tmp_path / "b.jpg",)}
+    assert read_dataset(tmp_path / "l.csv") == [
+        Sample("a.mp4", (), None, label="high jump", **video),
+        Sample("b.jpg", (), None, **still),
+    ]
+    assert read_dataset(tmp_path / "s.csv") == [
+        Sample("a.mp4", ("a dog", "dogs"), None, label="run", score=0.5, **video),
+        Sample("b.jpg", ("a cat",), None, **still),
+    ]
+
+
 @pytest.mark.parametrize("name", ["Flickr8k.token.txt", "results_20130124.token"])
 def test_flickr_with_split_lists(tmp_path, name):
     lists = {
@@ -238,9 +253,18 @@ BROKEN = {
         {"d.csv": "path,caption,split\na.mp4,x,train\na.mp4,y,\n"},
         "line 3: a.mp4 has split none here and train above",
     ),
+    "two labels": (
+        {"d.csv": "path,label\na.mp4,run\na.mp4,jump\n"},
+        "line 3: a.mp4 has label jump here and run above",
+    ),
+    "no number": (
+        {"d.csv": "path,score\na.mp4,much\n"},
+        "line 2: score is 'much'; it must be a number",
+    ),
+    "an endless number": ({"d.csv": "path,score\na.mp4,inf\n"}, "line 2: score is 'inf'; it must"),
     "another header": ({"d.csv": "video,text\n"}, "line 1: the header must.*got video, text"),
     "an empty table": ({"d.csv": ""}, "line 1: the header must.*got nothing"),
-    "a header alone": ({"d.csv": "path,caption\n"}, "d.csv has no captions"),
+    "a header alone": ({"d.csv": "path,caption\n"}, "d.csv has no rows"),
     "no tab": ({"d.token.txt": "a.jpg#0\tx\na.jpg#1 y\n"}, "line 2: a line must be an image"),
     "no sentence": ({"AllVideoDescriptions.txt": "a\n"}, "line 1: a line must be a clip"),
     "files not there": (

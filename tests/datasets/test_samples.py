@@ -17,6 +17,9 @@ def test_splits_by_chance_only_where_none_is_given():
     split = with_splits(bare, seed=3)
     assert [s.split for s in split].count("dev") == 10
     assert split == with_splits(bare, seed=3) != with_splits(bare, seed=4)
+    others = [Sample(str(i), (), None, label="run", score=i) for i in range(5)]
+    assert [s.split for s in with_splits(others, seed=3)].count("dev") == 1
+    assert with_splits([Sample("y", (), None)], seed=3)[0].split is None
     given = [*bare, Sample("z", ("x",), "test")]
     assert with_splits(given, seed=3) == given
 

@@ -13,7 +13,7 @@ from vidcaption.model.device import Machine
 from vidcaption.model.fused import FusedConvolution, fused
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 
 CPU = Machine(torch.device("cpu"), torch.float32)
 WORDS = Vocabulary(["a", "dog", "cat", "on"], ["dog", "cat"], (), [1])
@@ -54,7 +54,7 @@ def test_its_score_and_the_classifiers_make_one():
     expected = torch.tensor([[-1.0], [0.5 * 2.1972 + 1.0]]).sigmoid()
     torch.testing.assert_close(mixed, expected, atol=1e-4, rtol=0)
     sure = detector.combine(torch.tensor([[0.0], [1.0]]), torch.zeros(2, 1))
-    assert ((0 < sure) & (sure < 1)).all()
+    assert ((sure > 0) & (sure < 1)).all()
 
 
 def test_only_its_objects_change(network):

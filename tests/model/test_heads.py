@@ -8,7 +8,7 @@ from vidcaption.model import folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 from vidcaption.pipeline import Captioner
 
 LABELS = Vocabulary([], labels=["playing guitar", "cooking", "swimming"])

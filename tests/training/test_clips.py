@@ -37,7 +37,7 @@ def test_epochs_differ_and_repeat():
 def test_a_draw_decides_clip_and_captions():
     samples = [Sample("a", ("a dog", "a cat", "dog runs"), "train")]
     dataset = ClipDataset(
-        samples, lambda i, t, rng: torch.tensor(rng.random(t)), VOCABULARY, 2, seed=5
+        samples, [0], lambda i, t, rng: torch.tensor(rng.random(t)), VOCABULARY, 2, seed=5
     )
     clip, captions, number = dataset[Draw(0, 0, 3)]
     again, same, _ = dataset[Draw(0, 0, 3)]
@@ -50,7 +50,7 @@ def test_a_draw_decides_clip_and_captions():
 
 def test_few_captions_are_drawn_again():
     dataset = ClipDataset(
-        [Sample("a", ("a dog",), "train")], lambda *_: torch.zeros(1), VOCABULARY, 3, 0
+        [Sample("a", ("a dog",), "train")], [0], lambda *_: torch.zeros(1), VOCABULARY, 3, 0
     )
     assert dataset[Draw(0, 0, 1)][1] == [[*VOCABULARY.encode("a dog"), EOS]] * 3
 

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from rich.progress import Progress
 
 from vidcaption.datasets.samples import Sample
 from vidcaption.errors import InputError, OutputError
@@ -22,7 +21,6 @@ from vidcaption.training.features import FeatureCache
 
 FRAMES = 3
 CPU = Machine(torch.device("cpu"), torch.float32)
-SILENT = Progress(disable=True)
 
 
 def make_encoder(**changes):
@@ -60,7 +58,7 @@ def samples(tmp_path, clips):
 
 def filled(folder, encoder, samples, frames=FRAMES, workers=2):
     cache = FeatureCache(folder, encoder, samples, frames, CPU)
-    return cache, cache.fill(encoder, SILENT, workers)
+    return cache, cache.fill(encoder, workers=workers)
 
 
 def shards(folder):
@@ -146,7 +144,7 @@ def test_another_cnn_has_features_of_its_own(
     other = make_encoder(**changes)
     another = FeatureCache(tmp_path / "f", other, samples[:1], frames, CPU)
     with caplog.at_level(logging.INFO):
-        assert another.fill(other, SILENT) == 1
+        assert another.fill(other) == 1
     [line] = caplog.messages
     assert line.startswith("computing the features of 1 sample, kept in ")
     assert f"; {cache.folder} has {reason}" in line
@@ -204,7 +202,7 @@ def test_processes_share_the_work(tmp_path, encoder, samples, monkeypatch):
     caches = [FeatureCache(tmp_path / "f", encoder, samples, FRAMES, CPU) for _ in range(3)]
     with monkeypatch.context() as patch, ThreadPoolExecutor(3) as pool:
         patch.setattr(features, "write_atomic", write_together)
-        futures = [pool.submit(cache.fill, encoder, SILENT) for cache in caches]
+        futures = [pool.submit(cache.fill, encoder) for cache in caches]
     computed = [future.result() for future in futures]
     assert sum(computed) == len(samples) and min(computed) > 0
     alone, _ = filled(tmp_path / "alone", encoder, samples)
@@ -222,7 +220,7 @@ def test_what_another_process_did_not_finish_is_computed(tmp_path, encoder, samp
     others = cache.folder / first
     others.parent.mkdir(parents=True)
     with ThreadPoolExecutor(1) as pool, features._claim(others, wait=True):
-        computed = pool.submit(cache.fill, encoder, SILENT)
+        computed = pool.submit(cache.fill, encoder)
         while len(shards(cache.folder)) < len(shards(whole.folder)) - 1:
             assert not computed.done()
             time.sleep(0.01)

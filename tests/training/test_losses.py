@@ -26,8 +26,10 @@ def features():
 def test_padding_does_not_count(network, features):
     words = torch.tensor([[[BOS, 4, 5, EOS]]]).expand(4, 1, -1)
     padded = torch.cat([words, torch.full((4, 1, 3), PAD)], -1)
+    memory = network.remember(features)
     torch.testing.assert_close(
-        cross_entropy(network, features, words)[:2], cross_entropy(network, features, padded)[:2]
+        cross_entropy(network.decoder, memory, words)[:2],
+        cross_entropy(network.decoder, memory, padded)[:2],
     )
 
 
@@ -46,9 +48,9 @@ def test_cross_entropy_by_hand(network, features, smoothing):
     log_probs = logits_of(network, features, words[..., :-1]).log_softmax(-1)
     right = log_probs.gather(-1, words[..., 1:, None]).squeeze(-1)
     expected = -(1 - smoothing) * right - smoothing * log_probs.mean(-1)
-    term = cross_entropy(network, features, words, smoothing=smoothing, weight=0.3)
+    term = cross_entropy(network.decoder, network.remember(features), words, smoothing=smoothing)
     torch.testing.assert_close(term.total, expected.sum())
-    assert (term.words, term.weight) == (4 * 2 * 3, 0.3)
+    assert term.words == 4 * 2 * 3
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
@@ -63,7 +65,7 @@ def test_policy_gradient_by_hand(network, features, temperature):
         torch.manual_seed(4)
         words = sample(network.decoder, *drawn)
         torch.manual_seed(4)
-        term = self_critical(network, features, reward, *drawn[1:])
+        term = self_critical(network.decoder, drawn[0], reward, *drawn[1:])
     logits = logits_of(network, features, words[..., :-1]) / temperature
     expected, count = 0.0, 0
     for row, several in enumerate(words.tolist()):
@@ -152,13 +154,15 @@ def test_what_is_rewarded_is_said_more_often(network, features):
         torch.manual_seed(2)
         for _ in range(60):
             optimizer.zero_grad()
+            memory = network.remember(features)
             self_critical(
-                network, features, reward, captions=8, most_words=6, temperature=1
+                network.decoder, memory, reward, captions=8, most_words=6, temperature=1
             ).total.backward()
             optimizer.step()
     assert mean_reward() > 2 * before
 
 
 def test_equal_rewards_teach_nothing(network, features):
-    self_critical(network, features, lambda row, words: 1.0, 3, 5, temperature=1).total.backward()
+    memory = network.remember(features)
+    self_critical(network.decoder, memory, lambda row, words: 1.0, 3, 5, 1).total.backward()
     assert all(p.grad is None or not p.grad.abs().max() > 1e-7 for p in network.parameters())

@@ -10,6 +10,7 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.base import flag_of
 from vidcaption.options.training import TrainOptions
+from vidcaption.training.stages import stages_of
 
 TINY = {"backbone": "mobilenet_v2", "image_size": 32, "size": 16, "embedding": 8}
 
@@ -31,7 +32,7 @@ def test_a_preset_builds_a_network_that_runs(name: str) -> None:
         for kind in (ModelConfig, TrainOptions)
     }
     assert not values  # each is an option of one of the two
-    TrainOptions(**chosen[TrainOptions])
+    assert stages_of(TrainOptions(**chosen[TrainOptions]))
     with torch.device("meta"):  # as large as it is, without the numbers
         words, weights = run(ModelConfig.flat(**chosen[ModelConfig]))
     assert words.shape == (1, 1, 3, 11)

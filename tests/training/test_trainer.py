@@ -1,16 +1,10 @@
-import csv
-import json
 import pickle
 from dataclasses import replace
 
-import cv2
-import numpy as np
 import pytest
 import torch
-from rich.progress import Progress
+from colours import COLOURS, CONCEPTS, CONFIG, CPU, ONE_EPOCH, OPTIONS, history, trainer
 
-from vidcaption.datasets.jsonl import read_jsonl
-from vidcaption.datasets.samples import with_splits
 from vidcaption.errors import InputError, UsageError
 from vidcaption.evaluation.captioning import caption_samples
 from vidcaption.model import folder as model_folder
@@ -20,71 +14,8 @@ from vidcaption.model.device import Machine
 from vidcaption.model.search import search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
-from vidcaption.options.training import TrainOptions
 from vidcaption.training.clips import ClipDataset, Draw, PixelClips
-from vidcaption.training.distributed import World
 from vidcaption.training.learner import learning_rate
-from vidcaption.training.material import Material
-from vidcaption.training.trainer import Trainer
-
-COLOURS = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0), "white": (255, 255, 255)}
-CPU = Machine(torch.device("cpu"), torch.float32)
-CONFIG = ModelConfig.flat(
-    image_size=32, grid=1, size=32, attention_heads=2, embedding=16, dropout=0.1
-)
-OPTIONS = TrainOptions(
-    epochs=2,
-    finetune_epochs=1,
-    scst_epochs=2,
-    batch=8,
-    finetune_batch=8,
-    frames=2,
-    min_count=1,
-    select="loss",
-    workers=0,
-)
-ONE_EPOCH = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory):
-    """Twenty-four plain pictures with two captions that name their colour."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    rows = []
-    for i in range(24):
-        name, colour = list(COLOURS.items())[i % 4]
-        noise = rng.integers(-40, 40, (32, 32, 3))
-        noisy = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
-        cv2.imwrite(str(folder / f"{i}.png"), noisy)
-        captions = [f"a plain {name} picture", f"everything is {name}"]
-        rows.append({"id": str(i), "image": f"{i}.png", "captions": captions})
-    path = folder / "data.jsonl"
-    path.write_text("\n".join(map(json.dumps, rows)))
-    return with_splits(read_jsonl(path), seed=1)
-
-
-def trainer(
-    folder, samples, options=OPTIONS, machine=CPU, config=CONFIG, texts=(), scores=(), **more
-):
-    progress, world = Progress(disable=True), World(machine.device)
-    init = more.get("init")
-    material = Material(
-        samples,
-        texts,
-        min_count=options.min_count,
-        seed=options.seed,
-        scores=scores,
-        with_concepts=bool(config.concept_slots),
-        vocabulary=init.vocabulary if init else None,
-    )
-    return Trainer(folder, config, options, machine, material, progress, world, **more)
-
-
-def history(folder):
-    """Rows of history.csv, without what differs from run to run."""
-    with (folder / "history.csv").open(newline="") as file:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
 def test_learns_to_name_colours_and_leaves_a_model(tmp_path, samples):
@@ -186,7 +117,9 @@ def test_workers_change_nothing(tmp_path, samples, whole):
 
 
 def test_batches_can_go_to_a_worker_that_was_not_forked(tmp_path, samples):
-    dataset = ClipDataset(samples, PixelClips(samples, 32), Vocabulary(["a"]), 1, seed=0)
+    dataset = ClipDataset(
+        samples, range(24), PixelClips(samples, 32, 8), Vocabulary(["a"]), 1, seed=0
+    )
     again = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(again[Draw(0, 0, 2)][0], dataset[Draw(0, 0, 2)][0])
 
@@ -229,9 +162,6 @@ def test_starts_from_a_model(tmp_path, samples, whole):
     started.run()
     assert [row["stage"] for row in history(tmp_path)] == ["scst"]
     assert model_folder.load(tmp_path).network.config == CONFIG
-
-
-CONCEPTS = replace(CONFIG, concept_slots=2)
 
 
 def test_sentences_teach_words_that_no_caption_has(tmp_path, samples):
@@ -282,6 +212,18 @@ def test_keeps_the_mean_of_weights(tmp_path, samples):
         kept = model_folder.load(tmp_path / str(ema)).network.project.weight
         last = trained.network.project.weight
         assert torch.allclose(kept, last, rtol=1e-3, atol=1e-5) == same  # kept in fp16
+
+
+def test_shows_how_far_it_is(tmp_path, samples):
+    shown = []
+
+    def watch(label, total, position):
+        shown.append((label, total, position))
+        assert position() == 0
+
+    trainer(tmp_path, samples, ONE_EPOCH, watch=watch).run()
+    assert [each[:2] for each in shown] == [("features", 24), ("frozen 1/1", 3)]
+    assert [position() for _, _, position in shown] == [24, 3]
 
 
 def test_needs_both_splits(tmp_path, samples):

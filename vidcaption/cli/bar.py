@@ -7,15 +7,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from vidcaption.options.output import VoiceOptions
 from vidcaption.output.text import printable
-
-
-def make_progress(options: VoiceOptions) -> Progress:
-    """Bars and lines on standard error: bars if wanted, lines unless quiet."""
-    console = Console(stderr=True, quiet=options.quiet)
-    wanted = options.progress == "on" or (options.progress == "auto" and console.is_terminal)
-    return Progress(console=console, disable=not wanted)
 
 
 class Bar(Progress):

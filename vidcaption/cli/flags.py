@@ -26,7 +26,7 @@ from vidcaption.cli.settings import (
     use_files,
 )
 from vidcaption.errors import VidcaptionError
-from vidcaption.options.base import Options, check, choices_of, flag_of, parse
+from vidcaption.options.base import TABLES, Options, check, choices_of, flag_of, parse
 from vidcaption.options.output import VoiceOptions
 
 R = TypeVar("R")
@@ -196,18 +196,21 @@ def _parameter(kind: type[Options], f: Field[Any]) -> inspect.Parameter:
         rich_help_panel=_panel(kind),
         parser=_parser(f),
     )
+    # Typer takes no dict[str, Any]
+    kind_of_value = list[dict] if f.type == TABLES else f.type  # type: ignore[type-arg]
     return inspect.Parameter(
         f.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=f.default,
-        annotation=Annotated[f.type, info],
+        annotation=Annotated[kind_of_value, info],
     )
 
 
 def _parser(f: Field[Any]) -> Callable[[str], Any] | None:
     """None for switches, paths and texts, which Typer reads; errors of the others are ours."""
     number = {int, float}.intersection((f.type, *get_args(f.type)))
-    return functools.partial(parse, f) if number or choices_of(f) else None
+    ours = number or choices_of(f) or f.type == TABLES
+    return functools.partial(parse, f) if ours else None
 
 
 def _metavar(f: Field[Any]) -> str | None:
@@ -216,7 +219,7 @@ def _metavar(f: Field[Any]) -> str | None:
     if choices := choices_of(f):
         return "|".join(choices)
     if low is None and above is None:
-        return None
+        return "TABLE" if f.type == TABLES else None
     floor = f">{above:g}" if low is None else f"{low:g}"
     bounds = f"{floor}..{high:g}" if high is not None else f"{floor}.."
     return f"{bounds}|whole" if f.metadata["whole"] else bounds

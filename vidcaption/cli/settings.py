@@ -29,6 +29,7 @@ from vidcaption.errors import UsageError, VidcaptionError
 from vidcaption.options.base import is_seconds, nearest, plain
 
 PROJECT_FILE = Path("vidcaption.toml")  # in the working directory
+_BARE = re.compile(r"[A-Za-z0-9_-]+")  # a key that needs no quotes
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
@@ -77,7 +78,11 @@ def read_table(
 
 
 def to_toml(value: Any) -> str:
-    """A string, number, truth value or list of such, as TOML."""
+    """A string, number, truth value, list or table of such, as TOML."""
+    if isinstance(value, Mapping):
+        names = (key if _BARE.fullmatch(key) else to_toml(key) for key in value)
+        pairs = zip(names, map(to_toml, value.values()), strict=True)
+        return f"{{ {', '.join(f'{name} = {each}' for name, each in pairs)} }}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(to_toml, value))}]"
     if isinstance(value, bool | int | float):
@@ -102,7 +107,7 @@ def _fits(value: Any, kind: Any) -> bool:
     if kind in (int, float, str):  # a text may be a number: --workers takes auto or 2
         number = {int: int, float: int | float, str: int | str}[kind]
         return isinstance(value, number) and not isinstance(value, bool)
-    return isinstance(value, kind if kind is bool else str) and kind is not type(None)
+    return isinstance(value, kind if kind in (bool, dict) else str) and kind is not type(None)
 
 
 def _words(kind: Any) -> str:
@@ -113,6 +118,8 @@ def _words(kind: Any) -> str:
         return f"one of {', '.join(map(to_toml, inner))}"
     if origin is tuple:
         return f"a list of {len(inner)} numbers"
+    if origin is list and inner[0] is dict:
+        return "a list of tables"
     return _WORDS.get(kind, "a list of texts" if origin is list else "a text")
 
 

@@ -1,12 +1,13 @@
 """JSON lines, vidcaption's own format: one sample per row.
 
 A row has ``id``, ``captions`` (a list of sentences) and one of ``image``, ``frames`` (stills of one
-video, in time order) or ``video``; paths are relative to the file. It may have ``split`` and, with
-``video``, ``start`` and ``end`` in seconds.
+video, in time order) or ``video``; paths are relative to the file. It may have ``split``, ``label``
+(the class), ``score`` (a number) and, with ``video``, ``start`` and ``end`` in seconds.
 """
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def _parse(row: Any, folder: Path) -> Sample:
         raise ValueError("captions must be a list of sentences")
     if split is not None and not isinstance(split, str):
         raise ValueError("split must be a string")
+    label, score = row.get("label"), row.get("score")
+    if label is not None and not (isinstance(label, str) and label.strip()):
+        raise ValueError(f"label must be a word or several; got {label!r}")
+    if score is not None and not _is_number(score):
+        raise ValueError(f"score must be a number; got {score!r}")
     source = row[kinds[0]]
     paths = source if kinds[0] == "frames" else [source]
     if not isinstance(paths, list) or not paths or not all(isinstance(p, str) and p for p in paths):
@@ -57,20 +63,22 @@ def _parse(row: Any, folder: Path) -> Sample:
             f"{kinds[0]} must be {'a list of paths' if kinds[0] == 'frames' else 'a path'}"
         )
     files = tuple(locate(folder, p) for p in paths)
+    sample = Sample(row["id"], tuple(captions), split, label=label, score=score)
     if kinds[0] == "video":
         start_s, end_s = _part(row)
-        return Sample(
-            row["id"], tuple(captions), split, video=files[0], start_s=start_s, end_s=end_s
-        )
-    return Sample(row["id"], tuple(captions), split, stills=files)
+        return replace(sample, video=files[0], start_s=start_s, end_s=end_s)
+    return replace(sample, stills=files)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
 
 
 def _part(row: dict[str, Any]) -> tuple[float, float | None]:
     """``start`` and ``end``. Raises ValueError."""
     start_s, end_s = row.get("start", 0.0), row.get("end")
     for time_s in (start_s, end_s):
-        number = isinstance(time_s, int | float) and not isinstance(time_s, bool)
-        if time_s is not None and not (number and math.isfinite(time_s)):
+        if time_s is not None and not _is_number(time_s):
             raise ValueError(f"start and end must be seconds; got {time_s!r}")
     if start_s is None or start_s < 0 or (end_s is not None and end_s < start_s):
         raise ValueError(f"start must be at least 0, and end not below it; got {start_s}, {end_s}")

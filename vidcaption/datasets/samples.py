@@ -18,10 +18,12 @@ Clip = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Sample:
-    """One captioned item: either stills in time order, or a video file or a part of one.
+    """One item with what is to be said of it: either stills in time order, or a video file or a
+    part of one.
 
-    ``start_s`` and ``end_s``: the part of the video that the captions describe, in seconds of its
-    timestamps, a single frame if they are equal; without ``end_s`` it extends to the video's end.
+    ``label``: the class that it shows; ``score``: a number to be predicted. ``start_s`` and
+    ``end_s``: the part of the video that the captions describe, in seconds of its timestamps, a
+    single frame if they are equal; without ``end_s`` it extends to the video's end.
     """
 
     id: str
@@ -31,14 +33,21 @@ class Sample:
     video: Path | None = None
     start_s: float = 0.0
     end_s: float | None = None
+    label: str | None = None
+    score: float | None = None
+
+    @property
+    def has_target(self) -> bool:
+        """Whether a model can learn something from it by itself."""
+        return bool(self.captions) or self.label is not None or self.score is not None
 
 
 def with_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
-    """The samples unchanged if any has a split; otherwise those with captions become 80%
+    """The samples unchanged if any has a split; otherwise those with a target become 80%
     ``train`` and 20% ``dev``, at random."""
     if any(sample.split for sample in samples):
         return list(samples)
-    order = [i for i, sample in enumerate(samples) if sample.captions]
+    order = [i for i, sample in enumerate(samples) if sample.has_target]
     random.Random(seed).shuffle(order)
     dev = order[: max(1, round(0.2 * len(order)))]
     split = dict.fromkeys(order, "train") | dict.fromkeys(dev, "dev")

@@ -1,17 +1,21 @@
-"""Captions in comma-separated values; the header decides which kind it is.
+"""Captions and other targets in comma-separated values; the header decides which kind it is.
 
-``path,caption``, optionally ``split``: a row per caption, paths relative to the file.
+``path`` and any of ``caption``, ``label`` and ``score``, optionally ``split``: a row per caption,
+paths relative to the file.
 ``image,caption``: the ``captions.txt`` of Flickr8k and Flickr30k on Kaggle.
 ``VideoID,Start,End,Language,Description``: the MSVD corpus (Chen and Dolan 2011).
 """
 
 import csv
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from vidcaption.datasets.items import (
+    Item,
     canonical_split,
     find_files,
     gather,
@@ -31,7 +35,7 @@ def read_csv(path: Path) -> list[Sample]:
     """The samples of a table. Raises UsageError that names file and line."""
     _, header = next(_records(path), ("", []))
     columns = {name.strip() for name in header}
-    if columns >= {"path", "caption"}:
+    if "path" in columns and columns & {"caption", "label", "score"}:
         return _by_path(path, list(_rows(path)))
     if columns >= {"image", "caption"}:
         rows = ((where, row["image"], row["caption"]) for where, row in _rows(path))
@@ -40,8 +44,8 @@ def read_csv(path: Path) -> list[Sample]:
         clips = _clips(_rows(path, strict=False))
         return find_files(path, with_lists(path, gather(path, clips)))
     raise UsageError(
-        f"{path}, line 1: the header must have the columns path and caption, image and caption, "
-        f"or {', '.join(sorted(_CORPUS))}; got {', '.join(header) or 'nothing'}"
+        f"{path}, line 1: the header must have the columns path and caption (or label, or score), "
+        f"image and caption, or {', '.join(sorted(_CORPUS))}; got {', '.join(header) or 'nothing'}"
     )
 
 
@@ -74,25 +78,44 @@ def _rows(path: Path, *, strict: bool = True) -> Iterator[tuple[str, Row]]:
 
 
 def _by_path(path: Path, rows: list[tuple[str, Row]]) -> list[Sample]:
-    """Each path with its captions. Raises UsageError."""
-    splits: dict[str, str | None] = {}
+    """Each path with its targets. Raises UsageError."""
+    facts: dict[str, dict[str, Any]] = {}
     for where, row in rows:
-        split = canonical_split(row.get("split", "").strip()) or None
-        if splits.setdefault(row["path"], split) != split:
+        name = row["path"]
+        own = {
+            "split": canonical_split(row.get("split", "").strip()) or None,
+            "label": row.get("label", "").strip() or None,
+            "score": _number(path, where, row.get("score", "").strip()),
+        }
+        above = facts.setdefault(name, own)
+        for key, value in own.items():
+            if above[key] != value:
+                there = "none" if above[key] is None else above[key]
+                here = "none" if value is None else value
+                raise UsageError(f"{path}, {where}: {name} has {key} {here} here and {there} above")
+        if not locate(path.parent, name).is_file():
             raise UsageError(
-                f"{path}, {where}: {row['path']} has split {split or 'none'} here and "
-                f"{splits[row['path']] or 'none'} above"
-            )
-        if not locate(path.parent, row["path"]).is_file():
-            raise UsageError(
-                f"{path}, {where}: {row['path'] or 'an empty path'} is not in {path.parent}; "
+                f"{path}, {where}: {name or 'an empty path'} is not in {path.parent}; "
                 "paths are relative to the table"
             )
-    items = gather(path, ((where, row["path"], row["caption"]) for where, row in rows))
+    captioned = [(where, row["path"], row["caption"]) for where, row in rows if "caption" in row]
+    items = gather(path, captioned) if captioned else [Item(name, "", ()) for name in facts]
+    if not items:
+        raise UsageError(f"{path} has no rows")
     return [
-        sample(replace(item, split=splits[item.name]), locate(path.parent, item.name))
-        for item in items
+        replace(sample(item, locate(path.parent, item.name)), **facts[item.name]) for item in items
     ]
+
+
+def _number(path: Path, where: str, text: str) -> float | None:
+    """Raises UsageError."""
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        value = math.nan
+    if value is not None and not math.isfinite(value):
+        raise UsageError(f"{path}, {where}: score is {text!r}; it must be a number")
+    return value
 
 
 def _clips(rows: Iterator[tuple[str, Row]]) -> Iterator[tuple[str, str, str]]:

@@ -45,7 +45,7 @@ class CaptionNetwork(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.temporal = TEMPORAL[config.temporal](config)
         if config.writes:
-            self.decoder: Decoder = self.temporal.decoder(config, len(vocabulary))
+            self.decoder = self.temporal.decoder(config, len(vocabulary))
         self.heads = nn.ModuleDict(
             {
                 name: HEADS[name](config, vocabulary)

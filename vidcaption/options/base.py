@@ -6,6 +6,7 @@ Typer options, and ``__post_init__`` checks values wherever they come from.
 
 import math
 import re
+import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from difflib import get_close_matches
@@ -16,6 +17,7 @@ from vidcaption.errors import UsageError
 
 _CLOCK = re.compile(r"(?:(\d+):(?=[0-5]?\d:))?(\d+):([0-5]?\d(?:\.\d*)?)")
 WHOLE = math.inf  # window length: the whole video
+TABLES = tuple[dict[str, Any], ...]  # the type of an option that is given once for each table
 
 
 def option(
@@ -66,8 +68,10 @@ def is_seconds(name: str) -> bool:
 def parse(f: Field[Any], value: Any) -> Any:
     """The value of a field as typed: strings are converted to numbers if the field is one.
 
-    Seconds may be written as 90, 90s, 1:30 or 00:01:30.5. Raises UsageError.
+    Seconds may be written as 90, 90s, 1:30 or 00:01:30.5; a table as in TOML. Raises UsageError.
     """
+    if f.type == TABLES and isinstance(value, str):
+        return _table(f, value)
     kinds = {f.type, *get_args(f.type)}
     if not isinstance(value, str) or not {int, float}.intersection(kinds):
         return value
@@ -82,6 +86,17 @@ def parse(f: Field[Any], value: Any) -> Any:
         if is_seconds(f.name):
             kind = "seconds, such as 90 or 90s, or a time, such as 1:30 or 00:01:30.5"
         raise UsageError(f"{flag_of(f)} is {value!r}; it must be {kind}") from error
+
+
+def _table(f: Field[Any], text: str) -> dict[str, Any]:
+    """Raises UsageError."""
+    try:
+        table = tomllib.loads(f"table = {text}")["table"]
+    except tomllib.TOMLDecodeError:
+        table = None
+    if not isinstance(table, dict):
+        raise UsageError(f'{flag_of(f)} is {text!r}; it must be a TOML table: {{name = "value"}}')
+    return table
 
 
 def _seconds(text: str) -> float:
@@ -117,8 +132,12 @@ def _fits(value: Any, kind: Any) -> bool:
     """Whether ``value`` is of type ``kind``; an int is also a float, a bool is neither."""
     if get_origin(kind) is UnionType:
         return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is dict:
+        return isinstance(value, dict)
     if get_origin(kind) is tuple:
         inner = get_args(kind)
+        if inner[1:] == (...,):
+            return isinstance(value, tuple | list) and all(_fits(one, inner[0]) for one in value)
         return (
             isinstance(value, tuple) and len(value) == len(inner) and all(map(_fits, value, inner))
         )

@@ -1,7 +1,7 @@
 """How models are trained and evaluated."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from vidcaption.options.base import Options, option
 
@@ -25,6 +25,10 @@ class FeatureOptions(Options):
 class TrainOptions(Options):
     """Training: first on cached features of a frozen CNN, then end to end."""
 
+    stage: tuple[dict[str, Any], ...] = option(
+        (),
+        "A stage, as a TOML table; once for each. They replace those of the options below.",
+    )
     concept_epochs: int = option(
         6, "Epochs of the content classifier, which come first, with --concept-slots.",
         at_least=0, at_most=1000,

@@ -10,9 +10,9 @@ from pathlib import Path
 from vidcaption.errors import ModelError
 from vidcaption.model.manifest import check, verify
 from vidcaption.store import cache
-from vidcaption.store.progress import Watch
 from vidcaption.store.reference import Reference
 from vidcaption.store.settings import settings
+from vidcaption.types import Watch
 
 DEFAULT = "default"
 _PACKAGE = Path(__file__).parent.parent

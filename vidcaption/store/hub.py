@@ -32,8 +32,9 @@ from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-d
 from vidcaption.errors import ModelError, OutputError, VidcaptionError
 from vidcaption.model.manifest import FILES, REQUIRED, check
 from vidcaption.store import cache
-from vidcaption.store.progress import Tally, Watch
+from vidcaption.store.progress import Tally
 from vidcaption.store.reference import Reference
+from vidcaption.types import Watch
 from vidcaption.version import __version__
 
 PATIENCE_S = 5.0  # until the Hub must have answered a request

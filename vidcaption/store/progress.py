@@ -1,11 +1,7 @@
 """Progress of a download."""
 
-from collections.abc import Callable
 from threading import Lock
 from typing import Any
-
-# Called with what is fetched, its size in bytes, and a function for the bytes fetched so far.
-Watch = Callable[[str, float, Callable[[], float]], None]
 
 
 class Tally:

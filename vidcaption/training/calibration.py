@@ -1,17 +1,24 @@
 """Confidence fitted to how right the captions of dev samples are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidcaption.datasets.samples import Sample
+from vidcaption.evaluation.captioning import in_batches
 from vidcaption.model.confidence import Confidence
+from vidcaption.model.device import Machine
+from vidcaption.model.folder import Model
+from vidcaption.model.search import search
 from vidcaption.model.vocabulary import tokenize
+from vidcaption.options.captioning import SearchOptions
 from vidcaption.training.concepts import function_words, stem
 
 REFERENCES = 5  # of a sample, so that captions of all datasets have as many words to agree with
 RIDGE = 1e-3
+BATCH = 32
 
 
 def rightness(caption: str, references: Sequence[str]) -> float:
@@ -21,6 +28,32 @@ def rightness(caption: str, references: Sequence[str]) -> float:
         for texts in ([caption], references[:REFERENCES])
     )
     return len(said & known) / len(said) if said else 0.0
+
+
+@torch.no_grad()
+def calibrate(
+    model: Model, samples: Sequence[Sample], look: Callable[[int], Tensor], machine: Machine
+) -> None:
+    """Fit the confidence of a model to its captions of dev samples, if it has one.
+
+    ``look``: of a sample's index, (T, 3, S, S) uint8 pixels. Raises InputError.
+    """
+    network = model.network
+    if network.confidence is None:
+        return
+    rows, right = [], []
+    for indices, clips in in_batches(look, range(len(samples)), BATCH, machine):
+        with machine.autocast():
+            features = network.encode(clips)
+            concepts = network.recognise(features, network.detect(clips))
+            memory = network.remember(features, concepts)
+            captions = search(network.decoder, memory, SearchOptions())
+        assert concepts is not None
+        rows.append(network.confidence.describe(captions, concepts))
+        for index, caption in zip(indices, captions, strict=True):
+            text = " ".join(model.vocabulary.decode(caption.ids))
+            right.append(rightness(text, samples[index].captions))
+    fit(network.confidence, torch.cat(rows), torch.tensor(right))
 
 
 @torch.enable_grad()

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from vidcaption.model.config import ModelConfig
 from vidcaption.options.training import TrainOptions
 from vidcaption.store.push import TAGS
-from vidcaption.training.history import Epoch
+from vidcaption.training.history import Epoch, best_of
 
 _CARD = """\
 ---
@@ -42,15 +42,14 @@ data came, and what it was never shown.
 def write_card(
     counts: str, config: ModelConfig, options: TrainOptions, history: Sequence[Epoch]
 ) -> str:
-    """Markdown, with what the Hub reads at its top: ``counts`` (a sentence on the data), the last
+    """Markdown, with what the Hub reads at its top: ``counts`` (a sentence on the data), the best
     epoch, and everything configured."""
-    last = history[-1]
-    cider = "" if last.dev_cider is None else f", dev CIDEr {last.dev_cider:.1f}"
+    best = best_of(history)
     card = ModelCard.from_template(
         ModelCardData(library_name="vidcaption", tags=list(TAGS)),
         template_str=_CARD,
         counts=counts,
-        best=f"{last.epoch} ({last.stage}), dev loss {last.dev_loss:.3f}{cider}",
+        best=f"{best.epoch} ({best.stage}), {best.score}",
         config=json.dumps(asdict(config), indent=2),
         options=json.dumps(asdict(options), indent=2),
     )

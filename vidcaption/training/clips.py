@@ -1,8 +1,8 @@
 """Samples to batches: which clips, captions and frames a step sees, the same for the same seed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, Sampler
 
 from vidcaption.datasets.samples import Sample, load_frames
 from vidcaption.errors import InputError
+from vidcaption.evaluation.captioning import load_clip
 from vidcaption.model.vocabulary import BOS, EOS, PAD, Vocabulary
 from vidcaption.training.features import FeatureCache
 from vidcaption.training.motion import Motion, draw_clip, move_features
@@ -18,6 +19,7 @@ from vidcaption.video.windows import centres
 
 MOST_WORDS = 18
 MOST_STILLS = 8
+DEV_FRAMES = 4
 
 
 class Draw(NamedTuple):
@@ -30,7 +32,7 @@ class Draw(NamedTuple):
 
 class Batch(NamedTuple):
     """``clips``: (B, T, 3, S, S) uint8 pixels or (B, T, R, C) features; ``words``: (B, K, L) ids
-    that start with ``<bos>``, padded at the end."""
+    that start with ``<bos>``, padded at the end; ``samples``: the rows of the B samples."""
 
     clips: Tensor
     words: Tensor
@@ -38,32 +40,49 @@ class Batch(NamedTuple):
 
 
 Item = tuple[Tensor, list[list[int]], int] | InputError
-ClipSource = Callable[[int, int, np.random.Generator], Tensor]  # (sample, frames, randomness)
+Look = Callable[[int], Tensor]  # of a row of the material: a clip as it is, to be judged
+
+
+class ClipSource(Protocol):
+    """Clips of the samples of a material, by row: pixels or features."""
+
+    def __call__(self, row: int, frames: int, rng: np.random.Generator) -> Tensor:
+        """One to learn from, moved at random."""
+
+    def look(self, row: int) -> Tensor:
+        """What is judged: at most DEV_FRAMES frames, evenly spread."""
 
 
 @dataclass(frozen=True)
 class PixelClips:
-    """Clips (T, 3, S, S) uint8, decoded and moved anew each time."""
+    """Clips (T, 3, S, S) uint8, decoded each time. ``most``: the frames to look at at first."""
 
     samples: Sequence[Sample]
     size: int
+    most: int
 
-    def __call__(self, index: int, frames: int, rng: np.random.Generator) -> Tensor:
-        stills = load_frames(self.samples[index], MOST_STILLS)
+    def __call__(self, row: int, frames: int, rng: np.random.Generator) -> Tensor:
+        stills = load_frames(self.samples[row], MOST_STILLS)
         return torch.from_numpy(draw_clip(stills, frames, self.size, rng)).permute(0, 3, 1, 2)
+
+    def look(self, row: int) -> Tensor:
+        return evenly(load_clip(self.samples[row], self.most, self.size), DEV_FRAMES)
 
 
 @dataclass(frozen=True)
 class FeatureClips:
-    """Clips (T, R, C) of cached features, moved on their grid. ``rows``: of each sample there."""
+    """Clips (T, R, C) of cached features, moved on their grid. ``places``: of rows there."""
 
     cache: FeatureCache
-    rows: Sequence[int]
+    places: Mapping[int, int]
 
-    def __call__(self, index: int, frames: int, rng: np.random.Generator) -> Tensor:
-        features = self.cache[self.rows[index]]
+    def __call__(self, row: int, frames: int, rng: np.random.Generator) -> Tensor:
+        features = self.cache[self.places[row]]
         picks = np.sort(rng.choice(len(features), frames, replace=len(features) < frames))
         return move_features(features[picks], Motion.draw(frames, rng))
+
+    def look(self, row: int) -> Tensor:
+        return evenly(self.cache[self.places[row]], DEV_FRAMES)
 
 
 def evenly(frames: Tensor, most: int) -> Tensor:
@@ -83,14 +102,16 @@ class ClipDataset(Dataset[Item]):
     def __init__(
         self,
         samples: Sequence[Sample],
+        rows: Sequence[int],
         source: ClipSource,
         vocabulary: Vocabulary,
         captions: int,
         seed: int,
     ) -> None:
-        self._source = source
+        """``rows``: which of ``samples`` there are draws of."""
+        self._source, self._rows = source, rows
         # a picture without captions has an empty one
-        self._words = [[target(vocabulary, x) for x in s.captions] or [[]] for s in samples]
+        self._words = [[target(vocabulary, x) for x in samples[i].captions] or [[]] for i in rows]
         self._captions = captions
         self._seed = seed
 
@@ -99,10 +120,10 @@ class ClipDataset(Dataset[Item]):
         words = self._words[draw.sample]
         picks = rng.choice(len(words), self._captions, replace=len(words) < self._captions)
         try:
-            clip = self._source(draw.sample, draw.frames, rng)
+            clip = self._source(self._rows[draw.sample], draw.frames, rng)
         except InputError as error:  # raised in a worker process it would lose its message
             return error
-        return clip, [words[i] for i in picks], draw.sample
+        return clip, [words[i] for i in picks], self._rows[draw.sample]
 
 
 class BatchSampler(Sampler[list[Draw]]):

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -22,7 +21,6 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from rich.progress import Progress
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
@@ -33,6 +31,7 @@ from vidcaption.model.device import Machine
 from vidcaption.model.encoder import Encoder
 from vidcaption.output.text import counted
 from vidcaption.output.write import sweep, write_atomic
+from vidcaption.types import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class FeatureCache:
         self._shards: dict[str, Path] = {}
         self._open: dict[Path, safe_open] = {}
 
-    def fill(self, encoder: Encoder, progress: Progress, workers: int = READERS) -> int:
+    def fill(self, encoder: Encoder, watch: Watch | None = None, workers: int = READERS) -> int:
         """Compute what is missing, and say so; returns how many samples this process computed.
 
         Processes that fill a cache at the same time share the work, shard by shard, and none waits
@@ -79,8 +78,14 @@ class FeatureCache:
         write_atomic(self.folder / ABOUT, json.dumps(self.about, indent=2) + "\n")
         sweep(self.folder)
         logger.info(self._announce(len(missing)))
-        task = progress.add_task("features", total=len(missing))
-        advance = partial(progress.advance, task)
+        done = 0
+
+        def advance(count: int = 1) -> None:
+            nonlocal done
+            done += count
+
+        if watch:
+            watch("features", len(missing), lambda: done)
         shards = {self._path(keys): keys for keys in _cut(missing, self.about["frames"])}
         computed = 0
         for wait in (False, True):  # only at the end for what others were computing
@@ -94,7 +99,6 @@ class FeatureCache:
                         self._compute(encoder, path, keys, workers, advance)
                         computed += len(keys)
                 del shards[path]
-        progress.remove_task(task)
         return computed
 
     def _find_missing(self) -> dict[str, Sample]:

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
@@ -14,43 +14,69 @@ from vidcaption.output.write import write_atomic
 from vidcaption.report.plots import to_png
 
 HISTORY, LOSS = "history.csv", "loss.png"
+_DEV = "dev_"  # begins the column of a metric
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """``loss`` and ``dev_loss``: nats per word; the first with label smoothing, the second without.
-
-    ``dev_cider``: x 100, None if not asked for; ``lr``: the rate at the end of the epoch.
+    """``loss``: the mean of the terms trained with, in nats; None where some are no loss, such as
+    rewards. ``metrics``: of samples not learnt; epochs are chosen by the last, the lowest if its
+    name ends in "loss", else the highest. ``lr``: the rate at the end of the epoch.
     """
 
     epoch: int
     stage: str
-    loss: float
-    dev_loss: float
-    dev_cider: float | None
+    loss: float | None
+    metrics: Mapping[str, float]
     lr: float
     seconds: float
 
     def __str__(self) -> str:
-        return (
-            f"epoch {self.epoch} ({self.stage}): loss {self.loss:.3f}, {self.score}, "
-            f"{self.seconds:.0f} s"
-        )
+        loss = "" if self.loss is None else f"loss {self.loss:.3f}, "
+        return f"epoch {self.epoch} ({self.stage}): {loss}{self.score}, {self.seconds:.0f} s"
 
     @property
     def score(self) -> str:
-        """What it reached on dev, in words."""
-        cider = "" if self.dev_cider is None else f", dev CIDEr {self.dev_cider:.1f}"
-        return f"dev loss {self.dev_loss:.3f}{cider}"
+        """What it reached on samples not learnt, in words."""
+        return ", ".join(f"{label(name)} {figure(name, x)}" for name, x in self.metrics.items())
+
+    @property
+    def chosen_by(self) -> str:
+        """The metric that it is compared by with other epochs."""
+        return list(self.metrics)[-1]
+
+    @property
+    def rank(self) -> float:
+        """The higher the better, among epochs chosen by the same metric."""
+        value = self.metrics[self.chosen_by]
+        return -value if is_loss(self.chosen_by) else value
+
+
+def is_loss(metric: str) -> bool:
+    """Whether less is better."""
+    return metric.endswith("loss")
+
+
+def label(metric: str) -> str:
+    """What a metric is called in tables and plots."""
+    return f"dev {'CIDEr' if metric == 'cider' else metric.replace('_', ' ')}"
+
+
+def figure(metric: str, value: float) -> str:
+    """The value of a metric, with as many digits as tell something."""
+    return f"{value:.3f}" if is_loss(metric) else f"{value:.1f}"
+
+
+def metrics_of(epochs: Sequence[Epoch]) -> list[str]:
+    """All metrics of some epochs, in the order of their first appearance."""
+    return list(dict.fromkeys(name for epoch in epochs for name in epoch.metrics))
 
 
 def best_of(epochs: Sequence[Epoch]) -> Epoch:
-    """The epoch whose model is kept: the first with the best dev score.
-
-    Those of the content classifier, which come first, count only where there are no others.
-    """
-    captioning = [e for e in epochs if e.stage != "concepts"] or epochs
-    return max(captioning, key=lambda e: -e.dev_loss if e.dev_cider is None else e.dev_cider)
+    """The epoch whose model is kept: the first of the best, among those that are chosen by the same
+    metric as the last."""
+    chosen_by = epochs[-1].chosen_by
+    return max((e for e in epochs if e.chosen_by == chosen_by), key=lambda e: e.rank)
 
 
 def check_plotting() -> None:
@@ -62,9 +88,14 @@ def check_plotting() -> None:
 def write_history(folder: Path, epochs: Sequence[Epoch]) -> None:
     """``history.csv`` and ``loss.png``. Raises OutputError. See ``check_plotting``."""
     text = io.StringIO()
-    rows = csv.DictWriter(text, [f.name for f in fields(Epoch)], lineterminator="\n")
+    columns = [f"{_DEV}{name}" for name in metrics_of(epochs)]
+    rows = csv.DictWriter(
+        text, ["epoch", "stage", "loss", *columns, "lr", "seconds"], lineterminator="\n"
+    )
     rows.writeheader()
-    rows.writerows(asdict(epoch) for epoch in epochs)
+    for epoch in epochs:
+        values = asdict(epoch)
+        rows.writerow(values | {f"{_DEV}{k}": v for k, v in values.pop("metrics").items()})
     write_atomic(folder / HISTORY, text.getvalue())
     write_atomic(folder / LOSS, plot_history(epochs))
 
@@ -75,8 +106,8 @@ def read_history(folder: Path) -> list[Epoch]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             epochs = [_epoch(row) for row in csv.DictReader(file)]
-    # a column may be missing, and a short row has None in its place
-    except (OSError, csv.Error, KeyError, TypeError, ValueError) as error:
+    # a column may be missing, and a short row has None in its place, a long one as a name
+    except (OSError, csv.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path} cannot be read as the history of a training; give the folder that 'vidcaption "
             "train' wrote"
@@ -87,19 +118,26 @@ def read_history(folder: Path) -> list[Epoch]:
 
 
 def _epoch(row: Mapping[str, str]) -> Epoch:
+    """Raises KeyError, TypeError, ValueError."""
+    metrics = {
+        name.removeprefix(_DEV): float(value)
+        for name, value in row.items()
+        if name.startswith(_DEV) and value
+    }
+    if not metrics:
+        raise ValueError
     return Epoch(
         epoch=int(row["epoch"]),
         stage=row["stage"],
-        loss=float(row["loss"]),
-        dev_loss=float(row["dev_loss"]),
-        dev_cider=float(row["dev_cider"]) if row["dev_cider"] else None,
+        loss=float(row["loss"]) if row["loss"] else None,
+        metrics=metrics,
         lr=float(row["lr"]),
         seconds=float(row["seconds"]),
     )
 
 
 def plot_history(epochs: Sequence[Epoch]) -> bytes:
-    """PNG: losses and dev CIDEr, below them the learning rate; each stage begins at a line.
+    """PNG: losses and metrics, below them the learning rate; each stage begins at a line.
 
     A dotted line marks the epoch whose model is kept.
     """
@@ -108,16 +146,16 @@ def plot_history(epochs: Sequence[Epoch]) -> bytes:
     figure = Figure(figsize=(7, 5.2), layout="constrained")
     left, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     x = [e.epoch for e in epochs]
-    # what rewarded captions lose is no number of nats
-    losses = [math.nan if e.stage == "scst" else e.loss for e in epochs]
+    losses = [math.nan if e.loss is None else e.loss for e in epochs]
     left.plot(x, losses, "o-", label="train loss")
-    left.plot(x, [e.dev_loss for e in epochs], "o-", label="dev loss")
-    left.set_ylabel("nats per word")
-    scored = [(e.epoch, e.dev_cider) for e in epochs if e.dev_cider is not None]
-    if scored:
-        right = left.twinx()
-        right.plot(*zip(*scored, strict=True), "s--", color="tab:green", label="dev CIDEr")
-        right.set_ylabel("CIDEr x 100")
+    left.set_ylabel("nats")
+    others = [name for name in metrics_of(epochs) if not is_loss(name)]
+    right = left.twinx() if others else left
+    right.set_ylabel(", ".join(map(label, others)) or left.get_ylabel())
+    for name in metrics_of(epochs):
+        values = [e.metrics.get(name, math.nan) for e in epochs]
+        axes, style = (left, "o-") if is_loss(name) else (right, "s--")
+        axes.plot(x, values, style, label=label(name))
     below.plot(x, [e.lr for e in epochs], "o-", color="tab:purple")
     below.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
     below.xaxis.get_major_locator().set_params(integer=True)

@@ -1,4 +1,4 @@
-"""How good a network is on the dev split."""
+"""How good the heads of a network are on samples that it does not learn from."""
 
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
@@ -15,45 +15,65 @@ from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.training.clips import pad, target
 from vidcaption.training.distributed import World
-from vidcaption.training.losses import cross_entropy
+from vidcaption.training.losses import classification, cross_entropy
+from vidcaption.training.material import Material
 
 CAPTIONS = 5
+BATCH = 32
 
 
 @torch.inference_mode()
-def judge(
+def judge_captions(
     network: CaptionNetwork,
     vocabulary: Vocabulary,
     samples: Sequence[Sample],
-    clip: Callable[[int], Tensor],
+    look: Callable[[int], Tensor],
     machine: Machine,
     world: World,
     *,
     with_cider: bool,
-) -> tuple[float, float | None]:
-    """Mean cross entropy of the references' words and, if asked for, CIDEr x 100.
+) -> dict[str, float]:
+    """``loss``, the mean cross entropy of the references' words, and if asked for ``cider``, x 100.
 
     All processes of ``world`` call this together: each takes a part of the samples, and all get
-    the same result. ``clip``: of a sample's index, (T, 3, S, S) uint8 pixels or (T, R, C) features.
+    the same result. ``look``: of a sample's index, (T, 3, S, S) uint8 pixels or (T, R, C) features.
     """
     network.eval()
     total, words, said = 0.0, 0, {}
     part = range(world.rank, len(samples), world.size)
-    for indices, clips in in_batches(clip, part, 32, machine):
+    for indices, clips in in_batches(look, part, BATCH, machine):
         known = pad([_references(samples[i], vocabulary) for i in indices]).to(machine.device)
         with machine.autocast():
             features = network.encode(clips) if clips.dtype == torch.uint8 else clips.float()
-            term = cross_entropy(network, features, known)
+            term = cross_entropy(network.decoder, network.remember(features), known)
             if with_cider:
                 captions = caption_features(network, vocabulary, features, SearchOptions())
                 said.update({str(i): c.text for i, c in zip(indices, captions, strict=True)})
         total, words = total + term.total.item(), words + term.words
     totals, counts, parts = zip(*world.gather((total, words, said)), strict=True)
-    score = None
+    metrics = {"loss": sum(totals) / sum(counts)}
     if with_cider and world.first:
         references = {str(i): sample.captions for i, sample in enumerate(samples)}
-        score = cider({key: text for each in parts for key, text in each.items()}, references)
-    return world.take((sum(totals) / sum(counts), score))
+        texts = {key: text for each in parts for key, text in each.items()}
+        metrics["cider"] = cider(texts, references)
+    return world.take(metrics)
+
+
+@torch.inference_mode()
+def judge_concepts(
+    network: CaptionNetwork, material: Material, look: Callable[[int], Tensor], machine: Machine
+) -> dict[str, float]:
+    """``concept_loss``, the mean cross entropy of the concepts of the samples held out."""
+    assert network.classifier is not None
+    network.eval()
+    total = 0.0
+    for indices, clips in in_batches(look, material.held_out, BATCH, machine):
+        with machine.autocast():
+            features = network.encode(clips) if clips.dtype == torch.uint8 else clips
+        targets = material.targets[indices].to(features.device)
+        known = torch.ones_like(targets)
+        total += classification(network, features.float(), targets, known).total.item()
+    return {"concept_loss": total / max(1, len(material.held_out))}
 
 
 def _references(sample: Sample, vocabulary: Vocabulary) -> list[list[int]]:

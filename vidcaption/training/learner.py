@@ -16,6 +16,7 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.options.training import TrainOptions
 from vidcaption.training.distributed import World
 from vidcaption.training.losses import Term
+from vidcaption.training.objectives import Loss
 
 _OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "adam": Adam, "adagrad": Adagrad}
 
@@ -46,20 +47,23 @@ class Learner:
 
     def __init__(
         self,
-        network: CaptionNetwork,
+        loss: Loss,
         rates: Iterable[tuple[Iterable[nn.Parameter], float]],
         steps: int,
         options: TrainOptions,
         machine: Machine,
         world: World,
     ) -> None:
-        """``rates``: parameters and their highest learning rate; ``steps``: of the whole stage."""
-        self._network, self._options, self._machine = network, options, machine
+        """``rates``: parameters of the network and their highest learning rate, of which the
+        objectives' take the first; ``steps``: of the whole stage."""
+        self._loss, self._options, self._machine = loss, options, machine
         self._world, self._steps = world, steps
         extra: dict[str, Any] = (
             {"weight_decay": options.weight_decay} if options.optimizer == "adamw" else {}
         )
         groups = [{"params": list(parameters), "lr": lr} for parameters, lr in rates]
+        if own := list(loss.together.parameters()):
+            groups.append({"params": own, "lr": groups[0]["lr"]})
         self._optimizer = _OPTIMIZERS[options.optimizer](groups, **extra)
         self._schedule = LambdaLR(
             self._optimizer, partial(learning_rate, steps=steps, warmup=options.warmup)
@@ -68,9 +72,9 @@ class Learner:
         self._scaler = torch.amp.GradScaler(
             machine.device.type, enabled=machine.dtype == torch.float16
         )
-        self._average = AveragedModel(network, multi_avg_fn=_moving_average(options.ema))
+        self._average = AveragedModel(loss.network, multi_avg_fn=_moving_average(options.ema))
         # the gradients of a stage that trained more would count in this one's clipping
-        network.zero_grad(set_to_none=True)
+        loss.zero_grad(set_to_none=True)
 
     @property
     def averaged(self) -> CaptionNetwork:
@@ -97,11 +101,11 @@ class Learner:
         # times size, as the processes' gradients are then averaged
         self._scaler.scale(loss * world.size).backward()
         self._scaler.unscale_(self._optimizer)
-        nn.utils.clip_grad_norm_(self._network.parameters(), self._options.clip_norm)
+        nn.utils.clip_grad_norm_(self._loss.parameters(), self._options.clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._schedule.step()
-        self._average.update_parameters(self._network)
+        self._average.update_parameters(self._loss.network)
         return loss.item()
 
     def state(self) -> dict[str, Any]:

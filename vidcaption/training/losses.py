@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidcaption.model.attention import Memory
-from vidcaption.model.concepts import Concepts
 from vidcaption.model.decoder import Decoder, Step
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import draw, sample
@@ -25,28 +24,24 @@ class Term(NamedTuple):
 
 
 def cross_entropy(
-    network: CaptionNetwork,
-    features: Tensor,
+    decoder: Decoder,
+    memory: Memory,
     words: Tensor,
     *,
-    concepts: Concepts | None = None,
     smoothing: float = 0.0,
     own_words: float = 0.0,
     evenly: float = 0.0,
-    weight: float = 1.0,
 ) -> Term:
     """The cross entropy of the next word, given the true ones before it.
 
-    ``features``: (B, T, R, C); ``words``: (B, K, L) from ``<bos>`` on, padded. ``concepts``: what
-    is said to be seen, instead of what the network recognises. ``own_words``: share of the words
-    before it that the network draws instead, knowing the true ones (scheduled
-    sampling, Bengio et al. 2015, in the two passes of Duckworth et al. 2019). ``evenly``: weight of
-    the doubly stochastic regularisation (Xu et al. 2015, equation 14), by which each slot gets as
-    much attention over all words. An attention that draws is rewarded for what helped.
+    ``words``: (B, K, L) from ``<bos>`` on, padded. ``own_words``: share of the words before it that
+    the network draws instead, knowing the true ones (scheduled sampling, Bengio et al. 2015, in the
+    two passes of Duckworth et al. 2019). ``evenly``: weight of the doubly stochastic regularisation
+    (Xu et al. 2015, equation 14), by which each slot gets as much attention over all words. An
+    attention that draws is rewarded for what helped.
     """
-    memory = network.remember(features, concepts)
-    known = _mix(network.decoder, memory, words, own_words) if own_words else words
-    step, logits, targets = _logits(network.decoder, memory, known, words)
+    known = _mix(decoder, memory, words, own_words) if own_words else words
+    step, logits, targets = _logits(decoder, memory, known, words)
     total = F.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
     real = words[..., 1:] != PAD
     if evenly:
@@ -55,12 +50,12 @@ def cross_entropy(
     if step.draw:
         own = -F.cross_entropy(logits.detach(), targets, reduction="none")
         likely = own.new_zeros(real.shape).masked_scatter(real, own).sum(-1)
-        total = total + network.decoder.attention.reinforce(step.draw, likely, real)
-    return Term(total, len(targets), weight)
+        total = total + decoder.attention.reinforce(step.draw, likely, real)
+    return Term(total, len(targets))
 
 
 def classification(
-    network: CaptionNetwork, features: Tensor, targets: Tensor, known: Tensor, weight: float = 1.0
+    network: CaptionNetwork, features: Tensor, targets: Tensor, known: Tensor
 ) -> Term:
     """The cross entropy of concepts, each a yes or no, added up over those that are known.
 
@@ -71,7 +66,7 @@ def classification(
     # the logarithm of the mean over frames, whose gradient does not vanish
     yes, no = (F.logsigmoid(x).logsumexp(1) - math.log(x.shape[1]) for x in (logits, -logits))
     losses = -(targets * yes + (1 - targets) * no)
-    return Term((losses * known).sum(), len(targets), weight)
+    return Term((losses * known).sum(), len(targets))
 
 
 @torch.no_grad()
@@ -85,8 +80,8 @@ def _mix(decoder: Decoder, memory: Memory, words: Tensor, share: float) -> Tenso
 
 
 def self_critical(
-    network: CaptionNetwork,
-    features: Tensor,
+    decoder: Decoder,
+    memory: Memory,
     reward: Callable[[int, Sequence[int]], float],
     captions: int,
     most_words: int,
@@ -95,12 +90,11 @@ def self_critical(
     """REINFORCE on sampled captions (Rennie et al. 2017, eq. 7).
 
     The baseline of each sample is the mean reward of the others (Luo 2020), so there must be at
-    least two. ``features``: (B, T, R, C); ``reward``: of a row's caption, ids up to ``<eos>``.
+    least two. ``reward``: of a row's caption, ids up to ``<eos>``.
     ``temperature``: of the policy, by which logits are divided. Label smoothing leaves each word a
     chance of some percent to be any other; below 1 the samples are sentences again.
     """
-    memory = network.remember(features)
-    words = sample(network.decoder, memory, captions, most_words, temperature)  # (B, K, L)
+    words = sample(decoder, memory, captions, most_words, temperature)  # (B, K, L)
     rewards = torch.tensor(
         [
             [reward(row, [i for i in said if i not in (BOS, PAD)]) for said in several]
@@ -108,7 +102,7 @@ def self_critical(
         ]
     )
     advantage = (rewards - rewards.mean(1, keepdim=True)) * captions / (captions - 1)
-    _, logits, targets = _logits(network.decoder, memory, words, words)
+    _, logits, targets = _logits(decoder, memory, words, words)
     spread = advantage.to(words.device).unsqueeze(-1).expand(-1, -1, words.shape[-1] - 1)
     losses = F.cross_entropy(logits / temperature, targets, reduction="none")
     return Term((losses * spread[words[..., 1:] != PAD]).sum(), len(targets))

@@ -23,7 +23,8 @@ MOST_HELD_OUT = 1000
 class Material:
     """The samples and sentences of a training, and which concepts they show.
 
-    ``train``, ``dev``: captioned samples; ``pictures``: others, which show concepts only.
+    ``train``, ``dev``: captioned samples; ``pictures``: others, which show concepts only. A row is
+    an index of ``samples``.
     ``held_out``: indices of ``train`` by which the classifier's probabilities are measured.
     ``targets``: (S, N) in [0, 1] and ``known``: (S, N), of ``train`` and ``pictures`` together,
     where the concepts are of the vocabulary.
@@ -120,6 +121,16 @@ class Material:
         concepts = (self.vocabulary.concepts, self.vocabulary.classes)
         taught = [self.targets.sum().item(), self.known.sum().item()] if self.held_out else []
         return [self.vocabulary.words, concepts, samples, self._texts, taught]
+
+    @property
+    def samples(self) -> list[Sample]:
+        """``train``, ``pictures`` and ``dev``."""
+        return [*self.train, *self.pictures, *self.dev]
+
+    @property
+    def first_dev(self) -> int:
+        """The row of the first dev sample."""
+        return len(self.train) + len(self.pictures)
 
     @property
     def has_texts(self) -> bool:

@@ -17,7 +17,16 @@ from vidcaption.report.page import card, render
 from vidcaption.report.pictures import data_uri
 from vidcaption.report.plots import plot_captions
 from vidcaption.report.sheet import plot_sheet
-from vidcaption.training.history import LOSS, Epoch, best_of, plot_history, read_history
+from vidcaption.training.history import (
+    LOSS,
+    Epoch,
+    best_of,
+    figure,
+    label,
+    metrics_of,
+    plot_history,
+    read_history,
+)
 
 PAGE, CAPTIONS, SHEET = "training.html", "captions.png", "sheet.png"
 MOST_SAMPLES = 1000  # captioned for the histograms
@@ -63,13 +72,14 @@ def write_training_page(
     }
     for name, png in pictures.items():
         write_atomic(folder / name, png)
-    best = best_of(epochs)
+    best, metrics = best_of(epochs), metrics_of(epochs)
     html = render(
         "training.html",
         title=f"Training of {folder.resolve().name}",
         loss=data_uri("image/png", pictures[LOSS]),
         captions=data_uri("image/png", pictures[CAPTIONS]),
-        epochs=map(_row, epochs),
+        columns=["epoch", "stage", "loss", *map(label, metrics), "learning rate", "seconds"],
+        epochs=[_row(epoch, metrics) for epoch in epochs],
         best=best.epoch,
         marked=epochs.index(best),
         counts=f"Captions of {len(part)} of {len(samples)} dev samples, by the best epoch's model.",
@@ -79,13 +89,12 @@ def write_training_page(
     write_atomic(folder / PAGE, html)
 
 
-def _row(epoch: Epoch) -> tuple[str, ...]:
+def _row(epoch: Epoch, metrics: Sequence[str]) -> tuple[str, ...]:
     return (
         str(epoch.epoch),
         epoch.stage,
-        f"{epoch.loss:.3f}",
-        f"{epoch.dev_loss:.3f}",
-        "" if epoch.dev_cider is None else f"{epoch.dev_cider:.1f}",
+        "" if epoch.loss is None else f"{epoch.loss:.3f}",
+        *(figure(m, epoch.metrics[m]) if m in epoch.metrics else "" for m in metrics),
         f"{epoch.lr:.2e}",
         f"{epoch.seconds:.0f}",
     )

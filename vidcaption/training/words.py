@@ -22,7 +22,7 @@ def with_new_words(
         return model
     old = model.vocabulary
     words = [*known[len(SPECIAL) :], *new]
-    vocabulary = Vocabulary(words, old.concepts, old.classes, old.labels)
+    vocabulary = Vocabulary(words, old.concepts, old.classes, old.objects, old.labels)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = CaptionNetwork(model.network.config, vocabulary)

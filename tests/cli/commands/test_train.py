@@ -180,7 +180,7 @@ def test_a_training_is_repeated_from_its_file(
     table = tomllib.loads(recipe.read_text())["train"]
     assert tomllib.loads((again / "training.toml").read_text())["train"] == table
     options = {flag_of(f)[2:] for kind in (TrainOptions, ModelConfig) for f in kind.flat_fields()}
-    assert table.keys() == options | {
+    assert table.keys() == options - {"stage"} | {
         "datasets", "precision", "backbone-weights", "new-words",
     }  # fmt: skip
     assert table["datasets"] == [str(folder / "data.jsonl")]
@@ -188,6 +188,53 @@ def test_a_training_is_repeated_from_its_file(
     assert {"epochs = 1  # command line", "lr = 0.0008  # default"} <= set(lines)
     assert "epochs = 1  # " + str(recipe) in (again / "training.toml").read_text()
     assert main(["models", "verify", str(again)]) == 0
+
+
+STAGES = """
+[train]
+epochs = 2
+[[train.stage]]
+name = "frozen"
+captions = 1
+[[train.stage]]
+name = "whole"
+epochs = 1
+source = "pixels"
+trains = { decoder = 1e-3, cnn = 1e-4 }
+objectives = { captions = 1.0 }
+"""
+
+
+def stages_run(model: Path) -> list[str]:
+    from vidcaption.training.history import read_history
+
+    return [epoch.stage for epoch in read_history(model)]
+
+
+def test_stages_stand_in_a_file_and_are_repeated(folder: Path, tmp_path: Path) -> None:
+    preset, first, again = (tmp_path / name for name in ("my.toml", "first", "again"))
+    preset.write_text(STAGES)
+    data = str(folder / "data.jsonl")
+    small = [*SMALL[: SMALL.index("--epochs")], *SMALL[SMALL.index("--min-count") :]]
+    assert main(["train", data, "--preset", str(preset), "--out", str(first), *small]) == 0
+    assert stages_run(first) == ["frozen", "frozen", "whole"]
+    recipe = str(first / "training.toml")
+    assert main(["train", "--config", recipe, "--out", str(again), "-q"]) == 0
+    assert (again / "model.safetensors").read_bytes() == (first / "model.safetensors").read_bytes()
+    tables = [tomllib.loads((x / "training.toml").read_text())["train"] for x in (first, again)]
+    assert tables[0] == tables[1]
+    assert tables[0]["stage"][1]["trains"] == {"decoder": 1e-3, "cnn": 1e-4}
+    # a flag has the last word on what the tables leave to the usual stage
+    one = [*small, "--epochs", "1", "--out", str(tmp_path / "one")]
+    assert main(["train", data, "--preset", str(preset), *one]) == 0
+    assert stages_run(tmp_path / "one") == ["frozen", "whole"]
+
+
+def test_a_stage_is_a_flag(folder: Path, tmp_path: Path) -> None:
+    stage = '{name = "frozen", captions = 1}'
+    command = ["train", str(folder / "data.jsonl"), "--out", str(tmp_path / "model"), *SMALL]
+    assert main([*command, "--stage", stage]) == 0
+    assert stages_run(tmp_path / "model") == ["frozen"]
 
 
 def test_the_file_of_a_training_from_a_model_leaves_the_network_to_it(folder: Path) -> None:
@@ -213,6 +260,9 @@ def test_a_refused_training_writes_no_file(folder: Path) -> None:
         ("--backbone-weights gone.safetensors", "there is no such file"),
         ("--dropout 1", "--dropout is 1; it must be at least 0 and at most 0.9"),
         ("--backbone alexnet", "--backbone is 'alexnet'; allowed are efficientnet_lite2"),
+        ("--stage frozen", "--stage is 'frozen'; it must be a TOML table: {name = \"value\"}"),
+        ("--stage {name='frozen',source='x'}", "stage 'frozen' has source 'x'; allowed are"),
+        ("--stage {name='frozen',epochs=0}", "there is nothing to train: no stage has epochs"),
         ("--min-count 99", "no word occurs 99 times in the captions; lower --min-count"),
         ("--attention-heads 3", "must be a multiple of twice --attention-heads"),
     ],

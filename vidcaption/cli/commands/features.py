@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -61,8 +62,7 @@ def features(
     The folder is for train --features. Only what is missing there is computed, so that a command
     that was interrupted goes on. Prints the folder of this CNN's features.
     """
-    from vidcaption.cli.bar import make_progress
-    from vidcaption.cli.console import put
+    from vidcaption.cli.console import make_bar, put
     from vidcaption.cli.references import read_references
     from vidcaption.datasets.samples import with_splits
     from vidcaption.output.text import counted
@@ -96,8 +96,9 @@ def features(
 
     began_s = time.monotonic()
     cache = FeatureCache(out, encoder, samples, options.frames, machine)
-    with make_progress(voice) as progress:
-        computed = cache.fill(encoder, progress, options.workers)
+    bar = make_bar(voice)
+    with bar or nullcontext():
+        computed = cache.fill(encoder, bar.begin if bar else None, options.workers)
     elapsed_s = time.monotonic() - began_s
     logger.info(
         f"features of {counted(len(samples), 'sample')}, {computed} computed in {elapsed_s:.1f} s"

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -130,8 +131,7 @@ def train(
     training.html shows how it went and what the model says. Under torchrun all its processes train
     one model. With --config FOLDER/training.toml and another --out the same training is run again.
     """
-    from vidcaption.cli.bar import make_progress
-    from vidcaption.cli.console import INTERRUPTED, interruptible
+    from vidcaption.cli.console import INTERRUPTED, interruptible, make_bar
     from vidcaption.cli.references import read_references
     from vidcaption.datasets.samples import with_splits
     from vidcaption.datasets.scores import read_classes, read_scores
@@ -149,11 +149,12 @@ def train(
     from vidcaption.output.write import write_atomic
     from vidcaption.store import resolve
     from vidcaption.training.backbone import find_weights
+    from vidcaption.training.clips import DEV_FRAMES
     from vidcaption.training.distributed import World, own_device
     from vidcaption.training.history import best_of
     from vidcaption.training.material import Material
     from vidcaption.training.page import write_training_page
-    from vidcaption.training.trainer import CHECKPOINT, DEV_FRAMES, Trainer
+    from vidcaption.training.trainer import CHECKPOINT, Trainer
     from vidcaption.training.words import with_new_words
 
     if new_words and init is None:
@@ -181,12 +182,14 @@ def train(
         vocabulary=start.vocabulary if start else None,
     )
     if not world.first:
-        voice = replace(voice, quiet=True, verbose=False)
+        voice = replace(voice, progress="off")
         logging.getLogger("vidcaption").setLevel(logging.ERROR)
     try:
-        with interruptible(), make_progress(voice) as progress:
+        bar = make_bar(voice)
+        with interruptible(), bar or nullcontext():
             trainer = Trainer(
-                *(out, config, training, found, material, progress, world),
+                *(out, config, training, found, material, world),
+                watch=bar.begin if bar else None,
                 imagenet=weights,
                 init=start,
                 features=features,
@@ -200,7 +203,8 @@ def train(
                 logger.warning(warning)
             history = trainer.run(resume).history
             if history and world.first:
-                progress.add_task("training.html", total=None)
+                if bar:
+                    bar.begin("training.html", None, float)
                 write_training_page(out, trainer.dev, DEV_FRAMES, found)
     except KeyboardInterrupt:
         if (out / CHECKPOINT).exists():

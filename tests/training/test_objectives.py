@@ -1,0 +1,150 @@
+"""Objectives that bring parameters, an update, samples or metrics of their own."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from colours import CONCEPTS, CONFIG, ONE_EPOCH, history, trainer
+from torch import nn
+
+from vidcaption.errors import UsageError
+from vidcaption.training.losses import Term
+from vidcaption.training.objectives import OBJECTIVES, Captions, Objective
+
+
+class Length(Objective):
+    """How many words a caption has, told from the memory by a layer of its own."""
+
+    in_nats = False
+
+    def __init__(self, network, *more):
+        super().__init__(network, *more)
+        self.layer = nn.Linear(network.config.size, 1)
+
+    def forward(self, seen):
+        told = self.layer(seen.memory.pooled.float())
+        lengths = (seen.batch.words[:, :1] > 2).sum(-1)
+        return Term((told - lengths).square().sum(), len(told))
+
+
+class Critic(Length):
+    """The same, trained by itself: the network does not learn from it."""
+
+    apart = True
+
+    def __init__(self, network, *more):
+        super().__init__(network, *more)
+        self.optimizer = torch.optim.Adam(self.parameters(), lr=0.1)
+        self.updates = 0
+
+    def forward(self, seen):
+        return Term(torch.zeros((), requires_grad=True), 1)
+
+    def update(self, seen):
+        self.optimizer.zero_grad()
+        told = self.layer(seen.memory.pooled.detach())
+        (told - 4).square().mean().backward()
+        self.optimizer.step()
+        self.updates += 1
+
+    def get_extra_state(self):
+        return {"optimizer": self.optimizer.state_dict(), "updates": self.updates}
+
+    def set_extra_state(self, state):
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.updates = state["updates"]
+
+
+class Backwards(Captions):
+    """Captions, judged by a metric of which more is better, on some samples only."""
+
+    def rows(self):
+        return range(1, 9)
+
+    def judge(self, network, look, options):
+        assert look(len(self._material.train)).shape == (1, 1, 1280)  # the first dev sample's
+        self.told = getattr(self, "told", 0) + 1
+        return {"loss": 9.0, "accuracy": [0.2, 0.9, 0.4][self.told - 1]}
+
+
+@pytest.fixture(autouse=True)
+def more_objectives(monkeypatch):
+    for each in (Length, Critic, Backwards):
+        monkeypatch.setitem(OBJECTIVES, each.__name__.lower(), each)
+
+
+def staged(**objectives):
+    table = {"name": "frozen", "objectives": objectives}
+    return replace(ONE_EPOCH, epochs=3, batch=8, lr=0.01, stage=(table,))
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["length", "critic"])
+def test_parameters_of_an_objective_learn_and_resume(tmp_path, samples, monkeypatch, name):
+    options = staged(captions=1, **{name: 0.5})
+    whole = trainer(tmp_path / "whole", samples, options)
+    first = whole.objectives[name].layer.weight.clone()
+    whole.run()
+    layer = whole.objectives[name].layer
+    assert not torch.equal(layer.weight, first)
+    cut = trainer(tmp_path / "cut", samples, options)
+    save = cut._save_checkpoint
+
+    def save_then_die(state):
+        save(state)
+        raise Killed
+
+    monkeypatch.setattr(cut, "_save_checkpoint", save_then_die)
+    with pytest.raises(Killed):
+        cut.run()
+    torch.manual_seed(99)
+    resumed = trainer(tmp_path / "cut", samples, options)
+    resumed.run(resume=True)
+    assert torch.equal(resumed.objectives[name].layer.weight, layer.weight)
+    assert history(tmp_path / "cut") == history(tmp_path / "whole")
+    if name == "critic":
+        assert resumed.objectives[name].updates == 3 * 3  # epochs, and batches of 19 samples
+
+
+def test_an_objective_apart_leaves_the_network_alone(tmp_path, samples):
+    with_critic = trainer(tmp_path / "with", samples, staged(captions=1, critic=1))
+    without = trainer(tmp_path / "without", samples, staged(captions=1))
+    for each in (with_critic, without):
+        torch.manual_seed(3)  # making the critic took random numbers
+        each.run()
+    one, other = with_critic.network.state_dict(), without.network.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_first_objective_chooses_samples_and_epoch(tmp_path, samples):
+    seen = []
+    trained = trainer(tmp_path, samples, staged(backwards=1, captions=1))
+    forward = Backwards.forward
+    trained.objectives["backwards"].forward = lambda each: (
+        seen.extend(each.batch.samples) or forward(trained.objectives["backwards"], each)
+    )
+    trained.run()
+    assert sorted(seen) == sorted([*range(1, 9)] * 3)
+    assert [row["dev_accuracy"] for row in history(tmp_path)] == ["0.2", "0.9", "0.4"]
+    card = (tmp_path / "README.md").read_text()
+    assert "Best epoch: 2 (frozen), dev loss 9.000, dev accuracy 0.9." in card
+
+
+def test_what_cannot_be_learnt_is_left_out(tmp_path, samples):
+    """Neither texts nor a classifier: captions are what remains."""
+    options = staged(concepts=1, texts=1, captions=1)
+    trained = trainer(tmp_path, samples, options)
+    trained.run()
+    assert [row["stage"] for row in history(tmp_path)] == ["frozen"] * 3
+    concepts = {"name": "concepts", "epochs": 1}
+    with pytest.raises(UsageError, match="there is nothing to train: no stage has epochs, or"):
+        trainer(tmp_path, samples, replace(ONE_EPOCH, stage=(concepts,)), config=CONFIG)
+    assert trainer(tmp_path, samples, replace(ONE_EPOCH, stage=(concepts,)), config=CONCEPTS)
+
+
+def test_a_wrong_stage_is_refused_at_the_start(tmp_path, samples):
+    with pytest.raises(UsageError, match="in objectives, which is unknown"):
+        trainer(tmp_path, samples, staged(beauty=1))

@@ -1,0 +1,230 @@
+"""What a stage makes small: one class for each objective, by name in OBJECTIVES.
+
+A new objective is a class here, or in a module beside this one, and a line in OBJECTIVES.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from vidcaption.evaluation.captioning import in_batches
+from vidcaption.model.attention import Memory
+from vidcaption.model.concepts import Concepts
+from vidcaption.model.device import Machine
+from vidcaption.model.network import CaptionNetwork
+from vidcaption.options.training import TrainOptions
+from vidcaption.training.clips import MOST_WORDS, Batch, Look, target
+from vidcaption.training.consensus import Consensus
+from vidcaption.training.distributed import World
+from vidcaption.training.judge import judge_captions, judge_concepts
+from vidcaption.training.losses import Term, classification, cross_entropy, self_critical
+from vidcaption.training.material import Material
+
+SCST_CAPTIONS = 5
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One step, as its objectives see it.
+
+    ``features``: (B, T, R, C) of the samples of ``batch``, whose indices are rows of the material;
+    ``done``: the share of the stage that is behind; ``options``: of the stage.
+    """
+
+    network: CaptionNetwork
+    features: Tensor
+    batch: Batch
+    options: TrainOptions
+    done: float
+
+    @cached_property
+    def memory(self) -> Memory:
+        """Of the features, computed once for all objectives."""
+        return self.network.remember(self.features)
+
+
+class Objective(nn.Module):
+    """A term of the loss, and which samples it learns from. ``forward`` gives the term.
+
+    Parameters of its own are trained with the network's, at the stage's first rate, and kept in the
+    checkpoint. An objective that sets ``apart`` trains them itself, in ``update``; what it needs to
+    go on after an interrupt it adds by ``get_extra_state``.
+    """
+
+    dropout = True  # False: the network is in eval mode, whatever else the stage has
+    in_nats = True  # whether the terms are a loss that can be read as one
+    apart = False
+
+    def __init__(
+        self, network: CaptionNetwork, material: Material, machine: Machine, world: World
+    ) -> None:
+        super().__init__()
+        self._material, self._machine, self._world = material, machine, world
+
+    @staticmethod
+    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
+        """Whether there is something to learn by it; if not, stages go without it."""
+        return True
+
+    def rows(self) -> Sequence[int]:
+        """The samples of the material that it learns from."""
+        return range(len(self._material.train))
+
+    def begin(self, network: CaptionNetwork, look: Look) -> None:
+        """Get ready for a stage. Called before each that has it, by all processes."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, seen: Seen) -> Term:
+            """The term; the stage sets its weight."""
+
+    def update(self, seen: Seen) -> None:
+        """Train parameters of its own, after each step of the network; with ``apart`` only."""
+
+    def judge(self, network: CaptionNetwork, look: Look, options: TrainOptions) -> dict[str, float]:
+        """The head's metrics on samples not learnt, in all processes; epochs are chosen by the
+        last, see ``history.Epoch``."""
+        vocabulary, dev = self._material.vocabulary, self._material.dev
+        first = self._material.first_dev
+        return judge_captions(
+            *(network, vocabulary, dev, lambda i: look(first + i), self._machine, self._world),
+            with_cider=options.select == "cider",
+        )
+
+
+class Captions(Objective):
+    """The captions of the samples, by cross entropy."""
+
+    def forward(self, seen: Seen) -> Term:
+        options = seen.options
+        return cross_entropy(
+            seen.network.decoder,
+            seen.memory,
+            seen.batch.words.to(seen.features.device, non_blocking=True),
+            smoothing=options.label_smoothing,
+            own_words=options.own_words * seen.done,
+            evenly=options.even_attention,
+        )
+
+
+class Texts(Objective):
+    """Sentences without pictures, with the concepts that they name, by cross entropy."""
+
+    @staticmethod
+    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
+        return material.has_texts and options.text_batch > 0
+
+    @torch.inference_mode()
+    def begin(self, network: CaptionNetwork, look: Look) -> None:
+        """See how sure the classifier is of samples that it never learnt."""
+        material, classifier = self._material, network.classifier
+        if classifier is None:
+            return
+        network.eval()
+        held_out = material.held_out
+        rows = torch.empty(len(held_out), len(material.vocabulary.concepts))
+        batches = in_batches(lambda i: look(held_out[i]), range(len(held_out)), 32, self._machine)
+        for indices, clips in batches:
+            with self._machine.autocast():
+                features = network.encode(clips) if clips.dtype == torch.uint8 else clips
+                rows[indices] = classifier(features.float()).sigmoid().mean(1).float().cpu()
+        material.measure(rows, network.config.concept_slots)
+
+    def forward(self, seen: Seen) -> Term:
+        words, concepts = self._material.draw(seen.options.text_batch)
+        device, channels = seen.features.device, seen.features.shape[-1]
+        blank = torch.zeros(len(words), 1, 1, channels, device=device)
+        named = concepts and Concepts(*(x.to(device) for x in concepts))
+        return cross_entropy(
+            seen.network.decoder,
+            seen.network.remember(blank, named),
+            words.to(device),
+            smoothing=seen.options.label_smoothing,
+        )
+
+
+class ConceptLabels(Objective):
+    """The concepts that samples show, by binary cross entropy of the content classifier."""
+
+    @staticmethod
+    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
+        return network.classifier is not None
+
+    def rows(self) -> Sequence[int]:
+        held_out = set(self._material.held_out)
+        return [i for i in range(len(self._material.known)) if i not in held_out]
+
+    def forward(self, seen: Seen) -> Term:
+        rows, device = seen.batch.samples, seen.features.device
+        targets, known = self._material.targets[rows], self._material.known[rows]
+        return classification(seen.network, seen.features, targets.to(device), known.to(device))
+
+    def judge(self, network: CaptionNetwork, look: Look, options: TrainOptions) -> dict[str, float]:
+        return judge_concepts(network, self._material, look, self._machine)
+
+
+class Rewards(Objective):
+    """What sampled captions are worth: CIDEr-D, and whether they name what is there."""
+
+    dropout = False  # captions are drawn from the network that is then judged
+    in_nats = False
+
+    @cached_property
+    def _consensus(self) -> Consensus:
+        vocabulary, train = self._material.vocabulary, self._material.train
+        return Consensus([[target(vocabulary, text) for text in s.captions] for s in train])
+
+    def forward(self, seen: Seen) -> Term:
+        options = seen.options
+        reward = partial(self._reward, seen)
+        return self_critical(
+            *(seen.network.decoder, seen.memory, reward),
+            *(SCST_CAPTIONS, MOST_WORDS, options.scst_temperature),
+        )
+
+    def _reward(self, seen: Seen, row: int, words: Sequence[int]) -> float:
+        sample, weight = seen.batch.samples[row], seen.options.scst_concepts
+        worth = self._consensus.score(sample, words)
+        if weight and seen.network.classifier:
+            worth += weight * 10 * self._material.agree(sample, words)
+        return worth
+
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "captions": Captions,
+    "texts": Texts,
+    "concepts": ConceptLabels,
+    "rewards": Rewards,
+}
+
+
+class Loss(nn.Module):
+    """Network and objectives as one module, from a batch to the terms of its loss."""
+
+    def __init__(
+        self, network: CaptionNetwork, objectives: Mapping[Objective, float], options: TrainOptions
+    ) -> None:
+        """``objectives``: with their weights."""
+        super().__init__()
+        self.network = network
+        self.together = nn.ModuleList(each for each in objectives if not each.apart)
+        self._weights, self._options = dict(objectives), options
+        self._seen: Seen | None = None
+
+    def forward(self, clips: Tensor, batch: Batch, done: float) -> list[Term]:
+        """``clips``: (B, T, 3, S, S) uint8 pixels or (B, T, R, C) features."""
+        self.network.train(all(each.dropout for each in self._weights))
+        features = self.network.encode(clips) if clips.dtype == torch.uint8 else clips
+        self._seen = Seen(self.network, features, batch, self._options, done)
+        return [each(self._seen)._replace(weight=weight) for each, weight in self._weights.items()]
+
+    def update(self) -> None:
+        """Let objectives that train apart learn from the last batch."""
+        assert self._seen is not None
+        for each in self._weights:
+            each.update(self._seen)
+        self._seen = None
