@@ -15,10 +15,10 @@ from vidcaption.model.encoder import Encoder
 from vidcaption.model.parts import TEMPORAL
 from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
+from vidcaption.model.wording import wording
 from vidcaption.options import SearchOptions
 
 HINT = 1.5  # nats by which a word is likelier that names a concept of probability 1
-REPEATED = 4.0  # nats that a concept costs more when it is named again
 
 
 class CaptionNetwork(nn.Module):
@@ -38,11 +38,10 @@ class CaptionNetwork(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.temporal = TEMPORAL[config.temporal](config)
         self.decoder: Decoder = self.temporal.decoder(config, len(vocabulary))
+        self.decoder.wording.extend(wording(vocabulary))
         self.classifier = self.slots = self.confidence = None
         if config.concept_slots:
             self.confidence = Confidence(vocabulary)
-            for name in vocabulary.concepts:
-                self.decoder.repeated[vocabulary.encode(name)] = REPEATED
             self.classifier = ContentClassifier(self.encoder.channels, vocabulary, config.dropout)
             self.slots = ConceptSlots(config.embedding, config.size, vocabulary)
 
