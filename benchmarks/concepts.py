@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from self_training import mix
 from torch import Tensor
+from torch.nn import ModuleList
 
 from vidcaption.datasets.objects import coco_names
 from vidcaption.datasets.read import read_dataset
@@ -72,7 +73,7 @@ class Dev:
             ]
 
     def rows(self) -> dict[str, dict[str, float]]:
-        hint, repeated = network.HINT, self.network.decoder.repeated.clone()
+        hint = network.HINT
         rows = {"the built-in model": self.score(self.own)}
         rows["greedy"] = self.score(self.own, beam=1)
         rows["the detector's classes"] = self.score(self.detector)
@@ -80,9 +81,9 @@ class Dev:
         rows["no preference for sure words"] = self.score(self.own)
         rows["no concepts at all"] = self.score(self.none)
         network.HINT = hint
-        self.network.decoder.repeated.zero_()
-        rows["naming twice costs nothing"] = self.score(self.own)
-        self.network.decoder.repeated.copy_(repeated)
+        wording, self.network.decoder.wording = self.network.decoder.wording, ModuleList()
+        rows["no rules of wording"] = self.score(self.own)
+        self.network.decoder.wording = wording
         return rows
 
     def own(self, probabilities: Tensor, batch: list[int]) -> Concepts:

@@ -122,7 +122,7 @@ def main() -> None:
         with Index(path, create=True) as index:
             fill_s = fill(index, Path(name), asked.windows, captions)
         queries: dict[str, Any] = {}
-        filtered = FindOptions(path="camera 3", confidence=0.9)
+        filtered = FindOptions(path="camera 3", min_confidence=0.9)
         with Index(path) as index:
             for query in QUERIES:
                 (first, _), *pairs = (

@@ -189,17 +189,13 @@ def test_what_is_sure_is_said_sooner_and_once(network):
     hints[:, dog] = 50.0
     with torch.inference_mode():
         hinted = search(network.decoder, memory, options, hints)
-        network.decoder.repeated[dog] = 100.0
+        repeated, *_ = network.decoder.wording
+        repeated.penalty[dog] = 100.0
         once = search(network.decoder, memory, options, hints)
     assert all(dog in caption.ids for caption in hinted)
     assert all(caption.ids.count(dog) == 1 for caption in once)
     # the probabilities that are written are the network's own
     assert all((caption.log_probs < 0).all() for caption in hinted)
-
-
-def test_concepts_are_dear_to_repeat(network):
-    words = {word for name in KNOWING.concepts for word in KNOWING.encode(name)}
-    assert set(network.decoder.repeated.nonzero().flatten().tolist()) == words
 
 
 def test_captions_name_what_is_sure(network, monkeypatch):

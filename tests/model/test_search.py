@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from vidcaption.model.search import (
     MinWords,
     NoRepeatedNgram,
-    Repeated,
     draw,
     forbid_markers,
     repeated_ngrams,
@@ -83,9 +82,8 @@ def test_greedy_follows_the_likeliest_word(network, features):
     assert len(caption.ids) == 6 or expected[len(caption.ids)] == EOS
 
 
-def filtered(log_probs, words, options, repeated):
+def filtered(log_probs, words, options):
     filters = (
-        Repeated(repeated),
         forbid_markers,
         MinWords(options.min_words),
         NoRepeatedNgram(options.no_repeat_ngram),
@@ -108,7 +106,7 @@ def by_hand(network, features, **fields):
         out, *_ = decoder(known, memory, decoder.start(memory))
         log_probs = decoder.logits(out)[:, :, -1].log_softmax(-1)
         said = torch.tensor([[words]], dtype=torch.long)
-        return filtered(log_probs, said, options, decoder.repeated)[0, 0].tolist()
+        return filtered(log_probs, said, options)[0, 0].tolist()
 
     ended = []
     for width, ends_when_likeliest in ((1, True), (options.beam, False))[: 1 + (options.beam > 1)]:
@@ -209,8 +207,7 @@ def test_exactly_the_words_that_would_repeat_an_ngram_are_ruled_out(said, n):
     words = torch.tensor([[said]])
     seen = {tuple(said[i : i + n]) for i in range(len(said) - n + 1)}
     options = SearchOptions(no_repeat_ngram=n, min_words=0)
-    none = torch.zeros(8)
-    allowed = filtered(torch.zeros(1, 1, 8), words, options, none)[0, 0].isfinite()
+    allowed = filtered(torch.zeros(1, 1, 8), words, options)[0, 0].isfinite()
     for word in range(4, 8):
         tail = said[len(said) - n + 1 :] if n > 1 else []
         assert bool(allowed[word]) is ((*tail, word) not in seen)
@@ -244,15 +241,6 @@ def test_the_word_by_word_lstm_is_the_layer(network, features):
 def test_repeated_ngrams_of_two():
     forbidden, mask = repeated_ngrams(torch.tensor([[[5, 6, 7, 5]]]), 2)
     assert forbidden[mask].tolist() == [6]
-
-
-def test_naming_a_concept_again_is_less_likely():
-    options = SearchOptions(no_repeat_ngram=0, min_words=0)
-    repeated = torch.tensor([0.0] * 5 + [2.0] * 3)
-    said = torch.tensor([[[4, 5, 5], [6, 4, 4]]])
-    got = filtered(torch.zeros(1, 2, 8), said, options, repeated)[0]
-    assert got[0, 4:].tolist() == [0.0, -2.0, 0.0, 0.0]
-    assert got[1, 4:].tolist() == [0.0, 0.0, -2.0, 0.0]
 
 
 def test_words_are_drawn_by_their_probability():

@@ -49,12 +49,9 @@ class Decoder(nn.Module):
         self.lower, self.upper = cell(below, size), cell(above + self.seen, size)
         self.project = nn.Linear(size + self.seen, config.embedding)
         self.bias = nn.Parameter(torch.zeros(vocabulary_size))
-        # (V,): what the search takes off a word's log-probability once the caption has it
-        self.register_buffer("repeated", torch.zeros(vocabulary_size, device="cpu"), False)
+        self.wording = nn.ModuleList()  # filters of the search
         self.dropout = nn.Dropout(config.dropout)
         nn.init.normal_(self.embedding.weight, std=config.embedding**-0.5)
-
-    repeated: Tensor
 
     def _make_start(self, config: ModelConfig) -> list[str]:
         """The names of the layers that make the first state, one for each part of it."""

@@ -17,10 +17,10 @@ from vidcaption.model.encoder import Encoder
 from vidcaption.model.parts import HEADS, TEMPORAL
 from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
+from vidcaption.model.wording import wording
 from vidcaption.options.captioning import SearchOptions
 
 HINT = 1.5  # nats by which a word is likelier that names a concept of probability 1
-REPEATED = 4.0  # nats that a concept costs more when it is named again
 
 
 class CaptionNetwork(nn.Module):
@@ -46,6 +46,7 @@ class CaptionNetwork(nn.Module):
         self.temporal = TEMPORAL[config.temporal](config)
         if config.writes:
             self.decoder = self.temporal.decoder(config, len(vocabulary))
+            self.decoder.wording.extend(wording(vocabulary))
         self.heads = nn.ModuleDict(
             {
                 name: HEADS[name](config, vocabulary)
@@ -56,8 +57,6 @@ class CaptionNetwork(nn.Module):
         self.classifier = self.slots = self.confidence = self.detector = None
         if config.concept_slots:
             self.confidence = Confidence(vocabulary)
-            for name in vocabulary.concepts:
-                self.decoder.repeated[vocabulary.encode(name)] = REPEATED
             self.classifier = ContentClassifier(self.encoder.channels, vocabulary, config.dropout)
             self.slots = ConceptSlots(config.embedding, config.size, vocabulary)
             if vocabulary.objects:

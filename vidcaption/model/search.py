@@ -116,7 +116,7 @@ def search(
     picker = BeamPicker(options, ranker)
     filters: list[Filter] = [] if hints is None else [Hints(hints)]
     filters += [
-        Repeated(decoder.repeated),
+        *decoder.wording,
         forbid_markers,
         MinWords(options.min_words),
         NoRepeatedNgram(options.no_repeat_ngram),
@@ -158,17 +158,6 @@ class Hints:
 
     def __call__(self, log_probs: Tensor, words: Tensor) -> None:
         log_probs.add_(self._hints).clamp_(max=0)
-
-
-class Repeated:
-    """Takes ``penalty``, (V,), off words that the caption already has."""
-
-    def __init__(self, penalty: Tensor) -> None:
-        self._penalty = penalty
-
-    def __call__(self, log_probs: Tensor, words: Tensor) -> None:
-        again = log_probs.gather(-1, words) - self._penalty[words]
-        log_probs.scatter_(-1, words, again.to(log_probs))
 
 
 def forbid_markers(log_probs: Tensor, words: Tensor) -> None:
