@@ -1,4 +1,4 @@
-"""Samples to batches: which clips, captions and frames a step sees, the same for the same seed."""
+"""Samples to batches: the clips, captions and frames of each step, reproducible by seed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ MOST_STILLS = 8
 
 
 class Draw(NamedTuple):
-    """One sample in one epoch; with the seed it decides all that is random about its clip."""
+    """One sample in one epoch; with the seed it determines everything random about its clip."""
 
     epoch: int
     sample: int
@@ -43,7 +43,7 @@ ClipSource = Callable[[int, int, np.random.Generator], Tensor]  # (sample, frame
 
 @dataclass(frozen=True)
 class PixelClips:
-    """Clips (T, 3, S, S) uint8, decoded and moved anew each time."""
+    """Clips (T, 3, S, S) uint8, decoded and moved again each time."""
 
     samples: Sequence[Sample]
     size: int
@@ -55,7 +55,7 @@ class PixelClips:
 
 @dataclass(frozen=True)
 class FeatureClips:
-    """Clips (T, R, C) of cached features, moved on their grid. ``rows``: of each sample there."""
+    """Clips (T, R, C) of cached features, moved on their grid. ``rows``: the cache row of each."""
 
     cache: FeatureCache
     rows: Sequence[int]
@@ -67,18 +67,18 @@ class FeatureClips:
 
 
 def evenly(frames: Tensor, most: int) -> Tensor:
-    """At most so many of the frames (T, ...), evenly spread."""
+    """At most this many of the frames (T, ...), evenly spread."""
     return frames[[int(pick) for pick in centres(0, len(frames), min(most, len(frames)))]]
 
 
 def target(vocabulary: Vocabulary, text: str) -> list[int]:
-    """The ids that training asks for: the words and ``<eos>``, which a text cut short lacks."""
+    """The target ids: the words and ``<eos>``, except for a truncated text."""
     words = [*vocabulary.encode(text), EOS]
     return words[:MOST_WORDS]
 
 
 class ClipDataset(Dataset[Item]):
-    """A clip and some of its captions for each draw, or why the sample cannot be read."""
+    """A clip and some of its captions for each draw, or the error of the sample."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class ClipDataset(Dataset[Item]):
         seed: int,
     ) -> None:
         self._source = source
-        # a picture without captions has an empty one
+        # pictures without captions get an empty one
         self._words = [[target(vocabulary, x) for x in s.captions] or [[]] for s in samples]
         self._captions = captions
         self._seed = seed
@@ -100,7 +100,7 @@ class ClipDataset(Dataset[Item]):
         picks = rng.choice(len(words), self._captions, replace=len(words) < self._captions)
         try:
             clip = self._source(draw.sample, draw.frames, rng)
-        except InputError as error:  # raised in a worker process it would lose its message
+        except InputError as error:  # raising it in a worker process would lose its message
             return error
         return clip, [words[i] for i in picks], draw.sample
 
@@ -108,7 +108,7 @@ class ClipDataset(Dataset[Item]):
 class BatchSampler(Sampler[list[Draw]]):
     """Batches of an epoch in random order, each with its own number of frames: 1, 2, 4...
 
-    Of each batch this gives process ``rank`` of ``world`` its part.
+    Yields the part of each batch for process ``rank`` of ``world``.
     """
 
     def __init__(
@@ -129,13 +129,13 @@ class BatchSampler(Sampler[list[Draw]]):
             frames = int(rng.choice(self._frames))
             batch = order[i : i + self._batch]
             own = batch[self._rank :: self._world]
-            # nobody may be idle while the others add up gradients
+            # no process may be idle while the others reduce gradients
             picks = own if len(own) else batch[:1]
             yield [Draw(self.epoch, int(index), frames) for index in picks]
 
 
 def collate(items: list[Item]) -> Batch | InputError:
-    """Stack clips; put ``<bos>`` before captions, and pad them to the longest."""
+    """Stack clips; prepend ``<bos>`` to captions, and pad them to the longest."""
     read = []
     for item in items:
         if isinstance(item, InputError):

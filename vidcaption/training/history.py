@@ -1,4 +1,4 @@
-"""What each epoch gave, as a table and as a plot."""
+"""The results of each epoch, as a table and as a plot."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ HISTORY, LOSS = "history.csv", "loss.png"
 class Epoch:
     """``loss`` and ``dev_loss``: nats per word; the first with label smoothing, the second without.
 
-    ``dev_cider``: x 100, None if not asked for; ``lr``: the rate at the end of the epoch.
+    ``dev_cider``: x 100, None if not computed; ``lr``: the rate at the end of the epoch.
     """
 
     epoch: int
@@ -39,22 +39,22 @@ class Epoch:
 
     @property
     def score(self) -> str:
-        """What it reached on dev, in words."""
+        """Its dev score as text."""
         cider = "" if self.dev_cider is None else f", dev CIDEr {self.dev_cider:.1f}"
         return f"dev loss {self.dev_loss:.3f}{cider}"
 
 
 def best_of(epochs: Sequence[Epoch]) -> Epoch:
-    """The epoch whose model is kept: the first with the best dev score.
+    """The epoch whose model is saved: the first with the best dev score.
 
-    Those of the content classifier, which come first, count only where there are no others.
+    Epochs of the content classifier, which come first, count only if there are no others.
     """
     captioning = [e for e in epochs if e.stage != "concepts"] or epochs
     return max(captioning, key=lambda e: -e.dev_loss if e.dev_cider is None else e.dev_cider)
 
 
 def check_plotting() -> None:
-    """Raises SetupError where matplotlib is missing."""
+    """Raises SetupError if matplotlib is missing."""
     if find_spec("matplotlib") is None:
         raise SetupError("training plots need matplotlib; install vidcaption[train]")
 
@@ -78,11 +78,10 @@ def read_history(folder: Path) -> list[Epoch]:
     # a column may be missing, and a short row has None in its place
     except (OSError, csv.Error, KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"{path} cannot be read as the history of a training; give the folder that 'vidcaption "
-            "train' wrote"
+            f"{path} is not the history of a training; give a folder that 'vidcaption train' wrote"
         ) from error
     if not epochs:
-        raise UsageError(f"{path} has no epoch; train at least one")
+        raise UsageError(f"{path} has no epochs; train at least one")
     return epochs
 
 
@@ -99,16 +98,16 @@ def _epoch(row: Mapping[str, str]) -> Epoch:
 
 
 def plot_history(epochs: Sequence[Epoch]) -> bytes:
-    """PNG: losses and dev CIDEr, below them the learning rate; each stage begins at a line.
+    """PNG: losses and dev CIDEr, and the learning rate below; a line marks each stage.
 
-    A dotted line marks the epoch whose model is kept.
+    A dotted line marks the epoch whose model is saved.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5.2), layout="constrained")
     left, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     x = [e.epoch for e in epochs]
-    # what rewarded captions lose is no number of nats
+    # the loss of rewarded captions is not in nats
     losses = [math.nan if e.stage == "scst" else e.loss for e in epochs]
     left.plot(x, losses, "o-", label="train loss")
     left.plot(x, [e.dev_loss for e in epochs], "o-", label="dev loss")

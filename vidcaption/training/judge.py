@@ -1,4 +1,4 @@
-"""How good a network is on the dev split."""
+"""Evaluation of a network on the dev split."""
 
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
@@ -31,7 +31,7 @@ def judge(
     *,
     with_cider: bool,
 ) -> tuple[float, float | None]:
-    """Mean cross entropy of the references' words and, if asked for, CIDEr x 100.
+    """Mean cross entropy of the references' words and, if requested, CIDEr x 100.
 
     All processes of ``world`` call this together: each takes a part of the samples, and all get
     the same result. ``clip``: of a sample's index, (T, 3, S, S) uint8 pixels or (T, R, C) features.
@@ -57,6 +57,6 @@ def judge(
 
 
 def _references(sample: Sample, vocabulary: Vocabulary) -> list[list[int]]:
-    """The same number of captions for each sample, so that they make a batch."""
+    """The same number of captions for each sample, to form a batch."""
     words = [target(vocabulary, text) for text in sample.captions[:CAPTIONS]]
     return list(islice(cycle(words), CAPTIONS))
