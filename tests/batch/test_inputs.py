@@ -78,9 +78,9 @@ def test_loops_of_links_end(here: Path) -> None:
         (["*.mov"], False, "no such file, and no video or image matches: *.mov"),
         (["d/*.txt*"], False, "no such file, and no video or image matches: d/*.txt*"),
         (["d/**x"], False, "d/**x is not a pattern"),
-        (["empty"], False, "empty holds no video or image; -r looks into the folders within it"),
-        (["empty"], True, "empty holds no video or image"),
-        (["d", "nested"], False, "nested holds no video or image; -r looks"),
+        (["empty"], False, "empty contains no video or image; -r includes its subfolders"),
+        (["empty"], True, "empty contains no video or image"),
+        (["d", "nested"], False, "nested contains no video or image; -r includes"),
     ],
 )
 def test_wrong_inputs(here: Path, inputs: list[str], recursive: bool, message: str) -> None:
@@ -113,7 +113,7 @@ def test_more_suffixes(here: Path) -> None:
     ]  # fmt: skip
     assert suffixes_of(".dat, Bin") == {".dat", ".bin"}
     for odd in ("", "a b", ".", "x/y", "a,,b"):
-        with pytest.raises(UsageError, match="is no suffix"):
+        with pytest.raises(UsageError, match="is not a suffix"):
             suffixes_of(odd)
 
 
@@ -220,16 +220,16 @@ def test_lists(
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "list holds no path; write one per line, or separate them by NUL"),
-        (b"\n\r\n", "list holds no path"),
-        (b"# a.mp4\n", "list holds no path"),
+        (b"", "list contains no paths; write one per line, or separate them by NUL"),
+        (b"\n\r\n", "list contains no paths"),
+        (b"# a.mp4\n", "list contains no paths"),
         (
             "a.mp4\r\n./\r\n".encode("utf-16-le"),
             "most paths in list are a single letter, as in UTF",
         ),
         ("C:/二/a.mp4\n".encode("utf-16-be"), "most paths in list are a single letter"),
-        (b"\xff\xfea\0b", "list is not whole as UTF-16; save it as UTF-8"),
-        (b"\0\0\0\x20ftypisom" * 99, "no path in list exists, the first being"),
+        (b"\xff\xfea\0b", "list is incomplete UTF-16; save it as UTF-8"),
+        (b"\0\0\0\x20ftypisom" * 99, "no path in list exists, such as"),
         (b"gone\x1b[31m.mp4\n", r"first being 'gone\\x1b\[31m.mp4'; they are relative to"),
     ],
 )

@@ -92,9 +92,9 @@ def test_an_empty_one_and_one_whose_only_row_is_torn(tmp_path: Path) -> None:
 )
 def test_what_is_no_manifest(tmp_path: Path, text: str) -> None:
     (tmp_path / "m").write_text(text)
-    with pytest.raises(UsageError, match="m is no manifest"):
+    with pytest.raises(UsageError, match="m is not a manifest"):
         read_manifest(tmp_path / "m")
-    with pytest.raises(UsageError, match="m, which exists and is no manifest; give"):
+    with pytest.raises(UsageError, match="m, which exists and is not a manifest; give"):
         Manifest(tmp_path / "m", MODEL)
     assert (tmp_path / "m").read_text() == text
 
@@ -104,7 +104,7 @@ def test_manifests_that_cannot_be_opened(tmp_path: Path) -> None:
         read_manifest(tmp_path / "gone")
     with pytest.raises(OutputError, match="cannot be written: Is a directory"):
         Manifest(tmp_path, MODEL)
-    with pytest.raises(UsageError, match="which exists and is no manifest"):
+    with pytest.raises(UsageError, match="which exists and is not a manifest"):
         Manifest(Path(os.devnull), MODEL)
     if os.path.exists("/dev/full"):
         manifest = Manifest(tmp_path / "m", MODEL)

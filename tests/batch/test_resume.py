@@ -190,7 +190,7 @@ def test_a_kill_costs_little(
     assert 5 <= rows.count(b'"first"') < 40
     with chdir(broken):
         assert main(command) == 0
-    assert re.search(r"b.mp4: going on at [1-9]\d*\.\d s, where", capsys.readouterr().err)
+    assert re.search(r"b.mp4: continues at [1-9]\d*\.\d s, where", capsys.readouterr().err)
     results = [
         {path.name: path.read_bytes() for path in place.iterdir() if path.name[0] != "."}
         for place in (whole, broken)

@@ -81,7 +81,7 @@ def test_auto(environment: dict[str, str], index: int, count: int, source: str) 
         ({"SLURM_ARRAY_TASK_ID": "5"}, "SLURM_ARRAY_TASK_COUNT is ''"),
         (SLURM | {"SLURM_ARRAY_TASK_ID": "7"}, "task 7 of Slurm's array of 3 from 4 to 6 has no"),
         (SLURM | {"SLURM_ARRAY_TASK_ID": "3"}, "task 3"),
-        (SLURM | {"SLURM_ARRAY_TASK_MAX": "9"}, "numbers are left out"),
+        (SLURM | {"SLURM_ARRAY_TASK_MAX": "9"}, "the array has gaps"),
         (SLURM | {"SLURM_ARRAY_TASK_STEP": "2"}, "task 5"),
         ({"RANK": "2", "WORLD_SIZE": "2"}, "the first must be lower"),
         ({"RANK": "x", "WORLD_SIZE": "2"}, "RANK is 'x'"),

@@ -126,5 +126,5 @@ def test_a_file_that_cannot_be_written_any_more(tmp_path: Path, capsys: Capture)
         path.mkdir()
         log_all()
     said = capsys.readouterr().err.splitlines()
-    once = f"vidcaption: --log-file {path} cannot be written any more: Is a directory"
+    once = f"vidcaption: --log-file {path} can no longer be written: Is a directory"
     assert said == [once, "vidcaption: news", "vidcaption: failure"]

@@ -123,7 +123,7 @@ def test_a_file_that_looks_like_options(
         (["run", "x", "--beam"], "--beam needs a value (see vidcaption run --help)"),
         (["run", "x", "--srt=1"], "--srt takes no value (see vidcaption run --help)"),
         (["run", "-x.mp4"], "there is no option -x (see vidcaption run --help)"),
-        (["doctor", "x", "y"], "x y is more than the command takes (see vidcaption doctor --help)"),
+        (["doctor", "x", "y"], "the command does not take x y (see vidcaption doctor --help)"),
         (["run"], "no INPUT is given; name videos or folders, or a list of them with --from-file"),
         (["status"], "MANIFEST is missing (see vidcaption status --help)"),
         (["run", "x", "--beam", "1.5"], "--beam is '1.5'; it must be a whole number"),

@@ -234,7 +234,7 @@ def test_folders_that_are_away_lose_nothing(
         assert find_files([drive]) == []
     assert caplog.messages == [
         f"{drive} is missing; its entries are kept",
-        f"{drive} holds no video or image; its entries are kept",
+        f"{drive} contains no video or image; its entries are kept",
     ]
     assert updater.index.videos().keys() == {path}
     assert [video.path for video in missing(updater.index.videos(), [])] == [path]

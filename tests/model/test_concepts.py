@@ -52,7 +52,7 @@ def test_takes_the_last_layer_of_an_original_classifier():
     last = torch.nn.Linear(8, 4)
     classifier.take_classes(last)
     assert torch.equal(classifier.classifier.weight, last.weight)
-    with pytest.raises(ModelError, match="has 5 classes, and 4 are named"):
+    with pytest.raises(ModelError, match="has 5 classes, but 4 have names"):
         classifier.take_classes(torch.nn.Linear(8, 5))
     ContentClassifier(8, PLAIN, dropout=0.0).take_classes(last)  # has no use for it
 
@@ -127,7 +127,7 @@ def test_survives_the_disk(tmp_path, network):
 
 
 def test_slots_need_concepts():
-    with pytest.raises(ModelError, match=r"has 2 concept slots, and vocab\.json no concepts"):
+    with pytest.raises(ModelError, match=r"has 2 concept slots, but vocab\.json no concepts"):
         CaptionNetwork(CONFIG, Vocabulary(WORDS))
 
 

@@ -64,7 +64,7 @@ def changed(**values):
     ("text", "reason"),
     [
         ("nonsense", "not JSON"),
-        ("[]", "must hold an object"),
+        ("[]", "must be an object"),
         (changed(schema=99, since="7.2.0"), r"needs vidcaption 7\.2\.0 .* reads 3\); upgrade"),
         (changed(schema=99, since="DROP", odd=1), "needs a newer vidcaption .* schema 99"),
         (changed(schema=0), "schema 0"),

@@ -88,7 +88,7 @@ def test_regions_of_uneven_size(make_network, vocabulary, tmp_path):
 
 def test_another_cnn_is_not_taken_for_the_model(make_network, vocabulary, exported):
     other = Model(make_network(seed=1), vocabulary, "0" * 64)
-    with pytest.raises(DeviceError, match="sees something else than PyTorch"):
+    with pytest.raises(DeviceError, match="computes other features than PyTorch"):
         engine.compare(other, exported)
 
 

@@ -37,7 +37,7 @@ def test_page(folder, dataset, tmp_path, capsys):
     command += ["--objects", str(objects)]
     assert main([*command, "--against", str(folder), "--html", str(html)]) == 0
     out, err = capsys.readouterr()
-    assert "METEOR is left out" in err
+    assert "METEOR is missing" in err
     report = json.loads(out)
     assert report["objects"] == "objects.toml"
     assert report["objects_named"] is None  # each sample has one human caption
@@ -94,5 +94,5 @@ def test_a_page_that_cannot_be_written_is_told_of_before_anything_else(tmp_path,
 def test_the_dataset_is_not_overwritten(option, folder, dataset, capsys):
     before = dataset.read_bytes()
     assert main(["evaluate", str(folder), str(dataset), option, str(dataset)]) == 2
-    assert "is the dataset; choose another file to write" in capsys.readouterr().err
+    assert "is the dataset; choose another output file" in capsys.readouterr().err
     assert dataset.read_bytes() == before

@@ -55,6 +55,6 @@ def test_two_models_stand_side_by_side() -> None:
         "BLEU-4         20.50  19.00       1.500  0.250 to 3.00",
         "score_pearson   none  0.250        none",
         "",
-        "a/b has sha256 bad; where the interval has no 0, the models differ on such samples with "
-        "95% confidence",
+        "a/b has sha256 bad; if an interval does not contain 0, the models differ on such "
+        "samples with 95% confidence",
     ]

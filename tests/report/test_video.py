@@ -119,7 +119,7 @@ def test_confidence_and_concepts(clip, model, cpu, tmp_path):
     [cue] = [each for each in page.of("li") if "cue" in each.get("class", "")]
     assert cue["style"] == "--sure:0.83"
     assert ", confidence 83%" in page.text and "traffic light 41%" in page.text
-    assert "The more a caption is shaded" in page.text and "word2" not in page.text
+    assert "Captions are shaded more" in page.text and "word2" not in page.text
     text = draw(captions_of(clip, [unsure], model), model, cpu, tmp_path)
     assert "No caption reaches the confidence that was asked for." in text
 
@@ -127,7 +127,7 @@ def test_confidence_and_concepts(clip, model, cpu, tmp_path):
 def test_a_model_without_confidence_has_no_shades(captions, model, cpu, tmp_path):
     page = read_scripted(draw(captions, model, cpu, tmp_path))
     assert not any("style" in each for each in page.of("li"))
-    assert "confidence" not in page.text and "shaded, the less sure" not in page.text
+    assert "confidence" not in page.text and "Captions are shaded" not in page.text
 
 
 def test_a_video_shorter_than_its_captions(clip, model, cpu, tmp_path):

@@ -89,5 +89,5 @@ def test_files_and_none(tmp_path):
     path.touch()
     assert backbone.find_weights(["vgg16"], str(path)) == [path]
     assert backbone.find_weights(["vgg16"], "none") == []
-    with pytest.raises(UsageError, match="there is no such file; name a state dict"):
+    with pytest.raises(UsageError, match="which does not exist; name a state dict"):
         backbone.find_weights(["vgg16"], "gone.pth")

@@ -24,3 +24,13 @@ def test_fits_what_decides():
         got = confidence.weigh(rows).sigmoid().squeeze(1)
     assert (got - true).abs().max() < 0.05
     assert got.mean().item() == pytest.approx(true.mean().item(), abs=0.01)
+
+
+@pytest.mark.parametrize("right", [0.0, 0.5, 1.0])
+def test_a_single_sample_has_a_confidence(right):
+    confidence = Confidence(Vocabulary(["dog"], ["dog"]))
+    rows = torch.tensor([[-1.0, 5.0, 0.5, 0.2]])
+    fit(confidence, rows, torch.tensor([right]))
+    with torch.no_grad():
+        got = confidence.weigh(rows).sigmoid().item()
+    assert got == pytest.approx(right, abs=0.01)

@@ -20,14 +20,14 @@ def test_reads_what_it_wrote(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot be read as the history of a training"),
+        (None, "is not the history of a training"),
         (b"\xff\xfe", "cannot be read"),
         (b"epoch,stage\n1,frozen\n", "cannot be read"),
         (b"epoch,stage,loss,dev_loss,dev_cider,lr,seconds\n1,frozen\n", "cannot be read"),
         (b"epoch,stage,loss,dev_loss,dev_cider,lr,seconds\none,a,1,1,,1,1\n", "cannot be read"),
         (b"epoch,stage,loss,dev_loss,lr,seconds\n1,a,1,,1,1\n", "cannot be read"),
         (b"epoch,stage,loss,dev_loss,lr,seconds\n1,a,1,1,1,1,1\n", "cannot be read"),
-        (b"", "has no epoch"),
+        (b"", "has no epochs"),
     ],
 )
 def test_bad_history(content, message, tmp_path):

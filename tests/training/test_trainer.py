@@ -83,13 +83,13 @@ def test_resuming_asks_for_the_same_training(tmp_path, samples):
     with pytest.raises(UsageError, match="nothing to resume"):
         trainer(tmp_path, samples, ONE_EPOCH).run(resume=True)
     trainer(tmp_path, samples, ONE_EPOCH).run()
-    with pytest.raises(UsageError, match=r"with --lr 0.0008 instead of 0.1; give the same again"):
+    with pytest.raises(UsageError, match=r"with --lr 0.0008 instead of 0.1; use the same again"):
         trainer(tmp_path, samples, replace(ONE_EPOCH, lr=0.1)).run(resume=True)
     other = replace(CONFIG, dropout=0.2), Machine(torch.device("cpu"), torch.bfloat16)
     message = "with --dropout 0.1 instead of 0.2, --precision fp32 instead of bf16"
     with pytest.raises(UsageError, match=message):
         trainer(tmp_path, samples, ONE_EPOCH, other[1], other[0]).run(resume=True)
-    with pytest.raises(UsageError, match="with another dataset; give the same again"):
+    with pytest.raises(UsageError, match="with another dataset; use the same again"):
         trainer(tmp_path, samples[::-1], ONE_EPOCH).run(resume=True)
 
 
@@ -227,7 +227,7 @@ def test_shows_how_far_it_is(tmp_path, samples):
 
 
 def test_needs_both_splits(tmp_path, samples):
-    with pytest.raises(UsageError, match="no captioned sample has split 'dev'"):
+    with pytest.raises(UsageError, match="no captioned sample is in the split 'dev'"):
         trainer(tmp_path, [s for s in samples if s.split == "train"])
 
 

@@ -69,7 +69,7 @@ def read(workers: Workers, path: Path, options: CaptionOptions = HOURS) -> int |
         result = str(error)
         assert result.startswith(str(path))
         result = result.removeprefix(str(path))
-        assert "unexpected" not in result and "ended the process" not in result
+        assert "unexpected" not in result and "crashed the process" not in result
         assert result.isprintable() and len(result) < 200
     assert time.monotonic() - began_s < MOST_S
     assert peak(workers) < MOST_BYTES + CODE_BYTES

@@ -74,7 +74,7 @@ class Delivery:
         if manifest is not None:
             place = os.path.realpath(manifest)
             if any(os.path.realpath(path) == place for path in self._files()):
-                raise UsageError(f"--manifest is {manifest}, which captions are to be written to")
+                raise UsageError(f"--manifest is {manifest}, which is also an output")
 
     def deliver(
         self, outcomes: Iterable[Outcome], books: Books, put: Callable[[str], None]
@@ -156,7 +156,7 @@ class Delivery:
 
 
 def beside(found: Mapping[Path, Path], formats: tuple[str, ...]) -> dict[Path, dict[str, Path]]:
-    """Where ``run`` writes captions of inputs in some formats, next to each."""
+    """The paths where ``run`` writes captions of inputs, next to each."""
     return output_paths(found, formats, is_of_another=of_others(found))
 
 

@@ -71,7 +71,7 @@ def suffixes_of(text: str) -> frozenset[str]:
     parts = [part.strip() for part in text.split(",")]
     if odd := [part for part in parts if not _SUFFIX.fullmatch(part)]:
         raise UsageError(
-            f"--suffix is {text!r} and {odd[0]!r} is no suffix; give such as .dat or .dat,.bin"
+            f"--suffix is {text!r} and {odd[0]!r} is not a suffix; write .dat or .dat,.bin"
         )
     return frozenset("." + part.removeprefix(".").casefold() for part in parts)
 
@@ -85,8 +85,8 @@ def _each(
         if os.path.isdir(path):
             files = _files_in(path, recursive, known)
             if not files:
-                hint = "" if recursive else "; -r looks into the folders within it"
-                raise UsageError(f"{path} holds no video or image{hint}")
+                hint = "" if recursive else "; -r includes its subfolders"
+                raise UsageError(f"{path} contains no video or image{hint}")
             yield from ((file, path) for file in files)
         elif os.path.exists(path):
             yield path, path.parent
@@ -186,12 +186,11 @@ def read_list(name: str) -> list[Path]:
             raise UsageError(f"--from-file {name} cannot be read: {error.strerror}") from error
     paths = [Path(os.fsdecode(entry)) for entry in _entries(_decoded(data, what), what)]
     if not paths:
-        raise UsageError(f"{what} holds no path; write one per line, or separate them by NUL")
+        raise UsageError(f"{what} contains no paths; write one per line, or separate them by NUL")
     if not any(os.path.lexists(path) for path in paths):
         first = ascii(str(paths[0])[:100])
         raise UsageError(
-            f"no path in {what} exists, the first being {first}; "
-            "they are relative to the working folder"
+            f"no path in {what} exists, such as {first}; they are relative to the working folder"
         )
     return paths
 
@@ -203,7 +202,7 @@ def _decoded(data: bytes, what: str) -> bytes:
     try:
         return os.fsencode(data.decode("utf-16"))
     except UnicodeError as error:
-        raise UsageError(f"{what} is not whole as UTF-16; save it as UTF-8") from error
+        raise UsageError(f"{what} is incomplete UTF-16; save it as UTF-8") from error
 
 
 def _entries(data: bytes, what: str) -> list[bytes]:
@@ -303,7 +302,7 @@ def _slurm(environment: Mapping[str, str]) -> tuple[int, int] | None:
     if odd or not 0 <= place < count or last != first + step * (count - 1):
         raise UsageError(
             f"--shard is auto, and task {number} of Slurm's array of {count} from {first} to {last}"
-            " has no place in it, as numbers are left out; give --array=1-N, or --shard I/N"
+            " cannot get a part, as the array has gaps; use --array=1-N, or --shard I/N"
         )
     return place, count
 
@@ -382,8 +381,6 @@ def _piped(inputs: Sequence[str], batch: BatchOptions) -> Selection:
             f"{STDIN}, a video on standard input, is given with other inputs; run it alone"
         )
     if batch.shard is not None or batch.retry_failed is not None:
-        raise UsageError(
-            f"{STDIN} is one video; --shard and --retry-failed are for several, leave them out"
-        )
+        raise UsageError(f"{STDIN} is one video; remove --shard and --retry-failed")
     path = Path("stdin")
     return Selection({path: Path()}, [path], several=False, piped=True)

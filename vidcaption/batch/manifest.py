@@ -46,7 +46,7 @@ class Manifest:
             # a video, by a slip of `*`, or a device, which cannot be read again
             if there and not (path.is_file() and _rows(path.read_bytes()) is not None):
                 raise UsageError(
-                    f"--manifest is {path}, which exists and is no manifest; give the name of a "
+                    f"--manifest is {path}, which exists and is not a manifest; give the name of a "
                     "new file"
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def read_manifest(path: Path) -> list[Row]:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     rows = _rows(data)
     if rows is None:
-        raise UsageError(f"{path} is no manifest; give a file that run --manifest wrote")
+        raise UsageError(f"{path} is not a manifest; give a file that run --manifest wrote")
     return list(rows.values())
 
 

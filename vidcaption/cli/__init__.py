@@ -15,16 +15,16 @@ __all__ = ["main"]
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the command with ``args``, the process's own unless given, and return its exit code.
+    """Run the command with ``args``, by default the process's own, and return its exit code.
 
-    Errors come out as one sentence on standard error. ``VIDCAPTION_DEBUG=1`` lets those that are
-    not raised on purpose through, with their traceback.
+    Errors are printed as one sentence on standard error. With ``VIDCAPTION_DEBUG=1`` unexpected
+    ones are raised with their traceback.
     """
     settle()
-    # What goes wrong with the Hub is said by us; the library that talks to it would log it as well.
+    # Errors of the Hub are reported by this program; its library would also log them.
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-    # PyTorch's threads would keep their cores while they wait for each other, and where another
-    # program wants one that takes several times as long: see benchmarks/threads.py.
+    # PyTorch's threads would spin while they wait for each other, which takes several times as
+    # long if another program uses the CPU: see benchmarks/threads.py.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = list(sys.argv[1:] if args is None else args)
     if args[:1] == ["help"]:
@@ -43,28 +43,28 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # Typer's, whose help nobody reads
+        if isinstance(error.__context__, BrokenPipeError):  # Typer's, when printing help
             return PIPE_CLOSED
         raise
-    except Exception as error:  # a defect, of any class: one sentence is for whoever runs it
+    except Exception as error:  # a bug: the user gets one sentence
         if os.environ.get("VIDCAPTION_DEBUG"):
             raise
-        if os.strerror(errno.EMFILE) in str(error):  # whichever library says so
+        if os.strerror(errno.EMFILE) in str(error):  # from any library
             return _fail(
                 "this process may not open as many files as it needs; raise the limit, as with "
                 "ulimit -n 256",
                 3,
             )
         return _fail(
-            f"unexpected {type(error).__name__}: {error}. This is a defect: please report it, with "
-            "what VIDCAPTION_DEBUG=1 in the environment makes this command say",
+            f"unexpected {type(error).__name__}: {error}. This is a bug: please report it, with "
+            "the output of this command with VIDCAPTION_DEBUG=1 in the environment",
             1,
         )
     return int(code or 0)
 
 
 def _notes(error: BaseException) -> list[str]:
-    """What was added to an error on its way: where an option comes from."""
+    """The notes of an error, such as the source of an option."""
     return getattr(error, "__notes__", [])
 
 

@@ -1,4 +1,4 @@
-"""The ``vidcaption`` command, its subcommands, and what is said of mistakes in their use."""
+"""The ``vidcaption`` command, its subcommands, and the messages for usage errors."""
 
 import os
 import re
@@ -23,7 +23,7 @@ _TOO_MANY = re.compile(r"Got unexpected extra argument.*? \((.*)\)")
 
 
 def video_as_command(name: str, rest: Sequence[str]) -> str | None:
-    """What to say of a command that is a file, if it is one: ``vidcaption clip.mp4``."""
+    """The message if a command is the name of a file: ``vidcaption clip.mp4``."""
     if is_address(name):
         return address_hint(name)
     known = PurePath(name).suffix.casefold() in VIDEO_SUFFIXES | IMAGE_SUFFIXES
@@ -33,10 +33,10 @@ def video_as_command(name: str, rest: Sequence[str]) -> str | None:
 
 
 def explained(error: Any, args: Sequence[str]) -> str:
-    """The message of an error of Typer's, without a full stop. ``args``: the command's."""
+    """The message for an error of Typer, without a full stop. ``args``: of the command."""
     label = _label(error.param) if getattr(error, "param", None) else ""
     message: str = error.format_message().rstrip(".")
-    match type(error).__name__:  # they are not public
+    match type(error).__name__:  # the classes are not public
         case "NoSuchOption":
             message = f"there is no option {error.option_name}"
             if error.possibilities:
@@ -53,7 +53,7 @@ def explained(error: Any, args: Sequence[str]) -> str:
         case "BadParameter":
             message = f"{label} is wrong: {error.message.rstrip('.')}"
     if extra := _TOO_MANY.search(message):
-        message = f"{extra[1]} is more than the command takes"
+        message = f"the command does not take {extra[1]}"
     if message == "Missing command":
         message = "a command is missing"
     dashed = [arg for arg in args if arg.startswith("-") and os.path.exists(arg)]
@@ -61,14 +61,14 @@ def explained(error: Any, args: Sequence[str]) -> str:
 
 
 def _label(parameter: Any) -> str:
-    """An option's flags, or an argument as the help has it."""
+    """The flags of an option, or the name of an argument in the help."""
     if parameter.param_type_name == "option":
         return " / ".join(parameter.opts)
     return str(parameter.metavar or parameter.name.upper())
 
 
 class Group(Helped, TyperGroup):
-    """A command with subcommands, each listed with the whole first sentence of its help."""
+    """A command with subcommands, each listed with the first sentence of its help."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -76,7 +76,7 @@ class Group(Helped, TyperGroup):
             command.short_help = (command.help or "").partition("\n\n")[0]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Without a subcommand, the help."""
+        """Without a subcommand, show the help."""
         return super().parse_args(ctx, args or ["--help"])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -86,13 +86,13 @@ class Group(Helped, TyperGroup):
         return super().resolve_command(ctx, args)
 
     def unknown(self, name: str, *args: str) -> str:
-        """What to say of a subcommand that does not exist."""
+        """The message for a subcommand that does not exist."""
         return f"there is no command {name!r}; {nearest(name, self.commands)}"
 
     def get_params(self, ctx: Any) -> Any:
-        """The options; a switch that nobody typed is off, where for Typer it would be None.
+        """The options; a switch that is not given is False, and not None.
 
-        That Typer would judge by Pydantic, whose import takes longer than all the rest.
+        Typer would validate None with Pydantic, whose import takes longer than everything else.
         """
         params = super().get_params(ctx)
         for each in params:
@@ -102,9 +102,9 @@ class Group(Helped, TyperGroup):
 
 
 class Later(TyperCommand):
-    """A subcommand that is imported when it is used, so that none pays for the others.
+    """A subcommand that is imported when it is used, so that others need not load it.
 
-    It is what its module has under its name: a function, or a Typer app with commands of its own.
+    Its module defines it under its name: a function, or a Typer app with subcommands.
     ``help``: one sentence, the first of the function's docstring. ``configured``: whether files and
     the environment may set its options.
     """
@@ -115,7 +115,7 @@ class Later(TyperCommand):
 
     @cached_property
     def real(self) -> Any:
-        """The command itself. It loads neither PyTorch nor a video library before it is called."""
+        """The actual command. It loads neither PyTorch nor a video library before it is called."""
         name = self.name or ""
         declared = getattr(import_module(f"vidcaption.cli.commands.{name}"), name)
         holder = typer.Typer(rich_markup_mode=None)
@@ -130,7 +130,7 @@ class Later(TyperCommand):
         return typer.main.get_group(holder).commands[name]
 
     def make_context(self, *args: Any, **attributes: Any) -> Any:
-        """That of the command itself, which parses the arguments and is invoked."""
+        """The context of the actual command, which parses the arguments and is invoked."""
         return self.real.make_context(*args, **attributes)
 
 
@@ -142,13 +142,12 @@ class Commands(Group):
         for command in (
             Later(
                 "run",
-                "Caption videos: files next to them in each format asked for, or else lines on "
-                "stdout.",
+                "Caption videos: write files next to them, or print lines if no format is given.",
                 configured=True,
             ),
             Later(
                 "mux",
-                "Put captions into copies of videos: as a track that players can show, or drawn.",
+                "Put captions into copies of videos, as a subtitle track or drawn.",
                 configured=True,
             ),
             Later(
@@ -158,23 +157,22 @@ class Commands(Group):
             ),
             Later(
                 "find",
-                "Find moments in all videos that were indexed, by what is seen in them.",
+                "Search indexed videos for moments, by what is seen in them.",
                 configured=True,
             ),
             Later(
                 "index",
-                "Caption what is new in folders, for vidcaption find.",
+                "Caption new files in folders, for vidcaption find.",
                 configured=True,
             ),
             Later(
                 "features",
-                "Compute what a CNN sees in a dataset, once, for any number of trainings.",
+                "Compute the CNN's features of a dataset, for any number of trainings.",
                 configured=True,
             ),
             Later(
                 "train",
-                "Train a model on captioned images and videos: with a frozen CNN first, then end "
-                "to end.",
+                "Train a model on captioned images and videos.",
                 configured=True,
             ),
             Later(
@@ -184,13 +182,13 @@ class Commands(Group):
             ),
             Later(
                 "status",
-                "Sum up what runs say in their manifests, and name the inputs that failed.",
+                "Summarize the manifests of runs, and list the inputs that failed.",
             ),
             Later("models", "List, fetch, check, remove and publish models."),
-            Later("config", "Show the options that files and the environment set."),
+            Later("config", "Show the options set by files and the environment."),
             Later(
                 "doctor",
-                "Tell whether this installation works, down to a caption, and what to do if not.",
+                "Check that this installation works, and say what to do if not.",
             ),
         ):
             self.add_command(command)
@@ -200,7 +198,7 @@ class Commands(Group):
         return video_as_command(name, args) or super().unknown(name, *args)
 
 
-# Help in plain text: the module that draws it with Rich takes longer to import than all the rest.
+# Plain help: the module that formats it with Rich takes longer to import than everything else.
 app = typer.Typer(
     cls=Commands,
     pretty_exceptions_enable=False,

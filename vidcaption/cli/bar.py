@@ -11,9 +11,9 @@ from vidcaption.output.text import printable
 
 
 class Bar(Progress):
-    """A progress bar on standard error that asks for its position whenever it is drawn.
+    """A progress bar on standard error that polls its position whenever it is drawn.
 
-    ``headline`` gives the line above the bar, if there is to be one.
+    ``headline`` returns the line above the bar, if there is one.
     """
 
     headline: Callable[[], str] = str
@@ -26,13 +26,13 @@ class Bar(Progress):
             TimeRemainingColumn(),
             console=Console(stderr=True, force_terminal=force_terminal),
             transient=True,
-            # On a terminal results go above the bar; in a file or pipe they stay as they are.
+            # On a terminal results are printed above the bar; in a file or pipe they are unchanged.
             redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
         )
         self._position: Callable[[], float] = float
 
     def begin(self, label: str, total: float | None, position: Callable[[], float]) -> None:
-        """Show this instead of what was shown before; ``total`` is None where it is not known."""
+        """Show another task; ``total`` is None if unknown."""
         for task in self.task_ids:
             self.remove_task(task)
         self._position = position

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def resolve_with_bar(name: str | None, offline: bool, voice: VoiceOptions) -> Path:
-    """The folder of a model, with a progress bar while it is fetched if ``voice`` wants one.
+    """The folder of a model, with a progress bar while it is fetched if ``voice`` enables it.
 
     Raises ModelError, OutputError.
     """
@@ -40,7 +40,7 @@ def resolve_with_bar(name: str | None, offline: bool, voice: VoiceOptions) -> Pa
 def loader(
     model: str | None, offline: bool, machine: DeviceOptions, voice: VoiceOptions
 ) -> "Callable[[], Captioner]":
-    """What loads the model when it is first called. Raises ModelError, DeviceError, OutputError."""
+    """A function that loads the model once. Raises ModelError, DeviceError, OutputError."""
 
     @functools.cache
     def load() -> "Captioner":
@@ -80,14 +80,14 @@ def make_each(pairs: Iterable[tuple[Path, Path]], make: Callable[[Path, Path], N
 
 
 def default_index() -> Path:
-    """The file in the user's data folder."""
+    """The index in the user's data folder."""
     from platformdirs import user_data_path
 
     return user_data_path("vidcaption", appauthor=False) / "index.sqlite"
 
 
 def recipe_of(model: str | None, folder: Path, options: CaptionOptions) -> "Recipe":
-    """What captions are made by; ``folder``: of the model that was asked for as ``model``."""
+    """How captions are made; ``folder``: of the model that was given as ``model``."""
     from vidcaption.find.index import Recipe
     from vidcaption.model.manifest import WEIGHTS, read_rows
 
@@ -106,7 +106,7 @@ def bring_up_to_date(
     redo: bool = False,
     offline: bool = False,
 ) -> int:
-    """Caption what is new among the files. Returns the exit code."""
+    """Caption the new ones of the files. Returns the exit code."""
     from vidcaption.find.update import survey
 
     folder = resolve_with_bar(model, offline, voice)
@@ -116,7 +116,7 @@ def bring_up_to_date(
     _tell("broken", found.broken, "skipped: captioning failed before")
     if found.known:
         facts = event("known", paths=list(map(str, found.known)))
-        message = f"{counted(found.known)} known by their content, and not captioned again"
+        message = f"{counted(found.known)} recognised by content, and not captioned again"
         logger.log(VERBOSE, message, extra=facts)
     if not found.todo:
         return 0
@@ -135,7 +135,7 @@ def _caption(
     from vidcaption.cli.reporter import Reporter
     from vidcaption.find.update import update
 
-    logger.info(f"{counted(files)} to be indexed", extra=event("indexing", count=len(files)))
+    logger.info(f"{counted(files)} new", extra=event("indexing", count=len(files)))
     reporter = Reporter(voice, len(files))
     with Captioners(folder, machine, BatchOptions()) as load:
         outcomes = update(index, files, recipe, load, reporter)

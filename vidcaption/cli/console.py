@@ -1,4 +1,4 @@
-"""What a command is given and gives: streams and signals, results, words and logs."""
+"""Streams and signals, results, messages and logs of a command."""
 
 import io
 import json
@@ -25,16 +25,16 @@ from vidcaption.output.text import aligned, json_text, printable
 if TYPE_CHECKING:
     from vidcaption.cli.bar import Bar
 
-PIPE_CLOSED = 128 + 13  # the exit code of those that SIGPIPE ends
+PIPE_CLOSED = 128 + 13  # the exit code of processes ended by SIGPIPE
 INTERRUPTED = 130
-_SHOW_CURSOR = b"\x1b[?25h"  # which a live view hides
+_SHOW_CURSOR = b"\x1b[?25h"  # hidden by a live view
 _PACKAGE = logging.getLogger("vidcaption")
 
 
 class Unfailing(io.RawIOBase):
-    """Standard error, where words are lost that cannot be written: the work is worth more.
+    """Standard error that drops messages it cannot write, rather than ending the work.
 
-    Its disk may be full, and the terminal or the program that read it gone.
+    The disk may be full, or the terminal or the reading program gone.
     """
 
     def __init__(self, raw: Any) -> None:
@@ -58,10 +58,10 @@ class Unfailing(io.RawIOBase):
 
 
 def results_awaited() -> bool:
-    """Whether somebody has sent standard output to a file or another program.
+    """Whether standard output is redirected to a file or another program.
 
-    Not where standard error goes to the same place: that is a log of all that is printed. A pipe
-    counts only if a person is at the terminal: programs capture the output of all they start.
+    Not if standard error goes to the same place, which is then a log of everything. A pipe counts
+    only with a user at the terminal: programs capture the output of all they start.
     """
     try:
         out, err = os.fstat(sys.stdout.fileno()), os.fstat(sys.stderr.fileno())
@@ -73,21 +73,21 @@ def results_awaited() -> bool:
 
 
 def settle() -> None:
-    """Make what a process was given into what commands expect; what a test put there stays.
+    """Prepare the standard streams; streams set by tests are kept.
 
-    A stream that is closed is None: then nothing is said, and results cannot be written.
+    A closed stream is None: then messages are dropped, and results cannot be written.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The same bytes on every system, whatever its locale and line ends.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
     if None in (sys.stdin, sys.stdout, sys.stderr):
-        # Else the next files would get their numbers, and what libraries print there.
+        # Otherwise the next opened files would get their numbers, and what libraries print.
         while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
         os.close(descriptor)
     if sys.stderr is sys.__stderr__:
         raw = io.FileIO(2, "wb", closefd=False) if sys.stderr is None else sys.stderr.buffer
-        # Without a buffer between: it would write twice what an interrupt cuts off after the write.
+        # Unbuffered: a buffer would write output twice that an interrupt cuts off after the write.
         sys.stderr = io.TextIOWrapper(
             Unfailing(getattr(raw, "raw", raw)),
             encoding=sys.stderr.encoding if sys.stderr is not None else "utf-8",
@@ -101,11 +101,11 @@ def interruptible() -> Iterator[None]:
     """SIGINT, SIGTERM or SIGHUP inside raises KeyboardInterrupt; a second one ends the process at
     once.
 
-    Also if that comes after the context: the process is about to end, which takes a while. SIGHUP
-    stays ignored where it is, as under nohup.
+    This also holds after the context, as ending takes a while. SIGHUP stays ignored if it is, as
+    under nohup.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's
+        yield  # only the main thread handles signals
         return
     caught = False
 
@@ -132,14 +132,14 @@ def interruptible() -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """One line on standard error, in the command's name."""
+    """Print one line on standard error, prefixed with the name of the command."""
     print(f"vidcaption: {printable(message)}", file=sys.stderr)
 
 
 def put(text: str) -> None:
-    """Results on standard output, at once. Raises OutputError if they cannot be written.
+    """Write results to standard output, unbuffered. Raises OutputError if that fails.
 
-    If the reader has gone away (``| head``), the command ends quietly with exit code 141.
+    If the reader is gone (``| head``), the command ends quietly with exit code 141.
     """
     if sys.stdout is None:
         raise OutputError("standard output is closed; leave it open, or give --output")
@@ -147,7 +147,7 @@ def put(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        # What is left in the buffer must not be tried again when the interpreter ends.
+        # The interpreter must not flush the rest of the buffer at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise typer.Exit(PIPE_CLOSED) from error
@@ -155,17 +155,17 @@ def put(text: str) -> None:
 
 
 def put_json(value: Any) -> None:
-    """Results for a program, on standard output; a path is its name."""
+    """Print results as JSON on standard output; paths become strings."""
     put(json_text(value, indent=2, default=str) + "\n")
 
 
 def put_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns as wide as they must be, on standard output."""
+    """Print aligned columns on standard output."""
     put("".join(f"{line}\n" for line in aligned((heads, *rows))))
 
 
 def make_bar(options: VoiceOptions, *, lines_on_stdout: bool = False) -> "Bar | None":
-    """A progress bar, if one is wanted: lines that a person reads as they come replace it."""
+    """A progress bar, if enabled and not replaced by lines that are printed as they come."""
     if isinstance(options, LogOptions) and options.log_json:
         return None
     forced = options.progress == "on"
@@ -173,7 +173,7 @@ def make_bar(options: VoiceOptions, *, lines_on_stdout: bool = False) -> "Bar | 
     wanted = options.progress == "auto" and not options.quiet and not readable
     if not forced and not (wanted and sys.stderr.isatty()):
         return None
-    from vidcaption.cli.bar import Bar  # Rich takes long to import
+    from vidcaption.cli.bar import Bar  # importing Rich takes long
 
     return Bar(force_terminal=forced or None)
 
@@ -193,9 +193,9 @@ def positioned(bar: "Bar | None", label: str, total: float | None) -> Callable[[
 
 @contextmanager
 def logging_as(options: VoiceOptions) -> Iterator[None]:
-    """Inside, what the package logs goes where the options ask, and nowhere else.
+    """Inside, the package logs according to the options only.
 
-    Raises OutputError if the log file cannot be written, UsageError if it is no text.
+    Raises OutputError if the log file cannot be written, UsageError if it is not text.
     """
     handlers = _handlers(options)
     before = _PACKAGE.handlers, _PACKAGE.propagate, _PACKAGE.level
@@ -210,7 +210,7 @@ def logging_as(options: VoiceOptions) -> Iterator[None]:
 
 @contextmanager
 def closing_words() -> Iterator[None]:
-    """An error that ends the command inside is logged as all else is, and sets its exit code."""
+    """Log an error that ends the command inside like all messages, and set the exit code."""
     try:
         yield
     except VidcaptionError as error:
@@ -222,7 +222,7 @@ def closing_words() -> Iterator[None]:
 
 
 def _handlers(options: VoiceOptions) -> list[logging.Handler]:
-    """That of standard error, then that of the log file, if there is one."""
+    """The handlers of standard error and of the log file, if there is one."""
     log = options if isinstance(options, LogOptions) else None
     level = logging.ERROR if options.quiet else VERBOSE if options.verbose else logging.INFO
     if log and log.debug:
@@ -237,14 +237,14 @@ def _handlers(options: VoiceOptions) -> list[logging.Handler]:
 
 
 class _StandardError(logging.Handler):
-    """Whatever standard error is when something is said: a live view takes its place."""
+    """Writes to the current ``sys.stderr``, which a live view replaces."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr)
 
 
 class _LogFile(logging.Handler):
-    """Adds lines to a file, each by one write: several runs may share it."""
+    """Appends lines to a file, each in one write: several runs may share it."""
 
     def __init__(self, path: Path, level: int) -> None:
         super().__init__(level)
@@ -257,19 +257,19 @@ class _LogFile(logging.Handler):
             raise OutputError(
                 f"--log-file {path} cannot be written: {error.strerror}; choose another place"
             ) from error
-        if odd:  # a video, by a slip of `*`
+        if odd:  # such as a video, by a mistyped `*`
             raise UsageError(
-                f"--log-file is {path}, which exists and is no text; give the name of a new file"
+                f"--log-file is {path}, which exists and is not text; give the name of a new file"
             )
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Add a line. The command goes on without the file if that fails."""
+        """Append a line. If that fails, the command continues without the file."""
         try:
             with self._path.open("ab", buffering=0) as file:
                 file.write(f"{self.format(record)}\n".encode())
         except OSError as error:
             _PACKAGE.removeHandler(self)
-            say(f"--log-file {self._path} cannot be written any more: {error.strerror}")
+            say(f"--log-file {self._path} can no longer be written: {error.strerror}")
 
 
 class _Line(logging.Formatter):
@@ -283,7 +283,7 @@ class _DatedLine(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """One line of ASCII; what could drive a terminal is escaped."""
+    """One line of ASCII, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         row = {

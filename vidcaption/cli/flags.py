@@ -1,6 +1,6 @@
-"""Typer options: made from options dataclasses, and those that several commands have.
+"""Typer options: from options dataclasses, and those shared by several commands.
 
-What the shell offers for them uses no network, and loads no PyTorch.
+Shell completion uses no network and does not load PyTorch.
 """
 
 import functools
@@ -33,14 +33,14 @@ R = TypeVar("R")
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Models on this machine: the embedded one, those in the Hub's cache, and folders.
+    """Models on this machine: the built-in one, those in the Hub's cache, and folders.
 
-    A cached commit is offered by its branches and tags, ``owner/name`` standing for ``main``.
+    Cached commits are listed by their branches and tags, with ``owner/name`` for ``main``.
     """
     from vidcaption.store import DEFAULT, cache
 
     names, cached = [DEFAULT], list[cache.Cached]()
-    with suppress(VidcaptionError):  # there may be no home, or an odd setting of the Hub
+    with suppress(VidcaptionError):  # there may be no home folder, or invalid settings of the Hub
         cached = list(cache.models())
     for each in cached:
         if each.complete:
@@ -58,12 +58,12 @@ def complete_preset(incomplete: str) -> list[str]:
 
 
 def complete_command(context: typer.Context, incomplete: str) -> list[str]:
-    """Commands that options can be set for."""
+    """Commands with configurable options."""
     return [name for name in configured(context) if name.startswith(incomplete)]
 
 
 def _folders(incomplete: str) -> list[str]:
-    """Folders whose path begins so, hidden ones only if the dot is there."""
+    """Folders whose path starts like this, hidden ones only if the dot was typed."""
     start = Path(os.path.expanduser(incomplete))
     parent, beginning = (start, "") if incomplete.endswith("/") else (start.parent, start.name)
     prefix = incomplete[: len(incomplete) - len(beginning)]
@@ -80,15 +80,13 @@ Videos = Annotated[
     list[str], typer.Argument(metavar="INPUT", help="Videos, folders of them, patterns.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Offline = Annotated[
-    bool, typer.Option("--offline", help="Never use the network: the model is here, or it fails.")
-]
+Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 Model = Annotated[
     str | None,
     typer.Option(
         autocompletion=complete_model,
-        help="A model folder, or owner/name or owner/name@revision on the Hub; the embedded model "
-        "unless given.",
+        help="A model folder, or owner/name or owner/name@revision on the Hub.  [default: the "
+        "built-in model]",
     ),
 ]
 
@@ -102,7 +100,7 @@ _CONFIG = inspect.Parameter(
         typer.Option(
             "--config",
             metavar="FILE",
-            help="A TOML file with options; --no-NAME turns off a switch that it turns on.",
+            help="TOML file with options; --no-NAME overrides a switch in it.",
             is_eager=True,
             callback=use_files,
         ),
@@ -122,9 +120,9 @@ _HELP_ALL = inspect.Parameter(
 def with_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give ``command`` one flag per field of each parameter annotated with an Options class.
 
-    Typer sees the flags, ``--config`` and ``--help-all``; ``command`` gets the dataclasses, built
-    and checked. Values that one refuses raise its UsageError before ``command`` is entered.
-    Meanwhile the package logs as its VoiceOptions ask, or as the defaults do.
+    Typer gets the flags, ``--config`` and ``--help-all``; ``command`` gets the dataclasses, built
+    and checked. Invalid values raise UsageError before ``command`` is entered. While it runs, the
+    package logs according to its VoiceOptions, or their defaults.
 
     >>> @app.command()
     ... @with_options
@@ -135,7 +133,7 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
 
     @functools.wraps(command)
     def with_flags(**values: Any) -> R:
-        for parameter in (_CONFIG, _HELP_ALL):  # whose work is done
+        for parameter in (_CONFIG, _HELP_ALL):  # already handled
             del values[parameter.name]
         voice = VoiceOptions()
         for name, kind in bundles.items():
@@ -159,7 +157,7 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
 
 
 def bundles_of(command: Callable[..., Any]) -> dict[str, type[Options]]:
-    """The parameters of a command, decorated or not, that are options dataclasses."""
+    """The parameters of a command that are options dataclasses, decorated or not."""
     parameters = inspect.signature(inspect.unwrap(command)).parameters
     return {
         name: parameter.annotation
@@ -169,10 +167,10 @@ def bundles_of(command: Callable[..., Any]) -> dict[str, type[Options]]:
 
 
 def resolved(name: str, root: Any, file: Path | None = None) -> list[Setting]:
-    """The settings of a command when nothing but ``--config`` is typed. Raises UsageError."""
+    """The settings of a command with ``--config`` as its only flag. Raises UsageError."""
     command: ConfiguredCommand = root.command.commands[name].real
     for parameter in command.params:
-        parameter.required = False  # inputs and the like may be missing here
+        parameter.required = False  # such as inputs, which are not needed here
     args = ["--config", str(file)] if file else []
     context: Any = command.make_context(name, args, parent=root)
     with sources_told(context):
@@ -183,7 +181,7 @@ def resolved(name: str, root: Any, file: Path | None = None) -> list[Setting]:
 
 
 def _parameter(kind: type[Options], f: Field[Any]) -> inspect.Parameter:
-    """One field as the keyword parameter that Typer reads."""
+    """A field as a keyword parameter for Typer."""
     long = flag_of(f)
     short = f.metadata["short"]
     switch = f"{long}/--no-{long.removeprefix('--')}" if f.default is True else long
@@ -207,14 +205,14 @@ def _parameter(kind: type[Options], f: Field[Any]) -> inspect.Parameter:
 
 
 def _parser(f: Field[Any]) -> Callable[[str], Any] | None:
-    """None for switches, paths and texts, which Typer reads; errors of the others are ours."""
+    """None for switches, paths and strings, which Typer parses; others are parsed here."""
     number = {int, float}.intersection((f.type, *get_args(f.type)))
     ours = number or choices_of(f) or f.type == TABLES
     return functools.partial(parse, f) if ours else None
 
 
 def _metavar(f: Field[Any]) -> str | None:
-    """What stands for the value in the help: its choices or its bounds; None leaves it to Typer."""
+    """The placeholder of the value in the help: choices or bounds; None: Typer's own."""
     low, high, above = (f.metadata[key] for key in ("at_least", "at_most", "above"))
     if choices := choices_of(f):
         return "|".join(choices)
@@ -226,5 +224,5 @@ def _metavar(f: Field[Any]) -> str | None:
 
 
 def _panel(kind: type[Options]) -> str:
-    """The heading its flags stand under: the beginning of its docstring."""
+    """The heading of its flags: the beginning of its docstring."""
     return re.split("[.:]", inspect.getdoc(kind) or kind.__name__)[0]

@@ -1,4 +1,4 @@
-"""Help pages: short at first, with examples, in colour on terminals that have it."""
+"""Help pages: short by default, with examples, coloured on terminals."""
 
 import inspect
 import os
@@ -14,7 +14,7 @@ from typer.core import TyperArgument, TyperCommand
 C = TypeVar("C", bound=Callable[..., Any])
 _ALL = "vidcaption.help_all"
 _HEADING = re.compile(r"^(\S.*:|Usage:)(?=$| )", re.MULTILINE)
-_TYPE = re.compile(r" <(?:list\[)?(\w+)\]?>")  # as Typer calls what has no name of its own
+_TYPE = re.compile(r" <(?:list\[)?(\w+)\]?>")  # Typer's placeholder for a value without a name
 _TERM = re.compile(r"^  (-\S.*?|[a-z][\w-]*)(?=  |$)", re.MULTILINE)
 
 
@@ -27,7 +27,7 @@ class Page:
 
 
 def helped(examples: str, first: str = "") -> Callable[[C], C]:
-    """Give a command examples, and say which options most people need; without that, all."""
+    """Give a command examples and the options of its short help, by default all."""
 
     def decorate(command: C) -> C:
         vars(command)["page"] = Page(inspect.cleandoc(examples), tuple(first.split()))
@@ -37,7 +37,7 @@ def helped(examples: str, first: str = "") -> Callable[[C], C]:
 
 
 class Helped:
-    """What help pages of commands and groups have in common."""
+    """Shared by the help pages of commands and groups."""
 
     callback: Any
 
@@ -65,10 +65,10 @@ def _value(kind: re.Match[str]) -> str:
 
 
 class HelpedCommand(Helped, TyperCommand):
-    """A command whose ``--help`` has examples, and where it says so only its first options."""
+    """A command whose ``--help`` has examples, and only its first options if it has any."""
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
-        """The first paragraph, and the others with all options."""
+        """The first paragraph; all of them if all options are shown."""
         if not self._is_short(ctx):
             super().format_help_text(ctx, formatter)
             return
@@ -77,7 +77,7 @@ class HelpedCommand(Helped, TyperCommand):
             formatter.write_text(inspect.cleandoc(self.help or "").partition("\n\n")[0])
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """The first options; or all, those of each class under a heading, after all others."""
+        """The first options; or all, with those of each class under a heading at the end."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         shown = (*self.page.first, "help-all", "help")
         for each in self.get_params(ctx):
@@ -115,7 +115,7 @@ def show_all(ctx: typer.Context, asked: bool) -> None:
 
 
 def coloured() -> bool:
-    """Whether standard output takes colours: see https://no-color.org and force-color.org."""
+    """Whether to use colours: see https://no-color.org and force-color.org."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):

@@ -1,4 +1,4 @@
-"""Datasets as the commands read them."""
+"""Datasets of commands."""
 
 import logging
 from pathlib import Path
@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_references(path: Path) -> "list[Sample]":
-    """The samples of a dataset, without captions that ``run`` wrote: they would score themselves.
+    """The samples of a dataset, without captions that ``run`` wrote: a model would score itself.
 
     Logs how many of those are skipped. Raises UsageError, OutputError.
     """
@@ -24,7 +24,7 @@ def read_references(path: Path) -> "list[Sample]":
     if own:
         files = "1 file" if len(own) == 1 else f"{len(own)} files"
         logger.warning(
-            f"{path}: skipped {files} that 'vidcaption run' wrote; its captions are no references "
-            "unless a person has edited them"
+            f"{path}: skipped {files} that 'vidcaption run' wrote; its captions are only "
+            "references if a person has edited them"
         )
     return read_dataset(path, own)

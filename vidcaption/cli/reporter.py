@@ -1,4 +1,4 @@
-"""What a person is told while many inputs are captioned."""
+"""The messages of commands while they caption inputs."""
 
 import logging
 import time
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MISSING_S = 1.0  # containers are often wrong by less
+MISSING_S = 1.0  # containers are often inaccurate by less
 
 
 class Reporter(Watcher):
-    """The live view, the readable lines, and a sentence on each input.
+    """The live view, readable lines, and a message for each input.
 
-    ``count``: how many inputs there are. ``delivery``: where captions go, if not into an index.
+    ``count``: the number of inputs. ``delivery``: where captions go, if not into an index.
     """
 
     def __init__(self, voice: LogOptions, count: int, delivery: Delivery | None = None) -> None:
@@ -40,15 +40,15 @@ class Reporter(Watcher):
         self._bar = make_bar(voice, lines_on_stdout=self._lines)
         if self._bar is not None:
             self._bar.headline = self._headline if count > 1 else self._position
-        self._captioning: Captioning | None = None  # that was opened last
-        self._at: Job | None = None  # what it is of, until its outcome comes
+        self._captioning: Captioning | None = None  # opened last
+        self._at: Job | None = None  # its job, until the outcome
         self._said_waiting = False
         self._began_s = self._opened_s = time.monotonic()
-        self._worked_s = self._seen_s = 0.0  # of work, and of video captioned in it
+        self._worked_s = self._seen_s = 0.0  # of work, and of video captioned
         self._became: Counter[str] = Counter()
 
     def see_through(self, work: Callable[[], None]) -> int:
-        """Do the work, with the live view if one is wanted, and sum up. Returns the exit code."""
+        """Do the work, with the live view if enabled, and sum up. Returns the exit code."""
         self._began_s = time.monotonic()
         try:
             with self._bar or nullcontext():
@@ -77,7 +77,7 @@ class Reporter(Watcher):
         logger.log(VERBOSE, f"{job.path}: {', '.join(facts)}", extra=event("opened", path=job.path))
         if captioning.kept_s:
             logger.info(
-                f"{job.path}: going on at {captioning.kept_s:.1f} s, where a run was interrupted",
+                f"{job.path}: continues at {captioning.kept_s:.1f} s, where a run was interrupted",
                 extra=event("resumed", path=job.path, at_s=captioning.kept_s),
             )
         if self._lines and self._headed:
@@ -85,7 +85,7 @@ class Reporter(Watcher):
 
     def captioned(self, segment: Segment) -> None:
         if self._lines and self._captioning is not None and not segment.below_min_confidence:
-            still = self._captioning.info.duration_s is None  # its times mean nothing
+            still = self._captioning.info.duration_s is None  # without meaningful times
             put((one_line(segment.text) if still else readable_line(segment)) + "\n")
 
     def retrying(self, job: Job, error: VidcaptionError, wait_s: float) -> None:
@@ -95,13 +95,13 @@ class Reporter(Watcher):
     def waiting(self, jobs: Sequence[Job]) -> None:
         if not self._said_waiting:
             names = ", ".join(str(job.path) for job in jobs[:3]) + (", ..." if jobs[3:] else "")
-            message = f"waiting for another run that is at work on {names}"
+            message = f"waiting for another run that is captioning {names}"
             paths = [str(job.path) for job in jobs]
             logger.info(message, extra=event("waiting", paths=paths))
         self._said_waiting = True
 
     def _sum_up(self, *, interrupted: bool = False) -> None:
-        """How many inputs became what, and how many are left."""
+        """Print how many inputs were captioned, skipped and failed, and how many are left."""
         if self._count < 2 and not interrupted:
             return
         facts = {status: self._became[status] for status in ("captioned", "done", "kept", "failed")}
@@ -121,13 +121,13 @@ class Reporter(Watcher):
         logger.info(text, extra=event(name, **facts, seconds=round(seconds, 3)))
 
     def _going_on(self) -> str:
-        """Where the same command goes on."""
-        text = "; the same command goes on from here"
+        """Where the same command will continue."""
+        text = "; the same command continues"
         if self._at is None or self._captioning is None:
             return text
         if kept_s := self._captioning.kept_s:
-            return f"{text}, {kept_s:.1f} s into {self._at.path}"
-        return f"{text}, with {self._at.path} from its start"
+            return f"{text} at {kept_s:.1f} s of {self._at.path}"
+        return f"{text} at the start of {self._at.path}"
 
     @property
     def _left(self) -> int:
@@ -144,7 +144,7 @@ class Reporter(Watcher):
             message = f"{in_the_way(path)}; --force replaces it"
             logger.info(message, extra=event("kept", **facts, output=path))
         if outcome.status == "done":
-            message = f"{job.path} is done already; --force does it again"
+            message = f"{job.path} is done; --force captions it again"
             level = logging.INFO if self._count == 1 else VERBOSE
             logger.log(level, message, extra=event("done", **facts))
         if captions is None or (statistics := outcome.statistics) is None:
@@ -153,7 +153,7 @@ class Reporter(Watcher):
         self._seen_s += statistics.captioned_s
         if captions.corrupt:
             broken = counted(captions.corrupt, "broken packet")
-            logger.info(f"{job.path}: {broken} left out", extra=event("broken", **facts))
+            logger.info(f"{job.path}: {broken} skipped", extra=event("broken", **facts))
         if (missing_s := statistics.missing_s) > MISSING_S:
             logger.info(
                 f"{job.path}: the last {missing_s:.1f} s are missing; it may be cut off",
@@ -179,7 +179,7 @@ class Reporter(Watcher):
             logger.debug(f"{job.path} is captioned", extra=event("captioned", **facts))
 
     def _position(self) -> str:
-        """How far the only video is captioned, and how fast."""
+        """Position and speed in the only video."""
         if self._captioning is None:
             return ""
         progress_s, duration_s = self._captioning.progress_s, self._captioning.info.duration_s
@@ -190,7 +190,7 @@ class Reporter(Watcher):
         return f"{text}, {speed:.1f} x real time" if seen_s else text
 
     def _headline(self) -> str:
-        """Files, speed and the time that is left, if the rest is like what was done so far."""
+        """Files, speed and the estimated remaining time."""
         worked = self._became["captioned"] + self._became["failed"]
         text = f"{self._became.total()} of {self._count} files, {self._left} left"
         text += f", {self._became['failed']} failed" if self._became["failed"] else ""
@@ -203,7 +203,7 @@ class Reporter(Watcher):
 
 
 def described(job: Job, plan: Plan) -> str:
-    """What is to be done for an input, in a line that is safe to print."""
+    """What would be done for an input, in a line that is safe to print."""
     notes = [in_the_way(path) for path in plan.kept]
     if not plan.needed:
         return printable(": ".join([f"{'keep' if plan.kept else 'done'}  {job.path}", *notes]))

@@ -1,8 +1,8 @@
-"""Commands whose options may also stand in the environment and in TOML files.
+"""Commands whose options can also be set in the environment and in TOML files.
 
-A flag wins over the environment, that over ``--config FILE``, that over ``vidcaption.toml`` in the
-working directory, that over the user's file, that over a preset, and that over the default. A file
-has a table per command, whose keys are its flags without the dashes in front:
+In order of precedence: flag, environment, ``--config FILE``, ``vidcaption.toml`` in the working
+directory, the user's file, a preset, the default. A file has a table per command, whose keys are
+its flags without the leading dashes:
 
     [run]
     beam = 5
@@ -34,7 +34,7 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
 def user_file() -> Path | None:
-    """``config.toml`` in the user's folder of settings, there or not; None without a home."""
+    """``config.toml`` in the user's settings folder, which may not exist; None without a home."""
     from platformdirs import user_config_path
 
     try:
@@ -46,11 +46,11 @@ def user_file() -> Path | None:
 def read_table(
     path: Path, command: str, commands: Collection[str], kinds: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """The options of ``command`` in the file at ``path``, by key; None where there is no file.
+    """The options of ``command`` in the file at ``path``, by key; None if there is no file.
 
-    ``commands``: the tables that a file may have. ``kinds``: the Python type of each key that the
-    command's may have. Paths are left as they stand. Raises UsageError where the file cannot be
-    read, is not TOML, or holds something else than that.
+    ``commands``: the allowed tables. ``kinds``: the Python type of each allowed key of the
+    command. Paths are not resolved. Raises UsageError if the file cannot be read, is not TOML, or
+    contains anything else.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -63,7 +63,7 @@ def read_table(
     for name, value in content.items():
         if name not in commands or not isinstance(value, dict):
             known = ", ".join(f"[{each}]" for each in commands)
-            raise UsageError(f"{path} has {name!r} at its top; there may be only {known}")
+            raise UsageError(f"{path} has {name!r} at the top; allowed are only {known}")
     table: dict[str, Any] = content.get(command, {})
     for key, value in table.items():
         if key not in kinds:
@@ -78,7 +78,7 @@ def read_table(
 
 
 def to_toml(value: Any) -> str:
-    """A string, number, truth value, list or table of such, as TOML."""
+    """A string, number, boolean, list or table of these, as TOML."""
     if isinstance(value, Mapping):
         names = (key if _BARE.fullmatch(key) else to_toml(key) for key in value)
         pairs = zip(names, map(to_toml, value.values()), strict=True)
@@ -87,12 +87,12 @@ def to_toml(value: Any) -> str:
         return f"[{', '.join(map(to_toml, value))}]"
     if isinstance(value, bool | int | float):
         return str(value).lower()
-    # JSON's strings are TOML's, but for one character
+    # JSON strings are TOML strings, except for one character
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value of TOML may stand for the Python type ``kind``: text for a Path, say."""
+    """Whether a TOML value is valid for the Python type ``kind``, such as a string for a Path."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin is UnionType:
         return any(_fits(value, one) for one in inner)
@@ -104,7 +104,7 @@ def _fits(value: Any, kind: Any) -> bool:
         return (
             isinstance(value, list) and len(value) == len(inner) and all(map(_fits, value, inner))
         )
-    if kind in (int, float, str):  # a text may be a number: --workers takes auto or 2
+    if kind in (int, float, str):  # a string option may be a number: --workers takes auto or 2
         number = {int: int, float: int | float, str: int | str}[kind]
         return isinstance(value, number) and not isinstance(value, bool)
     return isinstance(value, kind if kind in (bool, dict) else str) and kind is not type(None)
@@ -120,19 +120,19 @@ def _words(kind: Any) -> str:
         return f"a list of {len(inner)} numbers"
     if origin is list and inner[0] is dict:
         return "a list of tables"
-    return _WORDS.get(kind, "a list of texts" if origin is list else "a text")
+    return _WORDS.get(kind, "a list of strings" if origin is list else "a string")
 
 
 DEFAULT, COMMAND_LINE = "default", "command line"
 _SOURCES = "vidcaption.sources."
-_OF_ITSELF = ("config_file", "preset", "help_all")  # they stand in no file
+_OF_ITSELF = ("config_file", "preset", "help_all")  # not set in files
 
 Parameter = TyperArgument | TyperOption
 
 
 @dataclass(frozen=True)
 class Setting:
-    """An option as it is in the end. ``source``: what said so."""
+    """The final value of an option. ``source``: where it comes from."""
 
     key: str
     value: Any
@@ -140,7 +140,7 @@ class Setting:
 
 
 class ConfiguredCommand(HelpedCommand):
-    """A command whose options have a variable each, as VIDCAPTION_RUN_BEAM, and a key in files."""
+    """A command whose options have variables, such as VIDCAPTION_RUN_BEAM, and keys in files."""
 
     configured = True
 
@@ -149,11 +149,11 @@ class ConfiguredCommand(HelpedCommand):
         for option in self.params:
             if isinstance(option, TyperOption):
                 option.envvar = f"{_prefix(name)}{key_of(option).replace('-', '_').upper()}"
-                option.show_envvar = False  # a rule tells them all; the help has no room for each
+                option.show_envvar = False  # documented as a rule, to keep the help short
 
     @property
     def keys(self) -> dict[str, Parameter]:
-        """What may stand in a file: every option, and the arguments that are a list."""
+        """Settings allowed in a file: every option, and the arguments that are lists."""
         return {
             key_of(each): each
             for each in self.params
@@ -166,7 +166,7 @@ class ConfiguredCommand(HelpedCommand):
         }
 
     def make_parser(self, ctx: Any) -> Any:
-        """Also takes ``--no-srt``, so that the command line has the last word on switches."""
+        """Also accepts ``--no-srt``, so that the command line can override switches."""
         parser = super().make_parser(ctx)
         for key, each in self.keys.items():
             if isinstance(each, TyperOption) and each.is_bool_flag and not each.secondary_opts:
@@ -189,11 +189,11 @@ class ConfiguredCommand(HelpedCommand):
 
 
 def use_files(ctx: typer.Context, given: Path | None) -> Path | None:
-    """Take the options that stand in files: of the user, of the working directory, and ``given``.
+    """Apply the options from files: of the user, of the working directory, and ``given``.
 
-    Raises UsageError for a file with anything wrong in it, and for a variable that no option has.
+    Raises UsageError for an invalid file, and for a variable that is not an option.
     """
-    if ctx.resilient_parsing:  # the shell asks for completions
+    if ctx.resilient_parsing:  # shell completion
         return given
     _check_variables(ctx)
     for path in filter(None, (user_file(), PROJECT_FILE)):
@@ -201,13 +201,13 @@ def use_files(ctx: typer.Context, given: Path | None) -> Path | None:
     if given is not None:
         table = _read(ctx, given)
         if table is None:
-            raise UsageError(f"--config is {given}, and there is no such file")
+            raise UsageError(f"--config is {given}, which does not exist")
         _take(ctx, table, str(given))
     return given
 
 
 def use_preset(ctx: typer.Context, name: str | None) -> str | None:
-    """Take the options of a preset, a file that all others have precedence over.
+    """Apply the options of a preset, a file with lower precedence than all others.
 
     Raises UsageError.
     """
@@ -221,19 +221,19 @@ def use_preset(ctx: typer.Context, name: str | None) -> str | None:
         )
     table = _read(ctx, path)
     if table is None:
-        raise UsageError(f"--preset is {name!r}, and there is no such file")
+        raise UsageError(f"--preset is {name!r}, which does not exist")
     _take(ctx, table, f"preset {name}", below=True)
     return name
 
 
 def presets() -> dict[str, Path]:
-    """The file of each preset that comes with the package, by name."""
+    """The file of each built-in preset, by name."""
     folder = Path(__file__).parent.parent / "training" / "presets"
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def settings(ctx: typer.Context) -> list[Setting]:
-    """Every option of a command that was parsed, and where its value comes from."""
+    """Every option of a parsed command, with the source of its value."""
     return [
         Setting(key, plain(ctx.params.get(each.name)), _source(ctx, each))
         for key, each in _command(ctx).keys.items()
@@ -249,7 +249,7 @@ def configured(ctx: typer.Context) -> list[str]:
 
 @contextmanager
 def sources_told(ctx: typer.Context) -> Iterator[None]:
-    """Add to errors that speak of a flag where its value comes from, if nobody typed it."""
+    """Add the source of a flag's value to errors that name the flag, unless it was typed."""
     try:
         yield
     except (VidcaptionError, typer.TyperException) as error:
@@ -267,7 +267,7 @@ def _prefix(command: str | None) -> str:
 
 
 def _kinds(command: ConfiguredCommand) -> dict[str, Any]:
-    """The type of each key, as the command's function declares it."""
+    """The type of each key, from the annotations of the command's function."""
     declared = inspect.signature(command.callback).parameters if command.callback else {}
     kinds = {key: declared[each.name].annotation for key, each in command.keys.items()}
     kinds = {
@@ -284,14 +284,14 @@ def _command(ctx: typer.Context) -> ConfiguredCommand:
 
 
 def _read(ctx: typer.Context, path: Path) -> dict[str, Any] | None:
-    """The values in a file by the name of their parameter; None where there is no file."""
+    """The values in a file by the names of their parameters; None if there is no file."""
     command = _command(ctx)
     table = read_table(path, command.name or "", configured(ctx), _kinds(command))
     return table and {command.keys[key].name: value for key, value in table.items()}
 
 
 def _take(ctx: typer.Context, values: dict[str, Any], source: str, *, below: bool = False) -> None:
-    """Lay ``values`` above the defaults that the context has by now, or below them."""
+    """Put ``values`` above or below the defaults that the context already has."""
     sources = ctx.meta.setdefault(f"{_SOURCES}{ctx.info_name}", {})
     told = dict.fromkeys(values, source)
     present = dict(ctx.default_map or {})
@@ -312,13 +312,11 @@ def _source(ctx: typer.Context, parameter: Any) -> str:
 
 
 def _check_variables(ctx: typer.Context) -> None:
-    """Those of other commands are looked at by these; those of no command here, too."""
+    """Variables of other commands are checked by them; those of no command are checked here."""
     known = {str(each.envvar) for each in ctx.command.params if isinstance(each, TyperOption)}
     own = _prefix(ctx.command.name)
     others = tuple(prefix for prefix in map(_prefix, configured(ctx)) if prefix != own)
     for name in sorted(os.environ):
         ours = name.startswith("VIDCAPTION_") and not name.startswith(others)
         if ours and name not in known and name != "VIDCAPTION_DEBUG":
-            raise UsageError(
-                f"the environment has {name}, which is no option; {nearest(name, known)}"
-            )
+            raise UsageError(f"{name} in the environment is not an option; {nearest(name, known)}")

@@ -84,8 +84,8 @@ class ContentClassifier(nn.Module):
             return
         if last.weight.shape != self.classifier.weight.shape:
             raise ModelError(
-                f"the CNN's classifier has {last.out_features} classes, and "
-                f"{self.classifier.out_features} are named"
+                f"the CNN's classifier has {last.out_features} classes, but "
+                f"{self.classifier.out_features} have names"
             )
         self.classifier.load_state_dict(last.state_dict())
 

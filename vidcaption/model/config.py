@@ -34,27 +34,29 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_sl
 
 @dataclass(frozen=True, kw_only=True)
 class InputConfig(Options):
-    """How single frames are seen: the CNN, its input, and what is kept of its output.
+    """Frame encoder: the CNN, its input, and the part of its output that is used.
 
     ``mean`` and ``std`` normalise RGB scaled to [0, 1].
     """
 
     backbone: str = option(
         "mobilenet_v2",
-        "CNN that looks at single frames; of several, joined by +, the vectors are put together.",
+        "CNN for single frames; the vectors of several, joined by +, are concatenated.",
         choices=BACKBONES,
         several=True,
     )
     image_size: int = option(
         224,
-        "Side of the square, in pixels, that frames are squashed to.",
+        "Side of the square that frames are resized to, in pixels.",
         at_least=32,
         at_most=1024,
     )
     mean: tuple[float, float, float] = option(
-        (0.485, 0.456, 0.406), "What is taken off RGB in [0, 1]."
+        (0.485, 0.456, 0.406), "Normalization: mean of RGB in [0, 1]."
     )
-    std: tuple[float, float, float] = option((0.229, 0.224, 0.225), "What that is divided by.")
+    std: tuple[float, float, float] = option(
+        (0.229, 0.224, 0.225), "Normalization: its standard deviation."
+    )
     grid: int = option(
         7,
         "Each frame gives grid x grid region vectors; 1 is one pooled vector.",
@@ -75,25 +77,25 @@ class InputConfig(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Options):
-    """What the network is made of: all that changes its shape or its input."""
+    """Network: everything that changes its shape or its input."""
 
     input: InputConfig = option(InputConfig(), "")
     temporal: str = option(
         "lstm",
-        "What sees the order of frames: a bidirectional LSTM; with s2vt the decoder itself, which "
-        "reads all frames and then writes; or nothing.",
+        "Temporal model: lstm, a bidirectional LSTM over frames; s2vt, the decoder itself, which "
+        "reads all frames first; or none.",
         choices=TEMPORAL,
     )
     attention: str = option(
         "dot",
-        "How the decoder looks at regions; hard draws a single one for each word.",
+        "Attention of the decoder over regions; hard samples one region for each word.",
         choices=ATTENTIONS,
     )
     attention_heads: int = option(4, "Heads of dot attention.", at_least=1, at_most=64)
     cell: str = option("lstm", "Recurrent cell of the decoder.", choices=CELLS)
     feed: Literal["start", "every", "both"] = option(
         "both",
-        "When the decoder is given what was seen: before the first word, at every word, or both.",
+        "When the decoder gets the visual input: before the first word, at every word, or both.",
     )
     heads: str = option(
         "caption",
@@ -104,16 +106,16 @@ class ModelConfig(Options):
     )
     concept_slots: int = option(
         0,
-        "How many of the surest words of the content classifier the decoder can look at, beside "
-        "the regions; 0 is none.",
+        "Number of most probable concepts that the decoder attends to besides the regions; 0 is "
+        "none.",
         at_least=0,
         at_most=64,
     )
     size: int = option(384, "Units of each LSTM and of the attention.", at_least=8, at_most=8192)
     embedding: int = option(
-        320, "Units of a word vector, shared by input and output.", at_least=8, at_most=8192
+        320, "Size of word vectors, shared by input and output.", at_least=8, at_most=8192
     )
-    dropout: float = option(0.3, "Share of units dropped in training.", at_least=0, at_most=0.9)
+    dropout: float = option(0.3, "Dropout in training.", at_least=0, at_most=0.9)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -154,7 +156,7 @@ class ModelConfig(Options):
         except (ValueError, RecursionError) as error:
             raise ModelError(f"config.json is not JSON ({error})") from error
         if not isinstance(values, dict):
-            raise ModelError(f"config.json holds a {type(values).__name__}; it must hold an object")
+            raise ModelError(f"config.json is a {type(values).__name__}; it must be an object")
         schema, since = values.pop("schema", None), values.pop("since", None)
         if isinstance(schema, int) and schema > SCHEMA:
             told = isinstance(since, str) and since.isprintable()

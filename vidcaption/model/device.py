@@ -124,10 +124,10 @@ def _device(name: str) -> torch.device:
         raise UsageError(f"--device is {name!r}; allowed are auto, cpu, cuda, cuda:N and mps")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(
-            f"--device is {name!r}, but PyTorch sees {torch.cuda.device_count()} CUDA devices here"
+            f"--device is {name!r}, but PyTorch finds {torch.cuda.device_count()} CUDA devices here"
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("--device is 'mps', but PyTorch sees no Apple GPU here")
+        raise DeviceError("--device is 'mps', but PyTorch finds no Apple GPU")
     return device
 
 

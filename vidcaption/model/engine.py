@@ -81,8 +81,7 @@ def require() -> None:
     """Raises DeviceError where the library of the extra is not installed."""
     if find_spec("openvino") is None:
         raise DeviceError(
-            "OpenVINO is not installed; run pip install 'vidcaption[openvino]', "
-            "or leave --engine out"
+            "OpenVINO is not installed; run pip install 'vidcaption[openvino]', or omit --engine"
         )
 
 
@@ -158,8 +157,8 @@ def compare(model: Model, path: Path) -> float:
     difference = (both[0] - both[1]).abs().max().item()
     if difference > TOLERANCE * both[0].abs().max().item() or said[0] != said[1]:
         raise DeviceError(
-            f"OpenVINO sees something else than PyTorch on this machine (features differ by "
-            f"{difference:.2g}); leave --engine out"
+            f"OpenVINO computes other features than PyTorch on this machine (they differ by "
+            f"{difference:.2g}); omit --engine"
         )
     return difference
 

@@ -71,8 +71,8 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Model:
     for name, weight in weights.items():
         if not weight.sum().isfinite():  # many times as fast as asking each number
             raise ModelError(
-                f"{folder / WEIGHTS} has no finite numbers in {name}; take a model whose training "
-                "did not diverge, or train it with a smaller --lr"
+                f"{folder / WEIGHTS} has numbers that are not finite in {name}; use a model "
+                "whose training did not diverge, or train it with a lower --lr"
             )
     network.load_state_dict(weights, assign=True)
     network.to(memory_format=torch.channels_last)
@@ -98,7 +98,7 @@ def _read_weights(path: Path, shapes: dict[str, torch.Size]) -> dict[str, torch.
         with safe_open(path, "pt") as file:
             names = set(file.keys())
             if odd := sorted(names ^ shapes.keys()):
-                kind = "lacks" if odd[0] in shapes else "has an unknown"
+                kind = "has no" if odd[0] in shapes else "has an unknown"
                 raise ModelError(f"{path} does not fit {CONFIG}: it {kind} tensor {odd[0]}")
             for name, shape in shapes.items():
                 if (got := tuple(file.get_slice(name).get_shape())) != tuple(shape):
@@ -107,7 +107,7 @@ def _read_weights(path: Path, shapes: dict[str, torch.Size]) -> dict[str, torch.
                     )
             return {name: file.get_tensor(name) for name in shapes}
     except (SafetensorError, OSError) as error:
-        hint = "it looks like a pickle, which is never opened" if _is_pickle(path) else str(error)
+        hint = "it looks like a pickle, which is never loaded" if _is_pickle(path) else str(error)
         raise ModelError(f"{path} is not a safetensors file: {hint}") from error
 
 

@@ -61,11 +61,11 @@ def verify(folder: Path) -> Rows:
     for name, row in rows.items():
         path = folder / name
         if not path.is_file():
-            raise ModelError(f"model folder {folder} lacks {name}; {_AGAIN}")
+            raise ModelError(f"model folder {folder} has no {name}; {_AGAIN}")
         if path.stat().st_size != row["size"] or _sha256(path) != row["sha256"]:
             raise ModelError(
                 f"{path} is not the file that {MANIFEST} describes (size or sha256 differs); "
-                f"it was altered or only half copied: {_AGAIN}"
+                f"it was altered or copied incompletely: {_AGAIN}"
             )
     return rows
 
@@ -82,7 +82,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ModelError(f"model folder {path.parent} lacks {path.name}; {_AGAIN}") from error
+        raise ModelError(f"model folder {path.parent} has no {path.name}; {_AGAIN}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"cannot read {path}: {error}") from error
 

@@ -36,7 +36,7 @@ class CaptionNetwork(nn.Module):
         super().__init__()
         if config.concept_slots and not vocabulary.concepts:
             raise ModelError(
-                f"config.json has {config.concept_slots} concept slots, and vocab.json no concepts"
+                f"config.json has {config.concept_slots} concept slots, but vocab.json no concepts"
             )
         self.config = config
         self.encoder = Encoder(config.input)

@@ -45,7 +45,7 @@ class Vocabulary:
         self.objects, self.labels = tuple(objects), tuple(labels)
         self._ids = {word: i for i, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
-            raise ModelError("vocab.json holds a word twice; each word must stand once")
+            raise ModelError("vocab.json contains a word twice; words must be unique")
 
     def __len__(self) -> int:
         return len(self.words)
@@ -112,15 +112,15 @@ class Vocabulary:
         for name in self.concepts:
             if not isinstance(name, str) or not (ids := self.encode(name)) or UNK in ids:
                 raise ModelError(
-                    f"vocab.json has the concept {name!r}; a concept is made of the words there"
+                    f"vocab.json has the concept {name!r}; concepts must consist of its words"
                 )
         if len(set(self.concepts)) != len(self.concepts):
-            raise ModelError("vocab.json holds a concept twice; each concept must stand once")
+            raise ModelError("vocab.json contains a concept twice; concepts must be unique")
         known = range(len(self.concepts))
         for index in self.classes:
             if index is not None and (type(index) is not int or index not in known):
                 raise ModelError(
-                    f"vocab.json says {index!r} of a class; it must be null or from 0 to "
+                    f"vocab.json maps a class to {index!r}; it must be null or from 0 to "
                     f"{len(known) - 1}"
                 )
         if not all(type(index) is int and index in known for index in self.objects):
@@ -138,10 +138,10 @@ class Vocabulary:
 
 def _words(words: Any, min_count: int = 1) -> list[str]:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ModelError("vocab.json must hold a list of words")
+        raise ModelError("vocab.json must contain a list of words")
     if not min_count <= len(words) <= MOST_WORDS:
-        raise ModelError(f"vocab.json holds {len(words)} words; allowed are 1 to {MOST_WORDS}")
+        raise ModelError(f"vocab.json has {len(words)} words; allowed are 1 to {MOST_WORDS}")
     odd = [word for word in words if not word or " " in word or not word.isprintable()]
     if odd:
-        raise ModelError(f"vocab.json holds {odd[0]!r}; a word has no space and is printable")
+        raise ModelError(f"vocab.json contains {odd[0]!r}; words are printable, without spaces")
     return words

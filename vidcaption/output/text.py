@@ -41,7 +41,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]], flush: str = "<") -> list[str]:
-    """Rows as lines, safe to print. With ``flush`` ``>`` all but the first column stand right."""
+    """Rows as lines, safe to print. ``flush`` ``>`` right-aligns all but the first column."""
     cells = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     forms = [f"{flush if i else '<'}{width}" for i, width in enumerate(widths)]

@@ -84,8 +84,8 @@ def comparison_table(report: Report, model: str, against: str) -> str:
     lines = [
         *aligned([head, *comparison_rows(report)], ">"),
         "",
-        f"{against} has sha256 {report['against']['model_sha256']}; where the interval has no 0, "
-        f"the models differ on such samples with {level} confidence",
+        f"{against} has sha256 {report['against']['model_sha256']}; if an interval does "
+        f"not contain 0, the models differ on such samples with {level} confidence",
     ]
     return "".join(printable(line) + "\n" for line in lines)
 

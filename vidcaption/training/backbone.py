@@ -1,4 +1,4 @@
-"""Where a CNN's first weights come from: a file, or torchvision's, by way of PyTorch's cache."""
+"""Initial weights of a CNN: from a file, or torchvision's, through PyTorch's cache."""
 
 import os
 import socket
@@ -16,11 +16,11 @@ TIMEOUT_S = 10.0
 
 
 def find_weights(backbones: Sequence[str], choice: str) -> list[Path]:
-    """The file of each backbone's ImageNet weights; nothing for ``none``, which is random.
+    """The file of each backbone's ImageNet weights; empty for ``none``, which is random.
 
     ``choice``: ``imagenet`` is torchvision's, downloaded once and checked against the hash in its
     name; anything else is a file. For several backbones, one of these for each, joined by +, or
-    ``imagenet`` for all. Raises UsageError where there is no such file, ModelError where the
+    ``imagenet`` for all. Raises UsageError if there is no such file, ModelError if the
     download fails.
     """
     if choice == "none":
@@ -46,7 +46,7 @@ def _find(backbone: str, choice: str) -> Path:
     path = Path(os.path.expanduser(choice))
     if not path.is_file():
         raise UsageError(
-            f"--backbone-weights is {choice!r}, and there is no such file; name a state dict of "
+            f"--backbone-weights is {choice!r}, which does not exist; name a state dict of "
             f"torchvision's {backbone}, imagenet to download it, or none for random weights"
         )
     return path

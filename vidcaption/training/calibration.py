@@ -1,4 +1,4 @@
-"""Confidence fitted to how right the captions of dev samples are."""
+"""Calibrates the confidence on the captions of dev samples."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,13 +16,13 @@ from vidcaption.model.vocabulary import tokenize
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.training.concepts import function_words, stem
 
-REFERENCES = 5  # of a sample, so that captions of all datasets have as many words to agree with
+REFERENCES = 5  # per sample, so that captions of all datasets are judged by equally many
 RIDGE = 1e-3
 BATCH = 32
 
 
 def rightness(caption: str, references: Sequence[str]) -> float:
-    """The share of a caption's nouns, verbs and adjectives that some person used, in any form."""
+    """The share of a caption's nouns, verbs and adjectives that a reference has in any form."""
     said, known = (
         {stem(word) for text in texts for word in tokenize(text) if word not in function_words()}
         for texts in ([caption], references[:REFERENCES])
@@ -59,7 +59,8 @@ def calibrate(
 @torch.enable_grad()
 def fit(confidence: Confidence, rows: Tensor, right: Tensor) -> None:
     """Fit by maximum likelihood. ``rows``: (B, 4) of ``describe``; ``right``: (B,) in [0, 1]."""
-    mean, std = rows.mean(0), rows.std(0).clamp(min=1e-3)
+    mean = rows.mean(0)
+    std = rows.std(0, correction=0).clamp(min=1e-3)  # of a single row, too
     scaled = (rows - mean) / std
     weight = torch.zeros(rows.shape[1], requires_grad=True)
     bias = torch.zeros(1, requires_grad=True)

@@ -22,8 +22,8 @@ Trained with `vidcaption train`. {{ counts }}
 
 Best epoch: {{ best }}.
 
-Before you give this model to others, say here what data it was trained on, under which terms that
-data came, and what it was never shown.
+Before you share this model, describe here the data that it was trained on, its terms, and what it
+does not cover.
 
 ## Architecture
 
@@ -42,8 +42,8 @@ data came, and what it was never shown.
 def write_card(
     counts: str, config: ModelConfig, options: TrainOptions, history: Sequence[Epoch]
 ) -> str:
-    """Markdown, with what the Hub reads at its top: ``counts`` (a sentence on the data), the best
-    epoch, and everything configured."""
+    """Markdown, with the metadata for the Hub at the top: ``counts`` (a sentence on the data), the
+    best epoch, and the whole configuration."""
     best = best_of(history)
     card = ModelCard.from_template(
         ModelCardData(library_name="vidcaption", tags=list(TAGS)),

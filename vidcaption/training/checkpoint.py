@@ -1,4 +1,4 @@
-"""The state of a training on disk, from which it goes on."""
+"""The state of a training on disk, for resuming it."""
 
 import pickle
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from vidcaption.errors import OutputError, UsageError
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Replace the checkpoint at ``path`` whole. Raises OutputError."""
+    """Replace the checkpoint at ``path`` atomically. Raises OutputError."""
     partial = path.with_suffix(".part")
     try:
         torch.save(state, partial)
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # PyTorch's writer raises the latter on a full disk
+    except (OSError, RuntimeError) as error:  # the latter from PyTorch's writer on a full disk
         partial.unlink(missing_ok=True)
         raise OutputError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
 
@@ -24,31 +24,29 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def read_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
     """The state at ``path``, its tensors on the CPU.
 
-    ``fingerprint``: by flag or name, all that a training goes on with unchanged. Raises UsageError
-    where there is no checkpoint, where it is broken, and where its own fingerprint is another one.
+    ``fingerprint``: by flag or name, everything that must not change. Raises UsageError if there is
+    no checkpoint, if it is broken, or if it has another fingerprint.
     """
     if not path.is_file():
-        raise UsageError(
-            f"{path} does not exist; there is nothing to resume, so leave out --resume"
-        )
+        raise UsageError(f"{path} does not exist, so there is nothing to resume; remove --resume")
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         own = state["fingerprint"]
-    # what PyTorch raises depends on where the file is broken
+    # the exception depends on where the file is broken
     except (OSError, EOFError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError) as error:
         raise UsageError(
             f"{path} is broken and cannot be resumed; train into another folder"
         ) from error
     if own != fingerprint:
         raise UsageError(
-            f"{path} belongs to a training with {_differences(own, fingerprint)}; give the same "
+            f"{path} belongs to a training with {_differences(own, fingerprint)}; use the same "
             "again, or train into another folder"
         )
     return state
 
 
 def _differences(own: Any, fingerprint: Mapping[str, Any]) -> str:
-    """What a training had, and what is given now."""
+    """The values of the training, and those given now."""
     if not isinstance(own, dict) or own.keys() != fingerprint.keys():
         return "other options, of another version"
     return ", ".join(

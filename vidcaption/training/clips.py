@@ -1,4 +1,4 @@
-"""Samples to batches: which clips, captions and frames a step sees, the same for the same seed."""
+"""Samples to batches: the clips, captions and frames of each step, reproducible by seed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ DEV_FRAMES = 4
 
 
 class Draw(NamedTuple):
-    """One sample in one epoch; with the seed it decides all that is random about its clip."""
+    """One sample in one epoch; with the seed it determines everything random about its clip."""
 
     epoch: int
     sample: int
@@ -55,7 +55,7 @@ class ClipSource(Protocol):
 
 @dataclass(frozen=True)
 class PixelClips:
-    """Clips (T, 3, S, S) uint8, decoded each time. ``most``: the frames to look at at first."""
+    """Clips (T, 3, S, S) uint8, decoded each time. ``most``: the frames to look at first."""
 
     samples: Sequence[Sample]
     size: int
@@ -86,18 +86,18 @@ class FeatureClips:
 
 
 def evenly(frames: Tensor, most: int) -> Tensor:
-    """At most so many of the frames (T, ...), evenly spread."""
+    """At most this many of the frames (T, ...), evenly spread."""
     return frames[[int(pick) for pick in centres(0, len(frames), min(most, len(frames)))]]
 
 
 def target(vocabulary: Vocabulary, text: str) -> list[int]:
-    """The ids that training asks for: the words and ``<eos>``, which a text cut short lacks."""
+    """The target ids: the words and ``<eos>``, except for a truncated text."""
     words = [*vocabulary.encode(text), EOS]
     return words[:MOST_WORDS]
 
 
 class ClipDataset(Dataset[Item]):
-    """A clip and some of its captions for each draw, or why the sample cannot be read."""
+    """A clip and some of its captions for each draw, or the error of the sample."""
 
     def __init__(
         self,
@@ -108,9 +108,9 @@ class ClipDataset(Dataset[Item]):
         captions: int,
         seed: int,
     ) -> None:
-        """``rows``: which of ``samples`` there are draws of."""
+        """``rows``: which of ``samples`` are drawn."""
         self._source, self._rows = source, rows
-        # a picture without captions has an empty one
+        # pictures without captions get an empty one
         self._words = [[target(vocabulary, x) for x in samples[i].captions] or [[]] for i in rows]
         self._captions = captions
         self._seed = seed
@@ -121,7 +121,7 @@ class ClipDataset(Dataset[Item]):
         picks = rng.choice(len(words), self._captions, replace=len(words) < self._captions)
         try:
             clip = self._source(self._rows[draw.sample], draw.frames, rng)
-        except InputError as error:  # raised in a worker process it would lose its message
+        except InputError as error:  # raising it in a worker process would lose its message
             return error
         return clip, [words[i] for i in picks], self._rows[draw.sample]
 
@@ -129,7 +129,7 @@ class ClipDataset(Dataset[Item]):
 class BatchSampler(Sampler[list[Draw]]):
     """Batches of an epoch in random order, each with its own number of frames: 1, 2, 4...
 
-    Of each batch this gives process ``rank`` of ``world`` its part.
+    Yields the part of each batch for process ``rank`` of ``world``.
     """
 
     def __init__(
@@ -150,13 +150,13 @@ class BatchSampler(Sampler[list[Draw]]):
             frames = int(rng.choice(self._frames))
             batch = order[i : i + self._batch]
             own = batch[self._rank :: self._world]
-            # nobody may be idle while the others add up gradients
+            # no process may be idle while the others reduce gradients
             picks = own if len(own) else batch[:1]
             yield [Draw(self.epoch, int(index), frames) for index in picks]
 
 
 def collate(items: list[Item]) -> Batch | InputError:
-    """Stack clips; put ``<bos>`` before captions, and pad them to the longest."""
+    """Stack clips; prepend ``<bos>`` to captions, and pad them to the longest."""
     read = []
     for item in items:
         if isinstance(item, InputError):

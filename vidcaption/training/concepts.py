@@ -1,8 +1,8 @@
-"""Which concepts a training has, what teaches them, and which ones a sentence is given.
+"""The concepts of a training, their targets, and the concepts given with sentences.
 
 Concepts are the frequent nouns, verbs and adjectives of the captions, each with its inflected
-forms, and the classes of other networks whose scores teach (Fang et al. 2015, section 3, take the
-1000 most frequent words).
+forms, and the classes of other networks whose scores are targets (Fang et al. 2015, section 3, use
+the 1000 most frequent words).
 """
 
 from collections import Counter, defaultdict
@@ -21,9 +21,9 @@ from vidcaption.datasets.scores import Scores
 from vidcaption.model.concepts import LEAST, Concepts
 from vidcaption.model.vocabulary import Vocabulary, tokenize
 
-MENTIONS = 40  # a concept occurs in the captions of as many samples, of fewer in small datasets
-SURE = 0.4  # share of a sample's captions that makes a concept certain
-IGNORED = "person"  # detectors find one nearly everywhere, and captions say who it is
+MENTIONS = 40  # minimum samples with a concept in their captions; fewer in small datasets
+SURE = 0.4  # share of a sample's captions above which a concept is certain
+IGNORED = "person"  # detectors find one nearly everywhere, and captions use specific words
 
 Array = NDArray[np.float32]
 
@@ -36,11 +36,10 @@ def name_concepts(
 ) -> ObjectNames:
     """The concepts of a dataset, the most frequent first.
 
-    ``captions``: of each training sample. ``taught``: names that scores come under; those made of
-    words of the vocabulary become concepts as well. ``objects``: names of which some belong
-    together.
+    ``captions``: of each training sample. ``taught``: names in score files; those made of words of
+    the vocabulary become concepts as well. ``objects``: names that belong together.
     """
-    samples: Counter[str] = Counter()  # that a word occurs in
+    samples: Counter[str] = Counter()  # in which a word occurs
     for several in captions:
         samples.update({word for text in several for word in tokenize(text)})
     known = set(vocabulary.words)
@@ -73,7 +72,7 @@ def name_concepts(
 
 @lru_cache
 def function_words() -> frozenset[str]:
-    """Words that name nothing to be seen."""
+    """Words that do not name anything visible."""
     text = files("vidcaption.training").joinpath("function_words.txt").read_text("utf-8")
     return frozenset(text.split())
 
@@ -109,7 +108,7 @@ _IRREGULAR = {
 
 @lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
-    """What the inflected forms of a word share (Porter's English stemmer)."""
+    """The stem shared by the inflected forms of a word (Porter's English stemmer)."""
     return str(_stemmer().stemWord(_IRREGULAR.get(word, word)))
 
 
@@ -123,10 +122,10 @@ def _stemmer() -> Any:
 def concept_targets(
     samples: Sequence[Sample], names: ObjectNames, scores: Sequence[Scores]
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """How sure it is that each of S samples shows each of N concepts, and where that is known.
+    """The probability that each of S samples shows each of N concepts, and where it is known.
 
-    Both (S, N). Captions tell of all concepts, each score file of those that occur in it; what is
-    told twice counts as the surer one says.
+    Both (S, N). Captions give all concepts, each score file those that occur in it; of two values
+    the higher counts.
     """
     index = {name: i for i, name in enumerate(names.classes)}
     targets = np.zeros((len(samples), len(index)), np.float32)
@@ -160,15 +159,14 @@ def concept_targets(
 
 
 class SentenceConcepts:
-    """Concepts for sentences without pictures, as sure and as wrong as the classifier's.
+    """Concepts for sentences without pictures, with the classifier's confidence and errors.
 
-    A concept that a sentence names gets a probability that the classifier gave it on a picture
-    that shows it; beside it stand those that the classifier took for seen on some picture where
-    they are not.
+    A concept named in a sentence gets a probability that the classifier gave it on a picture that
+    shows it; false ones are added, that the classifier found on some picture without them.
     """
 
     def __init__(self, probabilities: Array, shown: NDArray[np.bool_], slots: int) -> None:
-        """``probabilities``, ``shown``: (S, N), of pictures that the classifier did not learn."""
+        """``probabilities``, ``shown``: (S, N), of pictures held out from the classifier."""
         self._slots = slots
         every = probabilities[shown]
         self._true = [
@@ -183,7 +181,7 @@ class SentenceConcepts:
         ]
 
     def draw(self, named: Sequence[Sequence[int]], rng: np.random.Generator) -> Concepts:
-        """Slots (B, K) for sentences that name these concepts."""
+        """Slots (B, K) for sentences with these concepts."""
         ids = np.zeros((len(named), self._slots), np.int64)
         confidence = np.zeros((len(named), self._slots), np.float32)
         for row, concepts in enumerate(named):

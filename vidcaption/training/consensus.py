@@ -1,4 +1,4 @@
-"""CIDEr-D as a reward: quick for single captions, with document frequencies known beforehand."""
+"""CIDEr-D as a reward: fast for single captions, with precomputed document frequencies."""
 
 import math
 from collections import Counter
@@ -12,7 +12,7 @@ Vectors = tuple[dict[tuple[int, ...], float], list[float], int]
 
 
 def ngrams(words: Words) -> Counter[tuple[int, ...]]:
-    """How often each run of 1 to 4 words occurs."""
+    """The number of occurrences of each n-gram of 1 to 4 words."""
     return Counter(
         tuple(words[i : i + n]) for n in range(1, NGRAM + 1) for i in range(len(words) - n + 1)
     )
@@ -21,8 +21,8 @@ def ngrams(words: Words) -> Counter[tuple[int, ...]]:
 class Consensus:
     """CIDEr-D (Vedantam et al. 2015, section 4 and 6.1) of captions against known references.
 
-    ``references``: for each sample the ids of its captions. They should end with ``<eos>``, and so
-    should what is scored: then a caption that breaks off is worth less than one that ends.
+    ``references``: for each sample the ids of its captions. These and the scored captions should
+    end with ``<eos>``: then truncated captions score lower.
     """
 
     def __init__(self, references: Sequence[Sequence[Words]]) -> None:
@@ -33,7 +33,7 @@ class Consensus:
         self._references = [[self._vectors(counts) for counts in several] for several in counted]
 
     def score(self, sample: int, words: Words) -> float:
-        """CIDEr-D x 10, as it is usually given, of one caption of one sample."""
+        """CIDEr-D x 10, as usual, of one caption of one sample."""
         hypothesis = self._vectors(ngrams(words))
         references = self._references[sample]
         return 10 * sum(_similarity(hypothesis, each) for each in references) / len(references)

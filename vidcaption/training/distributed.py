@@ -1,4 +1,4 @@
-"""The processes that train one model together, as torchrun starts them."""
+"""Distributed training with the processes of torchrun."""
 
 import os
 from dataclasses import replace
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def own_device(options: DeviceOptions) -> DeviceOptions:
-    """``options``, where torchrun runs several processes on GPUs: each takes its own."""
+    """``options``, with this process's own GPU if torchrun runs several processes."""
     local = os.environ.get("LOCAL_RANK")
     if local is None or options.device not in ("auto", "cuda") or not torch.cuda.is_available():
         return options
@@ -22,10 +22,10 @@ def own_device(options: DeviceOptions) -> DeviceOptions:
 
 
 class World:
-    """This process and its peers; by itself unless torchrun's RANK and WORLD_SIZE are set.
+    """This process and its peers; a single one unless torchrun's RANK and WORLD_SIZE are set.
 
-    The CPU speaks over gloo, GPUs over nccl. Each process sees a part of every batch, and of the
-    dev samples. None may wait for another longer than PyTorch's timeout, 10 minutes and more.
+    CPUs communicate by gloo, GPUs by nccl. Each process gets a part of every batch, and of the dev
+    samples. None may wait for another longer than PyTorch's timeout, at least 10 minutes.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -39,11 +39,11 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes the model, and speaks."""
+        """Whether this process writes the model and prints messages."""
         return self.rank == 0
 
     def join(self, module: nn.Module) -> nn.Module:
-        """``module``, whose gradients become the mean of all processes'."""
+        """``module``, with gradients averaged over all processes."""
         return DistributedDataParallel(module) if self.size > 1 else module
 
     def sum(self, value: float) -> float:
@@ -70,11 +70,11 @@ class World:
         return taken
 
     def wait(self) -> None:
-        """Until all processes have come here."""
+        """Wait until all processes have reached this point."""
         if self.size > 1:
             distributed.barrier()
 
     def leave(self) -> None:
-        """Say goodbye to the others, at the end."""
+        """Leave the process group, at the end."""
         if self.size > 1:
             distributed.destroy_process_group()

@@ -1,10 +1,9 @@
-"""Region vectors of a frozen CNN, computed once and kept on disk, for one training or for many.
+"""Region vectors of a frozen CNN, computed once and cached on disk for any number of trainings.
 
-Each CNN has a folder of its own, named by a fingerprint of backbone, weights, input and frames, so
-that features of another one are never mixed in; ``features.json`` there tells what it is of. Its
-safetensors shards hold a tensor for each sample, named by a key of its files. So a cache serves any
-dataset and split, only what is new is computed, and a run that was cut short goes on after its last
-shard.
+Each CNN has its own folder, named by a fingerprint of backbone, weights, input and frames, so that
+features of different CNNs are never mixed; ``features.json`` there describes it. Its safetensors
+shards hold a tensor for each sample, named by a key of its files. So a cache serves any dataset and
+split, only new features are computed, and an interrupted run continues after its last shard.
 """
 
 import json
@@ -36,8 +35,8 @@ from vidcaption.types import Watch
 logger = logging.getLogger(__name__)
 
 ABOUT = "features.json"
-SCHEMA = 2  # changes with what is computed from the same CNN and files
-SHARD = 512  # frames, of which a run that is killed loses no more
+SCHEMA = 2  # changes with the computation for the same CNN and files
+SHARD = 512  # frames: the most that a killed run loses
 READERS = 2
 _BATCH = 16
 
@@ -45,8 +44,8 @@ _BATCH = 16
 class FeatureCache:
     """Features of each sample: (F, R, C) fp16, F being 1 for an image and at most ``frames``.
 
-    ``folder``: where the caches of all CNNs are; ``self.folder`` is that of this one. Raises
-    InputError for a sample whose file is gone.
+    ``folder``: of the caches of all CNNs; ``self.folder`` is that of this one. Raises InputError
+    for a sample whose file is missing.
     """
 
     def __init__(
@@ -66,12 +65,12 @@ class FeatureCache:
         self._open: dict[Path, safe_open] = {}
 
     def fill(self, encoder: Encoder, watch: Watch | None = None, workers: int = READERS) -> int:
-        """Compute what is missing, and say so; returns how many samples this process computed.
+        """Compute missing features, and log it; returns the number of samples computed here.
 
         Processes that fill a cache at the same time share the work, shard by shard, and none waits
         for another longer than a shard takes. ``workers``: threads that read frames ahead of the
-        CNN; they do not change the result. Raises InputError for an unreadable sample and
-        OutputError; finished shards stay.
+        CNN; they do not change the result. Raises InputError for an unreadable sample, and
+        OutputError; finished shards are kept.
         """
         if not (missing := self._find_missing()):
             return 0
@@ -88,7 +87,7 @@ class FeatureCache:
             watch("features", len(missing), lambda: done)
         shards = {self._path(keys): keys for keys in _cut(missing, self.about["frames"])}
         computed = 0
-        for wait in (False, True):  # only at the end for what others were computing
+        for wait in (False, True):  # at the end, wait for shards of other processes
             for path, keys in list(shards.items()):
                 with _claim(path, wait) as claimed:
                     if not claimed:
@@ -102,7 +101,7 @@ class FeatureCache:
         return computed
 
     def _find_missing(self) -> dict[str, Sample]:
-        """Samples in no shard. A shard that is broken is passed over, and thus computed again."""
+        """Samples in no shard. Broken shards are ignored, and so computed again."""
         for path in self.folder.glob("*.safetensors"):
             self._index(path)
         return {key: each for key, each in self._samples.items() if key not in self._shards}
@@ -123,10 +122,10 @@ class FeatureCache:
         return what + ("" if self._shards else self._unlike())
 
     def _unlike(self) -> str:
-        """Why the most similar cache of another CNN does not do; nothing where there is none."""
+        """Why the most similar cache does not fit; empty if there is none."""
         reasons = []
         for path in sorted(self.folder.parent.glob(f"*/{ABOUT}")):
-            with suppress(OSError, ValueError, AttributeError):  # broken ones say nothing
+            with suppress(OSError, ValueError, AttributeError):  # broken ones are skipped
                 other = json.loads(path.read_text(encoding="utf-8"))
                 unlike = [name for name, own in self.about.items() if other.get(name) != own]
                 named = [f"{name} {other.get(name)}, not {self.about[name]}" for name in unlike]
@@ -160,14 +159,14 @@ class FeatureCache:
         return tensor
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_open": {}}  # a worker process opens files of its own
+        return self.__dict__ | {"_open": {}}  # a worker process opens its own files
 
 
 @contextmanager
 def _claim(shard: Path, wait: bool) -> Iterator[bool]:
-    """Whether this process alone may write ``shard``; if another one may, wait for it or not.
+    """Whether this process alone may write ``shard``; optionally wait for another one.
 
-    The claim of a process that dies ends with it.
+    The lock of a process ends with it.
     """
     path = shard.with_suffix(".lock")
     lock = FileLock(path)
@@ -182,18 +181,18 @@ def _claim(shard: Path, wait: bool) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
-        # whoever had it open, or makes it again, finds that the shard is there
+        # processes that have it open, or create it again, find the finished shard
         with suppress(OSError):
             path.unlink()
 
 
 def _describe(encoder: Encoder, frames: int) -> dict[str, Any]:
-    """All that decides the features of a file. Lists, as JSON has no tuples."""
+    """Everything that determines the features of a file. Lists, as JSON has no tuples."""
     config = encoder.config
     digest = sha256()
     for name, tensor in encoder.state_dict().items():
-        # in fp16, as a model folder has them, and without a sign of zero, which averaging drops:
-        # a model and what it was trained from share features
+        # in fp16, as in a model folder, and without the sign of zero, which averaging drops: a
+        # model and the weights it was trained from share features
         digest.update(name.encode() + (tensor.detach().cpu().half() + 0.0).numpy().tobytes())
     return {
         "schema": SCHEMA,
@@ -208,7 +207,7 @@ def _describe(encoder: Encoder, frames: int) -> dict[str, Any]:
 
 
 def _key(sample: Sample) -> str:
-    """Names the part of the files that a sample is; another one once they were changed or moved."""
+    """The key of a sample: of its files and its part; changes when they are changed or moved."""
     digest = sha256(repr((float(sample.start_s), sample.end_s)).encode())
     for path in (sample.video,) if sample.video else sample.stills:
         try:
@@ -225,7 +224,7 @@ def _most(sample: Sample, frames: int) -> int:
 
 
 def _cut(samples: Mapping[str, Sample], frames: int) -> Iterator[list[str]]:
-    """The keys of each shard in turn: as few as have ``SHARD`` frames."""
+    """The keys of each shard in turn, with at least ``SHARD`` frames."""
     keys: list[str] = []
     held = 0
     for key, sample in samples.items():
@@ -243,7 +242,7 @@ def _read_ahead(
 ) -> Generator[list[Clip], None, None]:
     """The frames of each sample in order, read by threads while the CNN runs.
 
-    No more than two batches wait, or a sample per thread: memory does not grow with the dataset.
+    At most two batches, or a sample per thread, are waiting: memory does not grow with the dataset.
     """
     room = max(2 * _BATCH, workers * frames)
     waiting: deque[tuple[int, Future[list[Clip]]]] = deque()

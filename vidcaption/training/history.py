@@ -1,4 +1,4 @@
-"""What each epoch gave, as a table and as a plot."""
+"""The results of each epoch, as a table and as a plot."""
 
 import csv
 import io
@@ -19,9 +19,9 @@ _DEV = "dev_"  # begins the column of a metric
 
 @dataclass(frozen=True)
 class Epoch:
-    """``loss``: the mean of the terms trained with, in nats; None where some are no loss, such as
-    rewards. ``metrics``: of samples not learnt; epochs are chosen by the last, the lowest if its
-    name ends in "loss", else the highest. ``lr``: the rate at the end of the epoch.
+    """``loss``: the mean of the training terms, in nats; None if some are no loss, such as rewards.
+    ``metrics``: on the dev split; epochs are compared by the last, the lowest if its name ends in
+    "loss", else the highest. ``lr``: the rate at the end of the epoch.
     """
 
     epoch: int
@@ -80,7 +80,7 @@ def best_of(epochs: Sequence[Epoch]) -> Epoch:
 
 
 def check_plotting() -> None:
-    """Raises SetupError where matplotlib is missing."""
+    """Raises SetupError if matplotlib is missing."""
     if find_spec("matplotlib") is None:
         raise SetupError("training plots need matplotlib; install vidcaption[train]")
 
@@ -109,11 +109,10 @@ def read_history(folder: Path) -> list[Epoch]:
     # a column may be missing, and a short row has None in its place, a long one as a name
     except (OSError, csv.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"{path} cannot be read as the history of a training; give the folder that 'vidcaption "
-            "train' wrote"
+            f"{path} is not the history of a training; give a folder that 'vidcaption train' wrote"
         ) from error
     if not epochs:
-        raise UsageError(f"{path} has no epoch; train at least one")
+        raise UsageError(f"{path} has no epochs; train at least one")
     return epochs
 
 
@@ -137,9 +136,9 @@ def _epoch(row: Mapping[str, str]) -> Epoch:
 
 
 def plot_history(epochs: Sequence[Epoch]) -> bytes:
-    """PNG: losses and metrics, below them the learning rate; each stage begins at a line.
+    """PNG: losses and metrics, and the learning rate below; a line marks each stage.
 
-    A dotted line marks the epoch whose model is kept.
+    A dotted line marks the epoch whose model is saved.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""How good the heads of a network are on samples that it does not learn from."""
+"""Evaluation of the heads of a network on the dev split."""
 
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
@@ -33,7 +33,7 @@ def judge_captions(
     *,
     with_cider: bool,
 ) -> dict[str, float]:
-    """``loss``, the mean cross entropy of the references' words, and if asked for ``cider``, x 100.
+    """``loss``, the mean cross entropy of the references' words, and if requested ``cider``, x 100.
 
     All processes of ``world`` call this together: each takes a part of the samples, and all get
     the same result. ``look``: of a sample's index, (T, 3, S, S) uint8 pixels or (T, R, C) features.
@@ -77,6 +77,6 @@ def judge_concepts(
 
 
 def _references(sample: Sample, vocabulary: Vocabulary) -> list[list[int]]:
-    """The same number of captions for each sample, so that they make a batch."""
+    """The same number of captions for each sample, to form a batch."""
     words = [target(vocabulary, text) for text in sample.captions[:CAPTIONS]]
     return list(islice(cycle(words), CAPTIONS))

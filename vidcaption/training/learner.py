@@ -1,4 +1,4 @@
-"""What makes a network learn: optimizer, learning rate, and the mean of its past weights."""
+"""Updates of a network: optimizer, learning rate, and the moving average of its weights."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -22,8 +22,8 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "adam": Adam, "adagra
 
 
 def learning_rate(step: int, steps: int, warmup: float) -> float:
-    """Share of the highest rate: rises linearly over the first ``warmup`` of steps, then falls as
-    half a cosine to 0 (Loshchilov and Hutter 2017, eq. 5)."""
+    """Share of the peak rate: rises linearly over the first ``warmup`` of steps, then decays by a
+    half cosine to 0 (Loshchilov and Hutter 2017, eq. 5)."""
     rise = warmup * steps
     if step < rise:
         return (step + 1) / (rise + 1)
@@ -31,8 +31,8 @@ def learning_rate(step: int, steps: int, warmup: float) -> float:
 
 
 def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
-    """Weights' exponential moving average, of few steps at first so that the start is forgotten
-    (the rule of TensorFlow's ExponentialMovingAverage)."""
+    """Exponential moving average of weights, over few steps at first so that the initial weights
+    are forgotten (the rule of TensorFlow's ExponentialMovingAverage)."""
 
     def update(averaged: Any, current: Any, seen: Tensor | int) -> None:
         now = min(decay, (1 + int(seen)) / (10 + int(seen)))
@@ -42,8 +42,8 @@ def _moving_average(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
 
 
 class Learner:
-    """One stage's updates of a network, and its exponential moving average, which is what is
-    scored and kept (Polyak and Juditsky 1992)."""
+    """One stage's updates of a network, and its exponential moving average, which is scored and
+    saved (Polyak and Juditsky 1992)."""
 
     def __init__(
         self,
@@ -54,8 +54,8 @@ class Learner:
         machine: Machine,
         world: World,
     ) -> None:
-        """``rates``: parameters of the network and their highest learning rate, of which the
-        objectives' take the first; ``steps``: of the whole stage."""
+        """``rates``: parameters of the network and their peak learning rate; the objectives' have
+        the first; ``steps``: of the whole stage."""
         self._loss, self._options, self._machine = loss, options, machine
         self._world, self._steps = world, steps
         extra: dict[str, Any] = (
@@ -68,27 +68,27 @@ class Learner:
         self._schedule = LambdaLR(
             self._optimizer, partial(learning_rate, steps=steps, warmup=options.warmup)
         )
-        # gradients of fp16 products vanish unless scaled; for other formats this does nothing
+        # gradients of fp16 products underflow unless scaled; has no effect for other formats
         self._scaler = torch.amp.GradScaler(
             machine.device.type, enabled=machine.dtype == torch.float16
         )
         self._average = AveragedModel(loss.network, multi_avg_fn=_moving_average(options.ema))
-        # the gradients of a stage that trained more would count in this one's clipping
+        # left-over gradients of an earlier stage would count in gradient clipping
         loss.zero_grad(set_to_none=True)
 
     @property
     def averaged(self) -> CaptionNetwork:
-        """The network to judge: the mean of the weights so far, late ones counting most."""
+        """The network to evaluate: the moving average of the weights."""
         return cast(CaptionNetwork, self._average.module)
 
     @property
     def lr(self) -> float:
-        """The first group's learning rate now."""
+        """The current learning rate of the first group."""
         return float(self._schedule.get_last_lr()[0])
 
     @property
     def done(self) -> float:
-        """Share of the stage's steps that are behind."""
+        """Share of the stage's steps that are done."""
         return self._schedule.last_epoch / self._steps
 
     def step(self, terms: Sequence[Term]) -> float:
@@ -98,7 +98,7 @@ class Learner:
         parts = [t.weight * t.total / world.sum(t.words) for t in terms]
         loss = torch.stack(parts).sum()
         self._optimizer.zero_grad(set_to_none=True)
-        # times size, as the processes' gradients are then averaged
+        # times size, as gradients are averaged over processes afterwards
         self._scaler.scale(loss * world.size).backward()
         self._scaler.unscale_(self._optimizer)
         nn.utils.clip_grad_norm_(self._loss.parameters(), self._options.clip_norm)
@@ -109,8 +109,8 @@ class Learner:
         return loss.item()
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on but the network itself, with all processes' random
-        numbers."""
+        """Everything the next step depends on except the network, including the random states of
+        all processes."""
         state: dict[str, Any] = {
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
@@ -118,13 +118,13 @@ class Learner:
             "average": self._average.state_dict(),
             "random": self._world.gather(torch.get_rng_state()),
         }
-        if self._machine.device.type == "cuda":  # whose dropout has a generator of its own
+        if self._machine.device.type == "cuda":  # dropout there has its own generator
             own = torch.cuda.get_rng_state(self._machine.device)
             state["cuda_random"] = self._world.gather(own)
         return state
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state`` gave."""
+        """Continue from a ``state``."""
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self._scaler.load_state_dict(state["scaler"])

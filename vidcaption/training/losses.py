@@ -1,4 +1,4 @@
-"""What training makes small."""
+"""Losses of training."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from vidcaption.model.vocabulary import BOS, EOS, PAD
 
 
 class Term(NamedTuple):
-    """A part of the loss: the sum over ``words`` words, and what their mean counts for."""
+    """A term of the loss: the sum over ``words`` words, and the weight of their mean."""
 
     total: Tensor
     words: int
@@ -57,7 +57,7 @@ def cross_entropy(
 def classification(
     network: CaptionNetwork, features: Tensor, targets: Tensor, known: Tensor
 ) -> Term:
-    """The cross entropy of concepts, each a yes or no, added up over those that are known.
+    """The binary cross entropy of concepts, summed over those that are known.
 
     ``features``: (B, T, R, C); ``targets``: (B, N) in [0, 1]; ``known``: (B, N), 1 or 0.
     """

@@ -1,4 +1,4 @@
-"""What a model learns from: captioned samples, sentences without pictures, and concepts."""
+"""Training data: captioned samples, sentences without pictures, and concepts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,18 +16,18 @@ from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.training.clips import pad, target
 from vidcaption.training.concepts import SentenceConcepts, concept_targets, name_concepts
 
-HELD_OUT = 0.1  # share of the captioned samples that the content classifier never learns
+HELD_OUT = 0.1  # share of the captioned samples held out from the content classifier
 MOST_HELD_OUT = 1000
 
 
 class Material:
-    """The samples and sentences of a training, and which concepts they show.
+    """The samples and sentences of a training, and their concepts.
 
-    ``train``, ``dev``: captioned samples; ``pictures``: others, which show concepts only. A row is
+    ``train``, ``dev``: captioned samples; ``pictures``: others, which only teach concepts. A row is
     an index of ``samples``.
-    ``held_out``: indices of ``train`` by which the classifier's probabilities are measured.
+    ``held_out``: indices of ``train`` on which the classifier's probabilities are measured.
     ``targets``: (S, N) in [0, 1] and ``known``: (S, N), of ``train`` and ``pictures`` together,
-    where the concepts are of the vocabulary.
+    with the concepts of the vocabulary.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Material:
         concepts. ``classes``: what each class of the CNN's original classifier is called.
         ``vocabulary``: to keep, instead of one of the words that occur ``min_count`` times.
 
-        Raises UsageError where a split is empty.
+        Raises UsageError if a split is empty.
         """
         self.train, self.dev = (
             [s for s in samples if s.split == split and s.captions] for split in ("train", "dev")
@@ -54,7 +54,7 @@ class Material:
         for split, part in (("train", self.train), ("dev", self.dev)):
             if not part:
                 raise UsageError(
-                    f"no captioned sample has split {split!r}; training needs train and dev"
+                    f"no captioned sample is in the split {split!r}; training needs train and dev"
                 )
         captions = [sample.captions for sample in self.train]
         self.vocabulary = vocabulary or Vocabulary.build(
@@ -95,19 +95,19 @@ class Material:
         return [self._index[name] for name in self._names.named(text)]
 
     def agree(self, sample: int, words: Sequence[int]) -> float:
-        """The F1 score of the concepts that a caption names, by those that a training sample
-        shows. ``words``: ids."""
+        """The F1 score of the concepts in a caption, against those of a training sample.
+        ``words``: ids."""
         named = set(self._name(" ".join(self.vocabulary.decode(words))))
         shown = self._true[sample]
         return 2 * len(named & shown) / max(1, len(named) + len(shown))
 
     def measure(self, probabilities: Tensor, slots: int) -> None:
-        """Take (H, N) probabilities of the samples held out for what the classifier errs."""
+        """Take (H, N) probabilities of the held-out samples to model the classifier's errors."""
         self._concepts = SentenceConcepts(probabilities.numpy(), self._shown, slots)
 
     def draw(self, count: int) -> tuple[Tensor, Concepts | None]:
-        """Sentences without pictures, by PyTorch's random numbers: (count, 1, L) ids from ``<bos>``
-        on, padded, and the concepts that the decoder is given with them."""
+        """Random sentences without pictures: (count, 1, L) ids from ``<bos>`` on, padded, and the
+        concepts for them. Uses PyTorch's generator."""
         picks = torch.randint(len(self._texts), (count,)).tolist()
         words = pad([[self._texts[i]] for i in picks])
         if not self.held_out:
@@ -116,7 +116,7 @@ class Material:
         return words, self._concepts.draw([self._named[i] for i in picks], rng)
 
     def describe(self) -> list[Any]:
-        """All of it that a resumed training must have in common with the interrupted one."""
+        """The data that must be the same when a training is resumed."""
         samples = [(s.id, s.split, s.captions) for s in (*self.train, *self.dev, *self.pictures)]
         concepts = (self.vocabulary.concepts, self.vocabulary.classes)
         taught = [self.targets.sum().item(), self.known.sum().item()] if self.held_out else []

@@ -1,4 +1,4 @@
-"""A camera that pans and zooms over stills, so that the temporal LSTM sees sequences."""
+"""Simulated camera motion over stills, so that the temporal LSTM sees sequences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ SMALLEST = 0.75
 class Motion:
     """A camera move over one picture: squares of it, in [0, 1], from first to last frame.
 
-    ``boxes``: (T, 3) of left, top and side. ``mirror``: whether left and right change places.
+    ``boxes``: (T, 3) of left, top and side. ``mirror``: whether to flip left and right.
     """
 
     boxes: NDArray[np.float32]
@@ -56,10 +56,10 @@ def draw_clip(stills: Sequence[Clip], frames: int, size: int, rng: np.random.Gen
 
 
 def move_features(features: Tensor, motion: Motion) -> Tensor:
-    """The camera motion, done to a frozen CNN's region vectors instead of to the pixels.
+    """The camera motion, applied to a frozen CNN's region vectors instead of the pixels.
 
-    ``features``: (T, R, C) -> (T, R, C), bilinear on the region grid. Cheap, and near enough to
-    what the CNN would see, to show the temporal LSTM sequences.
+    ``features``: (T, R, C) -> (T, R, C), bilinear on the region grid. Cheap, and close enough to
+    the CNN's output to train the temporal LSTM.
     """
     grid = round(features.shape[1] ** 0.5)
     left, top, side = torch.from_numpy(motion.boxes).T

@@ -1,4 +1,4 @@
-"""What a training leaves for a person to look at: ``training.html`` and its pictures."""
+"""The report of a training: ``training.html`` and its pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,12 +44,12 @@ def write_training_page(
     """Write ``training.html``, ``loss.png``, ``captions.png`` and ``sheet.png`` into ``folder``.
 
     ``folder``: of a model and its ``history.csv``; ``samples``: captioned ones of ``dev``, of
-    which at most ``MOST_SAMPLES`` are used, drawn by chance, always the same; ``frames``: looked at
-    per sample; ``shown``: whose pictures are shown, instead of some of ``samples``, where those may
-    not be given to others. None of these files is in the manifest: a model runs without them, and
-    they may show pictures of a dataset.
+    which at most ``MOST_SAMPLES`` are used, drawn at random with a fixed seed; ``frames``: per
+    sample; ``shown``: samples whose pictures are shown instead, if those of ``samples`` may not be
+    shared. None of these files is in the manifest: a model runs without them, and they may show
+    pictures of a dataset.
 
-    Raises UsageError where the history cannot be read, ModelError, InputError, OutputError.
+    Raises UsageError if the history cannot be read, ModelError, InputError, OutputError.
     """
     epochs = read_history(folder)
     model = model_folder.load(folder, machine.device)

@@ -136,7 +136,7 @@ class Trainer:
         """
         if not resume and (self.folder / CHECKPOINT).exists():
             raise UsageError(
-                f"{self.folder} holds a training already; add --resume, or give another folder"
+                f"{self.folder} already contains a training; add --resume, or use another folder"
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

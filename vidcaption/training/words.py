@@ -1,4 +1,4 @@
-"""A model that is trained further, with words that it did not know."""
+"""Adds words to a model that is trained further."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ def with_new_words(
 ) -> Model:
     """``model``, its vocabulary extended by the words of ``captions``; see ``Vocabulary.build``.
 
-    What it knows stays as it is; new words begin with random vectors, and as the least likely.
+    Known words are unchanged; new words start with random vectors and the lowest probability.
     """
     known = model.vocabulary.words
     new = [word for word in Vocabulary.build(captions, min_count).words if word not in known]
@@ -30,7 +30,7 @@ def with_new_words(
     for name, old in model.network.state_dict().items():
         if state[name].shape == old.shape:
             state[name] = old
-        else:  # a row or a number for each word
+        else:  # one row or number per word
             state[name][: len(old)] = old
             if old.ndim == 1:
                 state[name][len(old) :] = old.min()

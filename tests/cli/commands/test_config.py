@@ -98,17 +98,17 @@ def test_a_list_of_inputs(write: Write, capsys: pytest.CaptureFixture[str]) -> N
         ("[run]\nxyz = 3", "[run] has 'xyz', which is unknown; known are batch-size, beam, "),
         (
             "[rnu]\nbeam = 3",
-            "given.toml has 'rnu' at its top; there may be only [run], ",
+            "given.toml has 'rnu' at the top; allowed are only [run], ",
         ),
-        ("beam = 3", "given.toml has 'beam' at its top; there may be only [run]"),
-        ("run = 3", "given.toml has 'run' at its top"),
+        ("beam = 3", "given.toml has 'beam' at the top; allowed are only [run]"),
+        ("run = 3", "given.toml has 'run' at the top"),
         ('[run]\nbeam = "3"', '[run] beam is "3"; it must be a whole number'),
         ("[run]\nbeam = true", "[run] beam is true; it must be a whole number"),
         ("[run]\nbeam = 3.0", "[run] beam is 3.0; it must be a whole number"),
         ("[run]\nwindow = false", "[run] window is false; it must be a number"),
         ("[run]\nsrt = 1", "[run] srt is 1; it must be true or false"),
-        ("[run]\nmodel = true", "[run] model is true; it must be a text"),
-        ("[run]\ninputs = [true]", "[run] inputs is [true]; it must be a list of texts"),
+        ("[run]\nmodel = true", "[run] model is true; it must be a string"),
+        ("[run]\ninputs = [true]", "[run] inputs is [true]; it must be a list of strings"),
         ('[run]\nsegment = "odd"', '"odd"; it must be one of "auto", "fixed", "scenes"'),
         ("[run]\nend = 1979-05-27", '[run] end is "1979-05-27"; it must be a number'),
         (
@@ -131,7 +131,7 @@ def test_wrong_files(
 
 def test_files_that_cannot_be_read(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "x", "--config", "gone.toml"]) == 2
-    assert "--config is gone.toml, and there is no such file" in capsys.readouterr().err
+    assert "--config is gone.toml, which does not exist" in capsys.readouterr().err
     write("bytes.toml", "").write_bytes(b"\xff")
     assert main(["run", "x", "--config", "bytes.toml"]) == 2
     assert "bytes.toml is not TOML ('utf-8' codec" in capsys.readouterr().err
@@ -154,9 +154,9 @@ def test_files_that_cannot_be_read(write: Write, capsys: pytest.CaptureFixture[s
         (
             "WINDOW_S",
             "1",
-            "has VIDCAPTION_RUN_WINDOW_S, which is no option; did you mean VIDCAPTION",
+            "VIDCAPTION_RUN_WINDOW_S in the environment is not an option; did you mean VIDCAPTION",
         ),
-        ("CONFIG", "gone.toml", "--config is gone.toml, and there is no such file"),
+        ("CONFIG", "gone.toml", "--config is gone.toml, which does not exist"),
     ],
 )
 def test_wrong_variables(
@@ -181,7 +181,9 @@ def test_variables_of_no_command_and_of_other_commands(
     assert main(["config", "show", "run"]) == 0
     monkeypatch.setenv("VIDCAPTION_BEAM", "5")
     assert main(["config", "show", "run"]) == 2
-    message = "VIDCAPTION_BEAM, which is no option; did you mean VIDCAPTION_RUN_BEAM"
+    message = (
+        "VIDCAPTION_BEAM in the environment is not an option; did you mean VIDCAPTION_RUN_BEAM"
+    )
     assert message in capsys.readouterr().err
 
 
@@ -199,10 +201,15 @@ def test_doctor_tells_of_options_that_stand_in_the_way(
 ) -> None:
     monkeypatch.setattr("vidcaption.doctor._CHECKS", {})  # those take seconds
     for text, value, code, found in (
-        ("", "5", 0, "ok       options: some are set by VIDCAPTION_RUN_BEAM\n"),
-        ("[train]\nlr = 9", "5", 0, "warning  options: train refuses them: --lr is 9; it must"),
-        ("[run]\nbean = 1", "5", 3, "failed   options: run refuses them: vidcaption.toml: [run]"),
-        ("", "x", 3, "failed   options: run refuses them: --beam is 'x'; it must be a"),
+        ("", "5", 0, "ok       options: set by VIDCAPTION_RUN_BEAM\n"),
+        ("[train]\nlr = 9", "5", 0, "warning  options: train cannot use them: --lr is 9; it must"),
+        (
+            "[run]\nbean = 1",
+            "5",
+            3,
+            "failed   options: run cannot use them: vidcaption.toml: [",
+        ),
+        ("", "x", 3, "failed   options: run cannot use them: --beam is 'x'; it must be a"),
         ("", "0", 3, "at most 50 (--beam comes from VIDCAPTION_RUN_BEAM)\n         correct the"),
     ):
         write("vidcaption.toml", text)
@@ -211,7 +218,7 @@ def test_doctor_tells_of_options_that_stand_in_the_way(
         assert found in capsys.readouterr().out
     monkeypatch.delenv("VIDCAPTION_RUN_BEAM")
     assert main(["doctor", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["findings"][0]["found"] == "no file sets any"
+    assert json.loads(capsys.readouterr().out)["findings"][0]["found"] == "none set by files"
 
 
 def test_show_as_a_table(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,7 +269,7 @@ def test_presets(write: Write, show: Show, monkeypatch: pytest.MonkeyPatch) -> N
     ("name", "message"),
     [
         ("mean-pol", "--preset is 'mean-pol', which is unknown; did you mean mean-pool; or give a"),
-        ("gone.toml", "--preset is 'gone.toml', and there is no such file"),
+        ("gone.toml", "--preset is 'gone.toml', which does not exist"),
         ("odd.toml", "odd.toml: [train] has 'lrr', which is unknown; did you mean lr"),
     ],
 )

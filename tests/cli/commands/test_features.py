@@ -78,7 +78,7 @@ def test_train_uses_what_is_there_and_adds_what_is_not(
     train += ["--backbone-weights", str(folder / "cnn.safetensors")]
     assert main([*train, "-o", str(tmp_path / "a"), "--features", str(shared)]) == 0
     few, epoch, end = capsys.readouterr().err.splitlines()
-    assert "too few" in few and "the model is in" in end
+    assert "very few" in few and "the model is in" in end
     assert epoch.startswith("vidcaption: epoch 1 (frozen)")
     assert shards(shared) == before and not (tmp_path / "a" / "features").exists()
     assert main([*train, "-o", str(tmp_path / "b")]) == 0
@@ -114,8 +114,8 @@ def test_the_cnn_of_a_model(
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        ("--backbone-weights none", 2, "--backbone-weights none is random, and its features serve"),
-        ("--backbone-weights gone.pth", 2, "there is no such file"),
+        ("--backbone-weights none", 2, "--backbone-weights none is random, so its features are"),
+        ("--backbone-weights gone.pth", 2, "which does not exist"),
         ("--frames 0", 2, "--frames is 0; it must be at least 1 and at most 64"),
         ("--workers 0", 2, "--workers is 0; it must be at least 1 and at most 256"),
         ("--std 0 1 1", 2, "--std is (0.0, 1.0, 1.0); each number must be above 0"),
@@ -145,7 +145,7 @@ def test_a_dataset_without_samples_for_training(
     row = {"id": "a", "image": str(folder / "1.png"), "split": "test", "captions": ["a"]}
     (tmp_path / "test.jsonl").write_text(json.dumps(row))
     assert main(["features", str(tmp_path / "test.jsonl"), "-o", str(tmp_path / "f")]) == 2
-    assert "no captioned sample has split 'train' or 'dev'" in capsys.readouterr().err
+    assert "no captioned sample is in the split 'train' or 'dev'" in capsys.readouterr().err
 
 
 def test_a_picture_that_cannot_be_read(

@@ -53,7 +53,7 @@ class Out:
 def test_the_first_search_indexes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = Out(capsys, "find", "motorcycles", "videos")
     assert found.code == 0
-    assert found.lines[0] == "vidcaption: 1 file is to be indexed"
+    assert found.lines[0] == "vidcaption: 1 file is new"
     assert all(LINE.fullmatch(line) for line in found.out.splitlines())
     assert "  videos/clip.mp4  [00:00.000 --> 00:04.000] " in found.out
     assert (here / "data/index.sqlite").is_file()
@@ -99,11 +99,11 @@ def test_prune(here: Path, capsys: pytest.CaptureFixture[str], dogs: Path) -> No
     (here / "videos/clip.mp4").unlink()
     found = Out(capsys, "find", "dog", "--index", "dogs.sqlite", "--no-update")
     assert (found.code, found.out) == (0, "") and found.lines == [
-        "vidcaption: 2 moments are left out, in files that are not there now",
-        "vidcaption: nothing is found for 'dog'",
+        "vidcaption: 2 moments are omitted, in missing files",
+        "vidcaption: nothing found for 'dog'",
     ]
     pruned = Out(capsys, *INDEX, "--index", "dogs.sqlite", "--prune")
-    assert pruned.code == 0 and "1 file is forgotten, as not there now" in pruned.err
+    assert pruned.code == 0 and "1 file is missing and removed" in pruned.err
     with Index(dogs) as index:
         assert not index.videos() and index.count() == 0
 
@@ -145,7 +145,7 @@ def test_words_alone_load_little(dogs: Path, here: Path) -> None:
 @pytest.mark.parametrize(
     "args, message",
     [
-        (["find", "dog"], "there is no index at .+ yet; name the folders to be indexed, or run"),
+        (["find", "dog"], "there is no index at .+ yet; name the folders to index, or run"),
         (["find", "dog", "videos", "--no-update"], "there is no index at .+ yet"),
         (["find", "* -dog", "videos"], "there is no word to search for in '. -dog'"),
         (["find", "dog", "gone"], "no such file or folder: gone"),
@@ -220,6 +220,6 @@ def test_an_interrupt_says_how_to_go_on(here: Path) -> None:
         process.send_signal(signal.SIGINT)
         said = process.communicate()[1]
     assert process.returncode == 130
-    assert re.search(r"interrupted: \d+ captioned, .*; the same command goes on from here", said)
+    assert re.search(r"interrupted: \d+ captioned, .*; the same command continues", said)
     with Index(here / "i.sqlite") as index:
         assert 1 <= len(index.videos()) < 61

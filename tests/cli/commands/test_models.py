@@ -86,7 +86,7 @@ def test_info(repo: Repo, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     known = Models(capsys, "info", NAME, "--json").data
     assert isinstance(known, dict)
     assert known["name"] == pulled and known["license"] == "mit" and known["languages"] == ["en"]
-    assert known["config"]["backbone"] == "mobilenet_v2"
+    assert known["config"]["input"]["backbone"] == "mobilenet_v2"
     assert known["card"].endswith("# Captioner\n")
     lines = Models(capsys, "info", NAME, "--card").out.splitlines()
     assert lines[0].split() == ["name", pulled] and lines[-1] == "# Captioner"
@@ -114,7 +114,7 @@ def test_cards_can_hold_anything(
 def test_verify(repo: Repo, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     name = Models(capsys, "pull", NAME).out.strip()
     whole = Models(capsys, "verify")
-    assert (whole.code, whole.out) == (0, f"default: whole\n{name}: whole\n")
+    assert (whole.code, whole.out) == (0, f"default: complete\n{name}: complete\n")
     path = Path(Models(capsys, "path", NAME).out.strip())
     (path / WEIGHTS).resolve().write_bytes(b"altered")
     altered = Models(capsys, "verify", NAME, "default", "--json")
@@ -156,7 +156,7 @@ def test_rm(
     main(["models", "pull", NAME, f"{NAME}@v1"])
     capsys.readouterr()
     unasked = Models(capsys, "rm", NAME)
-    assert unasked.code == 2 and "add --yes" in unasked.err
+    assert unasked.code == 2 and "needs --yes" in unasked.err
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
     refused = Models(capsys, "rm", NAME)
     assert refused.code == 1 and refused.out == "" and f"Remove {NAME}@" in refused.err

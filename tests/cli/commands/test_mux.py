@@ -66,7 +66,7 @@ def test_a_folder_again(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = clip.with_name("clip.captioned.mp4")
     clip.with_suffix(".srt").write_text(SRT.format("New"))
     assert main(["mux", str(clip), str(target.parent), *QUICK]) == 1
-    assert f"{target} is there already; --force replaces it" in capsys.readouterr().err
+    assert f"{target} exists; --force replaces it" in capsys.readouterr().err
     assert b"Mine" in said(target)
     assert main(["mux", str(clip), "--force"]) == 0
     assert b"New" in said(target)
@@ -94,7 +94,7 @@ def test_burning(clip: Path) -> None:
         (["{clip}", "-o", "{clip}"], "which is the input; choose another name"),
         (["{clip}", "-o", "x.avi"], "x.avi must end in one of .mp4, .m4v, .mov, .mkv, .webm"),
         (["{clip}", "{folder}", "-o", "x.mp4"], "--output is for one video, and there are 2"),
-        (["{clip}", "--subtitles", "x.srt"], "--subtitles is x.srt, and there is no such file"),
+        (["{clip}", "--subtitles", "x.srt"], "--subtitles is x.srt, which does not exist"),
         (["{clip}", "--font", "x.ttf"], "--font needs --burn"),
         (["{clip}", "--language", "english"], "--language is 'english'; give three letters"),
     ],

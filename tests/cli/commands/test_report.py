@@ -50,7 +50,7 @@ def test_captions_that_run_wrote_are_taken(clip: Path, capsys: pytest.CaptureFix
     document["model"]["sha256"] = "0" * 64
     source.write_text(json.dumps(document))
     err = report(clip, capsys=capsys)
-    assert f"{source} is of another model; {clip} is captioned again" in err
+    assert f"{source} was made by another model; {clip} is captioned again" in err
     assert "Edited by me" not in page.read_text()
 
     os.utime(source, (1, 1))  # older than the video
@@ -110,7 +110,7 @@ def test_a_still_has_a_page(
     [
         (["missing.mp4"], 2, "no such file or folder: missing.mp4"),
         (["{clip}", "--out-dir", "{clip}"], 3, "cannot be written"),
-        (["{clip}", "--model", "{folder}"], 3, "lacks manifest.json"),
+        (["{clip}", "--model", "{folder}"], 3, "has no manifest.json"),
     ],
 )
 def test_wrong_commands(

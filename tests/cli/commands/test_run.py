@@ -217,7 +217,7 @@ def test_nothing_captioned_writes_nothing(here: Path, capsys: pytest.CaptureFixt
     ("args", "code", "message"),
     [
         ("gone.mp4 clip.mp4 lost.mp4", 2, "no such file or folder: gone.mp4, lost.mp4"),
-        ("empty --srt", 2, "empty holds no video or image"),
+        ("empty --srt", 2, "empty contains no video or image"),
         (
             "clip.mp4 --srt --vtt -o x.srt",
             2,
@@ -273,7 +273,7 @@ def test_broken_packets_are_told_of(
     every = "torn.avi", "--srt", "--window", "3", "--end", "3", "--frames", "30"
     run = Run(capsys, *every)
     assert run.code == 0
-    assert run.lines[0] == "vidcaption: torn.avi: 2 broken packets left out"
+    assert run.lines[0] == "vidcaption: torn.avi: 2 broken packets skipped"
     assert Run(capsys, *every, "--force", "-q").err == ""
 
 

@@ -47,7 +47,7 @@ def test_the_second_run_does_what_is_left(here: Path, capsys: Capsys) -> None:
     assert run.code == 0
     assert run.lines[-1].startswith("vidcaption: 1 captioned, 1 done before, in ")
     run = Run(capsys, "in/i2.png", "--srt")
-    assert run.lines == ["vidcaption: in/i2.png is done already; --force does it again"]
+    assert run.lines == ["vidcaption: in/i2.png is done; --force captions it again"]
     run = Run(capsys, "in/i2.png", "--srt", "--max-words", "3")
     assert run.lines[0].startswith("vidcaption: in/i2.png -> in/i2.srt (")
 
@@ -167,14 +167,14 @@ def test_manifest_status_and_retry(here: Path, capsys: Capsys) -> None:
     assert (summary["inputs"], summary["captioned"], summary["failed"]) == (3, 2, 1)
     assert summary["failures"][0]["path"] == "in/bad.mp4"
     assert main(["status", "in/bad.mp4"]) == 2
-    assert "is no manifest" in capsys.readouterr().err
+    assert "is not a manifest" in capsys.readouterr().err
 
     write_clip(here / "in/bad.mp4", [0.0, 0.1])
     again = ["--retry-failed", "log/m.jsonl", "--srt", "--out-dir", "out"]
     run = Run(capsys, *again, "--manifest", "log/m.jsonl")
     assert run.code == 0 and run.lines[0].startswith("vidcaption: in/bad.mp4 -> out/bad.srt (")
     run = Run(capsys, *again)
-    assert run.lines == ["vidcaption: nothing to do: --shard or --retry-failed leave no input"]
+    assert run.lines == ["vidcaption: nothing to do: no input is left by --shard or --retry-failed"]
 
 
 def test_a_manifest_does_no_harm_to_other_files(here: Path, capsys: Capsys) -> None:
@@ -194,7 +194,7 @@ def test_a_manifest_does_no_harm_to_other_files(here: Path, capsys: Capsys) -> N
 def test_a_log_is_not_added_to_a_video(here: Path, capsys: Capsys) -> None:
     before = write_clip(here / "in/clip.mp4", [0.0, 0.1]).read_bytes()
     run = Run(capsys, "in/i2.png", "--srt", "--log-file", "in/clip.mp4")
-    assert run.code == 2 and "--log-file is in/clip.mp4, which exists and is no text" in run.err
+    assert run.code == 2 and "--log-file is in/clip.mp4, which exists and is not text" in run.err
     assert (here / "in/clip.mp4").read_bytes() == before
 
 
@@ -203,9 +203,9 @@ def test_commands_of_their_own_keep_each_others_outputs(here: Path, capsys: Caps
     shutil.copy("in/i10.png", "x.jpg")
     assert Run(capsys, "x.png", "--srt").code == 0
     first = (here / "x.srt").read_bytes()
-    for said in ("x.jpg -> x.jpg.srt", "x.jpg is done already", "x.jpg is done already"):
+    for said in ("x.jpg -> x.jpg.srt", "x.jpg is done", "x.jpg is done"):
         assert said in Run(capsys, "x.jpg", "--srt").err
-        assert "x.png is done already" in Run(capsys, "x.png", "--srt").err
+        assert "x.png is done" in Run(capsys, "x.png", "--srt").err
     assert (here / "x.srt").read_bytes() == first
     (here / "x.png").unlink()  # nobody wants its captions any more
     assert "x.jpg -> x.srt" in Run(capsys, "x.jpg", "--srt").err
@@ -275,11 +275,11 @@ def test_a_video_on_standard_input(
     [
         ("- in/i2.png", "given with other inputs"),
         ("- --from-file -", "given with other inputs"),
-        ("- --shard 1/2", "leave them out"),
+        ("- --shard 1/2", "remove --shard"),
         ("- --srt --vtt", "2 are given"),
         ("in --shard 3/2", "allowed are 1/N to N/N"),
-        ("in --suffix /", "is no suffix"),
-        ("--retry-failed in/bad.mp4", "is no manifest"),
+        ("in --suffix /", "is not a suffix"),
+        ("--retry-failed in/bad.mp4", "is not a manifest"),
         ("--from-file gone", "--from-file gone cannot be read"),
         ("in --retries -1", "--retries is -1"),
         ("in -q -vv", "--quiet and --debug contradict"),
@@ -367,7 +367,7 @@ def test_log_file(here: Path, capsys: Capsys) -> None:
     text = (here / "log/run.log").read_text()
     assert text.count(" error: in/bad.mp4 is not a video") == 2
     assert text.count(" info: in/i2.png -> in/i2.srt (") == 1
-    assert text.count(" verbose: in/i2.png is done already") == 1
+    assert text.count(" verbose: in/i2.png is done") == 1
 
 
 def test_names_cannot_drive_the_terminal(here: Path, capsys: Capsys) -> None:

@@ -79,8 +79,8 @@ def test_an_interrupted_run_leaves_only_finished_files(
     said = re.fullmatch(
         r"(vidcaption: b.mp4: h264, .*\n)?"
         r"vidcaption: interrupted: 1 captioned, 1 left, in \S+ s; "
-        r"the same command goes on from here"
-        r"(?:, (with b.mp4 from its start|(\d+\.\d) s into b.mp4))?\n",
+        r"the same command continues"
+        r"(?: (at the start of b.mp4|at (\d+\.\d) s of b.mp4))?\n",
         rest,
     )
     assert said is not None

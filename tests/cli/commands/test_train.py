@@ -49,7 +49,7 @@ def test_train_leaves_a_page_and_pictures(folder: Path, capsys: pytest.CaptureFi
     listed = json.loads((model / "manifest.json").read_text())
     assert set(listed) == {"config.json", "model.safetensors", "vocab.json", "README.md"}
     assert main(["models", "verify", str(model)]) == 0
-    assert capsys.readouterr().out == f"{model}: whole\n"
+    assert capsys.readouterr().out == f"{model}: complete\n"
 
 
 def test_a_finished_training_writes_its_page_anew(folder: Path) -> None:
@@ -88,10 +88,10 @@ def test_a_training_ends_with_what_it_gave(
     command = ["train", str(folder / "data.jsonl"), "--out", str(tmp_path), *LOUD]
     assert main([*command, "--min-count", "5"]) == 0
     few, rare, *_, end = capsys.readouterr().err.splitlines()
-    assert few.startswith("vidcaption: 8 samples to learn from are too few: thousands are needed")
+    assert few.startswith("vidcaption: 8 samples for training are very few: thousands are needed")
     assert rare == (
-        "vidcaption: 2 words of the captions will never be said, as they are too rare; --min-count "
-        "1 keeps all"
+        "vidcaption: 2 words of the captions will not be learned, as they are too rare; "
+        "--min-count 1 includes all"
     )
     assert re.fullmatch(
         rf"vidcaption: the model is in {tmp_path}: epoch [12] of 2, dev loss \d\.\d+; use it: "
@@ -124,16 +124,16 @@ def test_an_interrupted_training_says_how_to_go_on(
     monkeypatch.setattr(Trainer, "_epoch", interrupted)
     assert main(command) == 130
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line == "vidcaption: interrupted before the first epoch was over: nothing is kept"
+    assert line == "vidcaption: interrupted during the first epoch: nothing was saved"
     left[:] = [1, 0]
     assert main(command) == 130
     line = capsys.readouterr().err.splitlines()[-1]
     assert line == (
-        "vidcaption: interrupted; the same command with --resume goes on after its last epoch"
+        "vidcaption: interrupted; the same command with --resume continues after the last epoch"
     )
     monkeypatch.undo()
     assert main([*command, "--resume", "--lr", "0.1"]) == 2
-    assert "with --lr 0.0008 instead of 0.1; give the same again" in capsys.readouterr().err
+    assert "with --lr 0.0008 instead of 0.1; use the same again" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
 
 
@@ -147,9 +147,9 @@ def test_a_model_learns_new_words(
     command += ["--finetune-epochs", "0"]
     assert main([*command, "--out", str(tmp_path / "old")]) == 0
     err = capsys.readouterr().err
-    assert "vidcaption: 3 words of the captions will never be said, as" in err
+    assert "vidcaption: 3 words of the captions will not be learned, as" in err
     assert main([*command, "--out", str(tmp_path / "new"), "--new-words"]) == 0
-    assert "will never be said" not in capsys.readouterr().err
+    assert "will not be learned" not in capsys.readouterr().err
     old, new = (
         json.loads((path / "vocab.json").read_text())
         for path in (folder / "model", tmp_path / "new")
@@ -157,13 +157,13 @@ def test_a_model_learns_new_words(
     assert new[: len(old)] == old and set(new[len(old) :]) == {"zebra", "in", "fog"}
     wrong = ["train", str(dataset), "--out", str(tmp_path / "none"), *SMALL, "--new-words"]
     assert main(wrong) == 2
-    assert "--new-words adds words to the model of --init" in capsys.readouterr().err
+    assert "--new-words needs --init" in capsys.readouterr().err
 
 
 def test_a_training_is_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["train", str(folder / "data.jsonl"), "--out", str(folder / "model"), *SMALL]
     assert main(command) == 2
-    assert "holds a training already; add --resume" in capsys.readouterr().err
+    assert "already contains a training; add --resume" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
 
 
@@ -257,7 +257,7 @@ def test_a_refused_training_writes_no_file(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("--backbone-weights gone.safetensors", "there is no such file"),
+        ("--backbone-weights gone.safetensors", "which does not exist"),
         ("--dropout 1", "--dropout is 1; it must be at least 0 and at most 0.9"),
         ("--backbone alexnet", "--backbone is 'alexnet'; allowed are efficientnet_lite2"),
         ("--stage frozen", "--stage is 'frozen'; it must be a TOML table: {name = \"value\"}"),
@@ -306,7 +306,7 @@ def test_evaluate_speaks_as_asked(
     assert capsys.readouterr().err == ""
     assert main([*command, "-v", "--progress", "on"]) == 0
     err = capsys.readouterr().err
-    assert "METEOR is left out" in err and re.search(
+    assert "METEOR is missing" in err and re.search(
         "vidcaption: 2 samples on cpu, (fp32|bf16)", err
     )
     assert "model" in err and "100%" in err

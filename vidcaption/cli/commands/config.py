@@ -1,4 +1,4 @@
-"""``vidcaption config``: which options hold, and who says so."""
+"""``vidcaption config``: the options in effect and their sources."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,15 +26,15 @@ def show(
     context: typer.Context,
     command: Annotated[
         str | None,
-        typer.Argument(help="Only those of this command.", autocompletion=complete_command),
+        typer.Argument(help="Only the options of this command.", autocompletion=complete_command),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="As the command would be given it."),
+        typer.Option("--config", metavar="FILE", help="The TOML file that the command would get."),
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Each command's options, as they are without flags, and where each comes from."""
+    """Show each command's options without flags, and where each value comes from."""
     from vidcaption.cli.console import put_json, put_table
 
     known = configured(context)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     vidcaption doctor --json
 """)
 def doctor(context: typer.Context, as_json: Json = False) -> int:
-    """Tell whether this installation works, down to a caption, and what to do if not.
+    """Check that this installation works, and say what to do if not.
 
-    Exit codes: 0 it works, perhaps with warnings; 3 something without which nothing can run fails.
+    Exit codes: 0 it works, perhaps with warnings; 3 something failed that is needed to run.
     """
     from dataclasses import asdict
     from itertools import chain
@@ -42,7 +42,7 @@ def doctor(context: typer.Context, as_json: Json = False) -> int:
 
 
 def _settings(context: typer.Context) -> "Finding":
-    """Whether the options that files and the environment set are such as the commands take."""
+    """Whether the options set by files and the environment are valid."""
     from vidcaption.cli.app import explained
     from vidcaption.cli.flags import resolved
     from vidcaption.cli.settings import DEFAULT, configured
@@ -59,8 +59,8 @@ def _settings(context: typer.Context) -> "Finding":
             return Finding(
                 "options",
                 "failed" if command == "run" else "warning",
-                " ".join(f"{command} refuses them: {told}{notes}".split()),
-                "correct the file or the variable; vidcaption config show tells which are used",
+                " ".join(f"{command} cannot use them: {told}{notes}".split()),
+                "correct the file or the variable; vidcaption config show lists those in use",
             )
     found = ", ".join(sorted(sources - {DEFAULT}))
-    return Finding("options", "ok", f"some are set by {found}" if found else "no file sets any")
+    return Finding("options", "ok", f"set by {found}" if found else "none set by files")

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
     """
     vidcaption evaluate default data.csv
     vidcaption evaluate my-model data.csv --against default
-    vidcaption evaluate my-model data.csv --split dev --html page.html --captions said.jsonl
+    vidcaption evaluate my-model data.csv --split dev --html page.html --captions out.jsonl
     """,
     first="split frames beam against captions html json device offline",
 )
@@ -39,7 +39,7 @@ def evaluate(
         typer.Argument(
             autocompletion=complete_model,
             help="A model folder, owner/name or owner/name@revision on the Hub, or 'default' for "
-            "the embedded one.",
+            "the built-in one.",
         ),
     ],
     dataset: Annotated[Path, typer.Argument(help="A dataset: a file of captions or a folder.")],
@@ -49,9 +49,7 @@ def evaluate(
     voice: VoiceOptions,
     split: Annotated[
         str | None,
-        typer.Option(
-            help="The part of the dataset to score: test unless given, or all if it has no parts."
-        ),
+        typer.Option(help="The split to score.  [default: test, or all without splits]"),
     ] = None,
     as_json: Json = False,
     against: Annotated[
@@ -66,19 +64,19 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="FILE|coco",
-            help="Also score the objects that captions name: those of COCO except persons, or the "
+            help="Also score the objects named in captions: those of COCO except persons, or the "
             "classes of a TOML file.",
         ),
     ] = None,
     captions: Annotated[
-        Path | None, typer.Option(help="Also write each sample's caption to this file, JSON lines.")
+        Path | None, typer.Option(help="Also write the captions to this file, as JSON lines.")
     ] = None,
     html: Annotated[
         Path | None,
         typer.Option(
             metavar="PAGE",
-            help="Also write a page for a browser: the figures, and the best, the worst and some "
-            "other samples with their captions and where the model looked for each word.",
+            help="Also write an HTML page: the figures, and the best, the worst and other samples, "
+            "with where the model looked for each word.",
         ),
     ] = None,
     offline: Offline = False,
@@ -97,11 +95,11 @@ def evaluate(
     targets = [path for path in (captions, html) if path]
     for path in targets:
         if path.resolve() == dataset.resolve():
-            raise UsageError(f"{path} is the dataset; choose another file to write")
+            raise UsageError(f"{path} is the dataset; choose another output file")
     check_writable(targets)
     names = None
     if objects:
-        # persons are in most captions: they would hide how the rest is named
+        # persons are in most captions, and would dominate the figures
         coco = objects == "coco"
         names = coco_names().without("person") if coco else read_names(Path(objects))
     samples, split = of_split(read_references(dataset), split, dataset)
@@ -116,8 +114,8 @@ def evaluate(
 
     if not has_java():
         logger.warning(
-            "there is no java command: METEOR is left out, and BLEU, ROUGE-L and CIDEr are "
-            "approximate, of this package's own tokens; install a Java runtime for standard scores"
+            "there is no java command: METEOR is missing, and BLEU, ROUGE-L and CIDEr are "
+            "approximate; install a Java runtime for standard scores"
         )
     place = Machine.find(machine)
     place.keep_freed_memory()
@@ -155,7 +153,7 @@ def evaluate(
 
 @contextmanager
 def _counting(voice: VoiceOptions, label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar, if one is wanted, that moves on by what the function inside is given."""
+    """A bar, if enabled, and the function that advances it."""
     from vidcaption.cli.console import make_bar
 
     done = 0

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 def features(
     datasets: Datasets,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for features, of any number of CNNs.")
+        Path, typer.Option("-o", "--out", help="Folder for the features of any number of CNNs.")
     ],
     options: FeatureOptions,
     config: InputConfig,
@@ -51,16 +51,16 @@ def features(
         typer.Option(
             metavar="MODEL",
             autocompletion=complete_model,
-            help="The model whose CNN to use, such as default, for train --init MODEL: the options "
-            "of the CNN then have no effect.",
+            help="The model whose CNN to use, for train --init MODEL; the CNN options then have no "
+            "effect.",
         ),
     ] = None,
     offline: Offline = False,
 ) -> int:
-    """Compute what a CNN sees in a dataset, once, for any number of trainings.
+    """Compute the CNN's features of a dataset, for any number of trainings.
 
-    The folder is for train --features. Only what is missing there is computed, so that a command
-    that was interrupted goes on. Prints the folder of this CNN's features.
+    The folder is for train --features. Only missing features are computed, so an interrupted
+    command can be run again. Prints the folder of this CNN's features.
     """
     from vidcaption.cli.console import make_bar, put
     from vidcaption.cli.references import read_references
@@ -69,13 +69,13 @@ def features(
 
     if backbone_weights == "none" and model is None:
         raise UsageError(
-            "--backbone-weights none is random, and its features serve no training; name a file of "
-            "weights, or imagenet"
+            "--backbone-weights none is random, so its features are useless for training; name a "
+            "file of weights, or imagenet"
         )
     known = [s for path in datasets for s in with_splits(read_references(path), seed=0)]
     samples = [s for split in ("train", "dev") for s in known if s.split == split and s.captions]
     if not samples:
-        raise UsageError("no captioned sample has split 'train' or 'dev', which training uses")
+        raise UsageError("no captioned sample is in the split 'train' or 'dev' for training")
 
     from vidcaption.model.device import Machine
     from vidcaption.model.encoder import Encoder

@@ -37,7 +37,7 @@ def find(
     query: Annotated[
         str,
         typer.Argument(
-            help='What is to be seen: words, "a phrase" in quotes, -word to leave out.',
+            help='Words, "a phrase" in quotes, -word to exclude.',
             show_default=False,
         ),
     ],
@@ -46,42 +46,40 @@ def find(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="FOLDER", help="Only in these folders; in all that are indexed unless given."
+            metavar="FOLDER", help="Only in these folders.  [default: all indexed folders]"
         ),
     ] = None,
     index: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The index; one in the user's data folder unless given."),
+        typer.Option(metavar="FILE", help="The index.  [default: in the user's data folder]"),
     ] = None,
     update: Annotated[
         bool,
-        typer.Option("--update/--no-update", help="First caption what is new in the folders."),
+        typer.Option("--update/--no-update", help="First caption new files in the folders."),
     ] = True,
     as_json: Json = False,
     clip: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also cut the moments out into this folder; they begin at a key frame.",
+            help="Also cut the moments out into this folder, from the key frame before.",
         ),
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PAGE", help="Also write a page with a picture of each moment to this file."
-        ),
+        typer.Option(metavar="PAGE", help="Also write an HTML page with a picture of each moment."),
     ] = None,
     open: Annotated[
         bool, typer.Option("--open", help="Play the best moment, with mpv or VLC.")
     ] = False,
 ) -> int:
-    """Find moments in all videos that were indexed, by what is seen in them.
+    """Search indexed videos for moments, by what is seen in them.
 
-    The best come first: captions with all of the words, in any form of them, then those with some.
-    New files are captioned first, which may take long, with the model and the options of before.
+    The best matches come first: captions with all of the words, in any inflection, then those with
+    some. New files are captioned first, which may take a while, with the index's model and options.
 
-    Exit codes: 0 it was searched, with or without a result, 1 something could not be indexed or
-    cut, 2 the command is wrong, 3 nothing can run or be written, 130 interrupted.
+    Exit codes: 0 searched, with or without results, 1 something could not be indexed or cut, 2
+    wrong usage, 3 nothing can run or be written, 130 interrupted.
     """
     from vidcaption.batch import discover
     from vidcaption.cli.captioning import default_index
@@ -97,7 +95,7 @@ def find(
         check_writable([html] if html else [])
         if not path.exists() and not (update and folders):
             raise UsageError(
-                f"there is no index at {path} yet; name the folders to be indexed, or run "
+                f"there is no index at {path} yet; name the folders to index, or run "
                 "vidcaption index FOLDER first"
             )
         files = list(discover(folders, recursive=True)) if update and folders else None
@@ -109,10 +107,10 @@ def find(
         moments = found.moments
         if found.away:
             count = "1 moment is" if found.away == 1 else f"{found.away} moments are"
-            message = f"{count} left out, in files that are not there now"
+            message = f"{count} omitted, in missing files"
             logger.info(message, extra=event("away", count=found.away))
         if not moments:
-            logger.info(f"nothing is found for {query!r}", extra=event("nothing"))
+            logger.info(f"nothing found for {query!r}", extra=event("nothing"))
         _print(moments, as_json)
         if html:
             from vidcaption.find.sheet import contact_sheet
@@ -130,7 +128,7 @@ def find(
 def _update(
     index: "Index", folders: Sequence[Path], files: Sequence[Path] | None, voice: LogOptions
 ) -> int:
-    """Caption what is new of files, in all known folders if None. Returns the exit code."""
+    """Caption new files, in all known folders if ``files`` is None. Returns the exit code."""
     from vidcaption.cli.captioning import bring_up_to_date
     from vidcaption.find.update import find_files
 

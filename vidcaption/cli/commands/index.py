@@ -37,20 +37,20 @@ def index(
         list[str] | None,
         typer.Argument(
             metavar="FOLDER",
-            help="Folders, with those in them, or files; the folders of before unless given.",
+            help="Folders, including subfolders, or files.  [default: the indexed folders]",
         ),
     ] = None,
     model: Model = None,
     offline: Offline = False,
 ) -> int:
-    """Caption what is new in folders, for vidcaption find.
+    """Caption new files in folders, for vidcaption find.
 
-    Folders are remembered: find looks into them for new files each time. A file is captioned when
-    it is new or has changed. One that was moved is known again by its content. Files that are not
-    there now stay in the index, as they may be on a drive that is away; find passes over them.
+    Folders are remembered, and find looks for new files in them each time. A file is captioned if
+    it is new or has changed; moved files are recognised by their content. Missing files stay in
+    the index, as they may be on an unmounted drive; find skips them.
 
-    Exit codes: 0 all files are indexed, 1 some are not, 2 the command is wrong, 3 nothing can run
-    or be written, 130 interrupted; the same command goes on then.
+    Exit codes: 0 all files are indexed, 1 some are not, 2 wrong usage, 3 nothing can run or be
+    written, 130 interrupted; the same command continues then.
     """
     from vidcaption.batch import discover
     from vidcaption.cli.captioning import bring_up_to_date, counted, default_index
@@ -75,5 +75,5 @@ def index(
             if indexing.prune:
                 gone = missing(opened.videos(), below)
                 opened.remove(gone)
-                logger.info(f"{counted(gone)} forgotten, as not there now", extra=event("pruned"))
+                logger.info(f"{counted(gone)} missing and removed", extra=event("pruned"))
             return code

@@ -1,4 +1,4 @@
-"""``vidcaption models``: those that are at hand, and those on the Hub."""
+"""``vidcaption models``: models on this machine and on the Hub."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ models = typer.Typer()
     vidcaption models list --json
 """)
 def list_models(as_json: Json = False) -> int:
-    """The embedded model, those in the Hub's cache, and those of the catalogue."""
+    """List the built-in model, those in the Hub's cache, and those in the catalogue."""
     from dataclasses import asdict
 
     from vidcaption.cli.console import put_table
@@ -66,13 +66,13 @@ def pull(
         typer.Argument(metavar="NAME", help="owner/name or owner/name@revision on the Hub."),
     ],
     update: Annotated[
-        bool, typer.Option("--update", help="Ask the Hub again what a branch or tag means.")
+        bool, typer.Option("--update", help="Ask the Hub for the current commit of a name.")
     ] = False,
     as_json: Json = False,
 ) -> int:
     """Fetch models from the Hub into its cache and check them; print their names with the commit.
 
-    What is there already costs no request, and what was altered is fetched again.
+    Complete models cost no request, and altered files are fetched again.
     """
     from contextlib import nullcontext
 
@@ -95,10 +95,10 @@ def pull(
 """)
 def info(
     name: Name,
-    card: Annotated[bool, typer.Option("--card", help="Print its model card, too.")] = False,
+    card: Annotated[bool, typer.Option("--card", help="Also print its model card.")] = False,
     as_json: Json = False,
 ) -> int:
-    """What is known of a model on this machine: size, checksum, licence, scores, config."""
+    """Show size, checksum, licence, scores and config of a model on this machine."""
     from vidcaption.output.text import printable
     from vidcaption.store import resolve
     from vidcaption.store.catalog import facts
@@ -135,14 +135,14 @@ def verify(
         typer.Argument(
             metavar="NAME",
             autocompletion=complete_model,
-            help="Models; all on this machine unless given.",
+            help="Models.  [default: all on this machine]",
         ),
     ] = None,
     as_json: Json = False,
 ) -> int:
     """Compare the files of models with the sizes and checksums in their manifest.
 
-    Exit codes: 0 all are whole, 1 some are not.
+    Exit codes: 0 all are complete, 1 some are not.
     """
     from vidcaption.errors import ModelError
     from vidcaption.model.manifest import check
@@ -160,7 +160,7 @@ def verify(
     if as_json:
         _put_json(rows)
     else:
-        _put_lines(f"{row['name']}: {row['problem'] or 'whole'}" for row in rows)
+        _put_lines(f"{row['name']}: {row['problem'] or 'complete'}" for row in rows)
     return 0 if all(row["whole"] for row in rows) else 1
 
 
@@ -188,13 +188,13 @@ def export(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Write encoder.xml and encoder.bin to this folder, for other programs; to the "
-            "cache, where run --engine openvino looks for it, unless given.",
+            help="Write encoder.xml and encoder.bin to this folder, for other programs.  [default: "
+            "the cache of run --engine openvino]",
         ),
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Write a model's CNN for OpenVINO, check that it captions alike there, and print the file.
+    """Write a model's CNN for OpenVINO, compare it with PyTorch, and print the file.
 
     Its input is (N, 3, S, S) uint8 RGB, its output (N, R, C) float32. Needs the extra "openvino".
     """
@@ -225,7 +225,7 @@ def rm(
             help="owner/name for all its commits, or with @revision.",
         ),
     ],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> int:
     """Remove models from the Hub's cache."""
@@ -236,7 +236,7 @@ def rm(
     found = dict.fromkeys(each for name in names for each in cache.chosen(name))
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
-            raise UsageError("nobody can be asked here whether to remove models; add --yes")
+            raise UsageError("without a terminal, removing models needs --yes")
         listed = ", ".join(f"{each.repo}@{each.commit[:12]}" for each in found)
         print(f"Remove {listed}? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
@@ -258,13 +258,14 @@ def push(
     folder: Annotated[Path, typer.Argument(help="A model folder.")],
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A repo on the Hub.")],
     create: Annotated[
-        bool, typer.Option("--create", help="Make the repo if there is none.")
+        bool, typer.Option("--create", help="Create the repo if it does not exist.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be uploaded, and the card.")
     ] = False,
     license: Annotated[
-        str | None, typer.Option(metavar="ID", help="The licence on the card, as mit or cc-by-4.0.")
+        str | None,
+        typer.Option(metavar="ID", help="Licence on the card, such as cc-by-4.0."),
     ] = None,
     dataset: Annotated[
         list[str] | None, typer.Option(help="A dataset the model was trained on; may be repeated.")
@@ -286,7 +287,7 @@ def push(
     from vidcaption.store.reference import Reference
     from vidcaption.store.settings import settings
 
-    settings()  # says what is wrong with them, before the next import fails
+    settings()  # reports invalid settings, before the next import fails
 
     from vidcaption.store import push as store_push
 
@@ -302,7 +303,7 @@ def push(
     if not sys.stderr.isatty():
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
-        disable_progress_bars()  # the library would draw them into files and pipes, too
+        disable_progress_bars()  # the library would also draw them into files and pipes
     commit = None if dry_run else store_push.push(files, repo, create=create)
     if as_json:
         return _put_json({"repo": repo, "commit": commit, "files": sizes})
@@ -339,7 +340,7 @@ def _put_lines(lines: Iterable[str]) -> int:
 
 
 def _short(name: str, revisions: Sequence[str]) -> str:
-    """With the beginning of the commit only, and the branches and tags that mean it."""
+    """With a short commit, and the branches and tags that refer to it."""
     repo, _, commit = name.partition("@")
     return f"{repo}@{commit[:12]}{_bracketed(revisions)}" if commit else repo
 

@@ -38,11 +38,11 @@ def mux(
     model: Model = None,
     offline: Offline = False,
 ) -> int:
-    """Put captions into copies of videos: as a track that players can show, or drawn.
+    """Put captions into copies of videos, as a subtitle track or drawn.
 
-    Picture and sound are copied as they are, unless --burn draws the captions. They are taken from
-    the .srt or .vtt file beside a video, as run writes it and you edited it; where there is none,
-    the video is captioned first, with the options below.
+    Picture and sound are copied, unless --burn draws the captions. These are taken from the .srt
+    or .vtt file beside a video, which may be edited; without one, the video is captioned first,
+    with the options below.
     """
     from vidcaption.batch import beside, discover
     from vidcaption.cli.captioning import caption, loader, make_each
@@ -60,20 +60,20 @@ def mux(
         captions = caption(load(), video, options, bar)
         made = list(cues(captions.shown, captions.video.duration_s))
         if not made:
-            reason = "none reaches --min-confidence" if captions else "the model says nothing of it"
+            reason = "none reaches --min-confidence" if captions else "the model gave none"
             raise InputError(f"{video} has no captions; {reason}")
         return made
 
     def is_done(target: Path) -> bool:
         there = target.exists() and not output.force
         if there:
-            logger.info(f"{target} is there already; --force replaces it")
+            logger.info(f"{target} exists; --force replaces it")
         return there
 
     with closing_words(), interruptible():
         found = discover(inputs)
         targets = {video: output.output or _target(video) for video in found}
-        # what an earlier command made of one in the same folder
+        # an output of an earlier command in the same folder
         videos = [video for video in found if video not in targets.values()]
         _check(output, list(found), targets)
         for target in targets.values():
@@ -96,14 +96,14 @@ def _target(video: Path) -> Path:
 
 
 def _check(output: MuxOptions, videos: list[Path], targets: dict[Path, Path]) -> None:
-    """Raises UsageError where the options do not go with the videos."""
+    """Raises UsageError if the options do not fit the videos."""
     for flag, value in (("--output", output.output), ("--subtitles", output.subtitles)):
         if value is not None and len(videos) > 1:
             raise UsageError(
-                f"{flag} is for one video, and there are {len(videos)}; leave it out, or name one"
+                f"{flag} is for one video, and there are {len(videos)}; omit it, or name one video"
             )
     if output.subtitles is not None and not output.subtitles.is_file():
-        raise UsageError(f"--subtitles is {output.subtitles}, and there is no such file")
+        raise UsageError(f"--subtitles is {output.subtitles}, which does not exist")
     for video, target in targets.items():
         if os.path.realpath(video) == os.path.realpath(target):
             raise UsageError(f"--output is {target}, which is the input; choose another name")

@@ -47,10 +47,10 @@ def report(
 ) -> int:
     """Write a web page for each video: a player with captions, thumbnails and a search.
 
-    A page is one file that fetches nothing but the video, and a folder gets index.html over all of
-    its pages. Captions are taken from the .json file beside a video, if run wrote it with the same
+    A page is one file that loads nothing but the video, and a folder gets an index.html of its
+    pages. Captions are taken from the .json file beside a video, if run wrote it with the same
     model; otherwise the video is captioned, with the options below. Pages that are up to date are
-    passed over.
+    skipped.
     """
     from vidcaption.batch import beside, discover
     from vidcaption.cli.captioning import caption, loader, make_each, resolve_with_bar
@@ -97,7 +97,7 @@ def report(
 
 
 def _load_looker(folder: Path, options: DeviceOptions) -> "tuple[LoadedModel, Machine]":
-    """The model that tells where it looked, and what it runs on."""
+    """The model that shows where it looked, and its device."""
     from vidcaption.model.device import Machine
     from vidcaption.model.folder import load
 
@@ -106,7 +106,7 @@ def _load_looker(folder: Path, options: DeviceOptions) -> "tuple[LoadedModel, Ma
 
 
 def _of_others(videos: Sequence[Path]) -> Callable[[Path], bool]:
-    """What tells if a page is that of a video that is there and is none of ``videos``."""
+    """A function: whether a page belongs to an existing video that is not in ``videos``."""
     from vidcaption.report.site import read_card
 
     ours = {os.path.abspath(video) for video in videos}
@@ -120,7 +120,7 @@ def _of_others(videos: Sequence[Path]) -> Callable[[Path], bool]:
 
 
 def _key(video: Path, source: Path, sha256: str, options: CaptionOptions, embed: bool) -> str:
-    """Stands for all that decides what is in a page."""
+    """Identifies everything that determines the content of a page."""
     made_of: list[Any] = [__version__, sha256, asdict(options), embed]
     for path in (video, source):
         if path.is_file():
@@ -130,7 +130,7 @@ def _key(video: Path, source: Path, sha256: str, options: CaptionOptions, embed:
 
 
 def _is_done(page: Path, key: str) -> bool:
-    """Whether a page is to stay as it is, which is told of."""
+    """Whether a page is to be kept, which is logged."""
     from vidcaption.report.site import read_card
 
     card = read_card(page)
@@ -144,14 +144,14 @@ def _is_done(page: Path, key: str) -> bool:
 
 
 def _captions_in(source: Path, video: Path, sha256: str) -> "Captions | None":
-    """Those that run wrote, if they are of the model and not older than the video."""
+    """Captions that run wrote, if by the same model and not older than the video."""
     from vidcaption.output.read import read_captions
 
     if not source.is_file() or (video.is_file() and _time(source) < _time(video)):
         return None
     captions = read_captions(source)
     if captions.model.sha256 != sha256:
-        logger.info(f"{source} is of another model; {video} is captioned again")
+        logger.info(f"{source} was made by another model; {video} is captioned again")
         return None
     logger.info(f"{video}: captions from {source}")
     return replace(captions, video=replace(captions.video, path=str(video)))
@@ -177,7 +177,7 @@ def _draw(
 
 
 def _write_index(index: Path, title: str, pages: Iterable[Path], output: ReportOptions) -> None:
-    """That of a folder, unless there is one of somebody else."""
+    """Write the index of a folder, unless it has one that was not written by report."""
     from vidcaption.output.write import write_atomic
     from vidcaption.report.site import index_page, read_card
 

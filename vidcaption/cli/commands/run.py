@@ -44,7 +44,7 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="Videos, images, folders of them, patterns; - is a video on standard input.",
+            help="Videos, images, folders, patterns; - is a video on standard input.",
         ),
     ] = None,
     model: Model = None,
@@ -54,13 +54,13 @@ def run(
         typer.Option(metavar="FILE", help="Also add captions to this index, for vidcaption find."),
     ] = None,
 ) -> int:
-    """Caption videos: files next to them in each format asked for, or else lines on stdout.
+    """Caption videos: write files next to them, or print lines if no format is given.
 
-    What is done already, by the same model with the same options from the same input, is passed
-    over. Files that were edited, or that vidcaption did not write, are kept.
+    Inputs that are done, by the same model with the same options, are skipped. Files that were
+    edited, or that vidcaption did not write, are kept.
 
-    Exit codes: 0 all inputs are captioned, 1 some are not, 2 the command is wrong, 3 nothing can
-    run or be written, 130 interrupted, 141 nobody reads standard output any more.
+    Exit codes: 0 all inputs are captioned, 1 some failed, 2 wrong usage, 3 nothing can run or be
+    written, 130 interrupted, 141 standard output was closed by its reader.
     """
     from vidcaption.batch import Batch
     from vidcaption.cli.captioning import resolve_with_bar
@@ -95,14 +95,14 @@ def _say_what_is_run(work: "Batch", batch: BatchOptions) -> None:
         part = f"{selection.shard}: {counted(len(selection.chosen), 'input')}"
         logger.log(VERBOSE, part, extra=event("shard"))
     if not selection.chosen:
-        logger.info("nothing to do: --shard or --retry-failed leave no input")
+        logger.info("nothing to do: no input is left by --shard or --retry-failed")
 
 
 @contextmanager
 def _adding(
     path: Path | None, model: str | None, folder: Path, options: CaptionOptions
 ) -> "Iterator[Keep | None]":
-    """What adds captions to an index, if there is to be one."""
+    """A function that adds captions to an index, if there is one."""
     if path is None:
         yield None
         return

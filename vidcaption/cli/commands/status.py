@@ -17,13 +17,13 @@ from vidcaption.cli.help import helped
 """)
 def status(
     manifests: Annotated[
-        list[Path], typer.Argument(metavar="MANIFEST", help="Files that run --manifest wrote.")
+        list[Path], typer.Argument(metavar="MANIFEST", help="Files written by run --manifest.")
     ],
     as_json: Json = False,
 ) -> int:
-    """Sum up what runs say in their manifests, and name the inputs that failed.
+    """Summarize the manifests of runs, and list the inputs that failed.
 
-    Of an input that was run more than once, in one file, the last time counts.
+    For an input with several rows in one file, the last one counts.
     """
     from vidcaption.batch import read_manifest
     from vidcaption.batch.runner import Status

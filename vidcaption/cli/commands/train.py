@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 RECIPE = "training.toml"
 FEW_SAMPLES = 100
-# what belongs to one run rather than to the recipe
+# options of a single run rather than the recipe
 _PASSING = ("out", "resume", "quiet", "verbose", "progress", "device", "threads")
 
 _PLACES = (
@@ -40,7 +40,7 @@ _PLACES = (
     """
     vidcaption train data.csv --out my-model
     vidcaption train data.csv --out my-model --init default    from the built-in model
-    vidcaption train data.csv --out my-model --resume          after an interrupt
+    vidcaption train data.csv --out my-model --resume          after an interruption
     vidcaption run clip.mp4 --model my-model                   use it
     """,
     first="out init preset resume epochs finetune-epochs batch-size min-count features device",
@@ -60,32 +60,32 @@ def train(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Sentences without pictures, one on each line (.gz too), from which the decoder "
-            "learns beside the captions.",
+            help="Text file of sentences without pictures, one per line (also .gz), as additional "
+            "training data for the decoder.",
         ),
     ] = None,
     concept_scores: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="What other networks see in the pictures, for --concept-slots to learn: JSON "
-            "lines (.gz too) with a path and a score from 0 to 1 for each name.",
+            help="Scores of other networks for the pictures, to train --concept-slots: JSON lines "
+            "(also .gz) with a path and a score from 0 to 1 for each concept.",
         ),
     ] = None,
     backbone_classes: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="What the classes of the CNN's ImageNet classifier are called, so that "
-            "--concept-slots keeps it: JSON lines with a noun, in order.",
+            help="Names of the classes of the CNN's ImageNet classifier, which --concept-slots "
+            "then keeps: JSON lines with a noun, in order.",
         ),
     ] = None,
     backbone_weights: Annotated[
         str,
         typer.Option(
             metavar="imagenet|none|FILE",
-            help="What the CNN starts from: torchvision's weights, random ones, or a torchvision "
-            "state dict (.pth or .safetensors).",
+            help="Initial weights of the CNN: torchvision's, random, or a torchvision state dict "
+            "(.pth or .safetensors).",
         ),
     ] = "imagenet",
     init: Annotated[
@@ -93,17 +93,16 @@ def train(
         typer.Option(
             metavar="MODEL",
             autocompletion=complete_model,
-            help="A model to start from, such as default: its network and vocabulary are kept, and "
-            "the options of the network have no effect.",
+            help="Model to start from, such as default: its network and vocabulary are kept, and "
+            "the network options have no effect.",
         ),
     ] = None,
     features: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Where the frozen CNN's features are kept, for other trainings too: what "
-            "vidcaption features or another one left is used, what is missing is added. "
-            "Below --out unless given.",
+            help="Folder for the features of the frozen CNN, shared with other trainings and "
+            "vidcaption features; missing ones are added.  [default: below --out]",
         ),
     ] = None,
     new_words: Annotated[
@@ -111,25 +110,25 @@ def train(
         typer.Option("--new-words", help="Add the words of the captions to those of --init."),
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the folder's checkpoint.")
+        bool, typer.Option("--resume", help="Continue from the checkpoint in the folder.")
     ] = False,
     preset: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Options to take instead of the defaults, of a published system: "
-            f"{', '.join(presets())}; or of a TOML file.",
+            help="Options of a published system instead of the defaults: "
+            f"{', '.join(presets())}; or a TOML file.",
             is_eager=True,
             callback=use_preset,
             autocompletion=complete_preset,
         ),
     ] = None,
 ) -> int:
-    """Train a model on captioned images and videos: with a frozen CNN first, then end to end.
+    """Train a model on captioned images and videos.
 
-    Needs the extra "train". The folder can be given to run --model and to evaluate; its
-    training.html shows how it went and what the model says. Under torchrun all its processes train
-    one model. With --config FOLDER/training.toml and another --out the same training is run again.
+    Needs the extra "train". The folder can be used as run --model and with evaluate; its
+    training.html shows the training and sample captions. Under torchrun all processes train one
+    model. --config FOLDER/training.toml with another --out repeats a training.
     """
     from vidcaption.cli.console import INTERRUPTED, interruptible, make_bar
     from vidcaption.cli.references import read_references
@@ -158,14 +157,14 @@ def train(
     from vidcaption.training.words import with_new_words
 
     if new_words and init is None:
-        raise UsageError("--new-words adds words to the model of --init; leave it out, or add that")
+        raise UsageError("--new-words needs --init; add that, or remove --new-words")
     start = load(resolve(init)) if init else None
     if start and not start.network.config.writes:
         raise UsageError(f"--init is {init}, which writes no captions; name a model that does")
     if start and new_words:
         captions = [text for s in samples if s.split == "train" for text in s.captions]
         start = with_new_words(start, captions, training.min_count, training.seed)
-    # a checkpoint has the CNN already, and so has a model
+    # a checkpoint includes the CNN, and so does a model
     known = resume or start
     weights = [] if known else find_weights(config.input.backbones, backbone_weights)
     found = Machine.find(own_device(machine))
@@ -208,45 +207,45 @@ def train(
                 write_training_page(out, trainer.dev, DEV_FRAMES, found)
     except KeyboardInterrupt:
         if (out / CHECKPOINT).exists():
-            again = "; the same command with --resume goes on after its last epoch"
+            again = "; the same command with --resume continues after the last epoch"
         else:
-            again = " before the first epoch was over: nothing is kept"
+            again = " during the first epoch: nothing was saved"
         logger.info(f"interrupted{again}")
         return INTERRUPTED
     if history:
         best = best_of(history)
         logger.info(
-            f"the model is in {out}: epoch {best.epoch} of {len(history)}, {best.score}; use it: "
-            f"vidcaption run VIDEO --model {out}"
+            f"the model is in {out}: epoch {best.epoch} of {len(history)}, {best.score}; to use "
+            f"it, run: vidcaption run VIDEO --model {out}"
         )
     world.leave()
     return 0
 
 
 def _warnings(trainer: "Trainer", init: str | None) -> Iterator[str]:
-    """What a training can hardly learn, or cannot."""
+    """Warnings about data that cannot be learned."""
     from vidcaption.output.text import counted
 
     if len(trainer.train) < FEW_SAMPLES:
         yield (
-            f"{counted(len(trainer.train), 'sample')} to learn from are too few: thousands are "
+            f"{counted(len(trainer.train), 'sample')} for training are very few: thousands are "
             "needed, or hundreds with --init default"
         )
     captions = [text for sample in trainer.train for text in sample.captions]
     unknown = trainer.vocabulary.unknown(captions)
     if unknown:
-        what = f"{counted(len(unknown), 'word')} of the captions will never be said"
+        what = f"{counted(len(unknown), 'word')} of the captions will not be learned"
         if init is None:
-            yield f"{what}, as they are too rare; --min-count 1 keeps all"
+            yield f"{what}, as they are too rare; --min-count 1 includes all"
         else:
             yield f"{what}, as {init} does not know them; --new-words adds those that are not rare"
 
 
 def _recipe(chosen: Iterable[Setting]) -> str:
-    """The options of a training, which ``--config`` takes for another one.
+    """The options of a training, for ``--config`` of another one.
 
-    Files and folders are made absolute. With ``--init`` the network's options are left out, as it
-    keeps its own.
+    Paths are made absolute. With ``--init`` the network's options are omitted, as they have no
+    effect.
     """
     from vidcaption.output.text import printable
 
@@ -263,7 +262,7 @@ def _recipe(chosen: Iterable[Setting]) -> str:
 
 
 def _absolute(key: str, value: Any) -> Any:
-    """``value``, with its place written out if it is a file or folder that is there."""
+    """``value``, as an absolute path if it is an existing file or folder."""
     if isinstance(value, list | tuple):
         return [_absolute(key, one) for one in value]
     is_place = key in _PLACES and Path(os.path.expanduser(value)).exists()
