@@ -43,12 +43,19 @@ class ObjectDetector(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """``images``: (N, 3, S, S) uint8 RGB -> logits (N, O)."""
+        return self.tell(self.regions(images))
+
+    def regions(self, images: Tensor) -> Tensor:
+        """``images``: (N, 3, S, S) uint8 RGB -> what the trunk sees, (N, R, C)."""
         pixels = images.to(memory_format=torch.channels_last, dtype=torch.float32)
         near = self.trunk[0](pixels.div_(127.5).sub_(1))
         last = self.trunk[1](near)
         near = F.adaptive_max_pool2d(near.float(), last.shape[-2:])
-        regions = torch.cat([last.float(), near], 1).flatten(2).transpose(1, 2)  # (N, R, C)
-        hidden = torch.relu(self.hidden(regions))
+        return torch.cat([last.float(), near], 1).flatten(2).transpose(1, 2)
+
+    def tell(self, regions: Tensor, dropout: float = 0.0) -> Tensor:
+        """(N, R, C) -> logits (N, O); ``dropout``: the share of hidden units to drop."""
+        hidden = F.dropout(torch.relu(self.hidden(regions)), dropout)
         return pool(self.out(hidden), self.where(hidden))
 
     def combine(self, probabilities: Tensor, found: Tensor) -> Tensor:
