@@ -9,7 +9,7 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.model.wording import REPEATED, Repeated, begins_with_vowel, wording
-from vidcaption.options import SearchOptions
+from vidcaption.options.captioning import SearchOptions
 
 WORDS = "a an the and of dog dogs airplane hour uniform tv stove top box boxes baby babies house"
 ENGLISH = Vocabulary(WORDS.split())
