@@ -41,13 +41,13 @@ class Decoder(nn.Module):
         super().__init__()
         size, cell = config.size, CELLS[config.cell]
         # units of what is fed at every word
-        self.seen = 0 if config.feed == "start" else config.size
+        self._fed = 0 if config.feed == "start" else config.size
         self.embedding = nn.Embedding(vocabulary_size, config.embedding)
         self.attention = ATTENTIONS[config.attention](config)
         self._starts = self._make_start(config)
         below, above = self._inputs(config)
-        self.lower, self.upper = cell(below, size), cell(above + self.seen, size)
-        self.project = nn.Linear(size + self.seen, config.embedding)
+        self.lower, self.upper = cell(below, size), cell(above + self._fed, size)
+        self.project = nn.Linear(size + self._fed, config.embedding)
         self.bias = nn.Parameter(torch.zeros(vocabulary_size))
         self.wording = nn.ModuleList()  # filters of the search
         self.dropout = nn.Dropout(config.dropout)
@@ -95,7 +95,7 @@ class Decoder(nn.Module):
         # attention sees the K captions of a window as one long one, so memory is never repeated
         queries = below.reshape(batch, captions * length, -1)
         context, weights, draw = self.attention(queries, memory)
-        context = context[..., : self.seen].reshape(batch * captions, length, self.seen)
+        context = context[..., : self._fed].reshape(batch * captions, length, self._fed)
         # fp32, as under CUDA's bf16 autocast an LSTM gives fp16, which torch.cat then refuses
         seen = torch.cat([x.float() for x in (below, *beside, context)], -1)
         above, second = self.upper.read(self.dropout(seen), state[parts:])
@@ -133,7 +133,7 @@ class S2VTDecoder(Decoder):
         """The state after all frames."""
         parts = len(self.lower.parts)
         state = self._zeros(memory.frames)
-        below, first = self.lower.read(self.dropout(memory.frames), state[:parts])
+        below, first = self.lower.read(memory.frames, state[:parts])
         nothing = self.upper.input_size - below.shape[-1]
         padded = nn.functional.pad(self.dropout(below.float()), (0, nothing))
         _, second = self.upper.read(padded, state[parts:])

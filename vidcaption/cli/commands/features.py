@@ -43,7 +43,7 @@ def features(
         typer.Option(
             metavar="imagenet|FILE",
             help="The CNN's weights: torchvision's, or a torchvision state dict (.pth or "
-            ".safetensors).",
+            ".safetensors); for several CNNs a file for each, joined by +.",
         ),
     ] = "imagenet",
     model: Annotated[

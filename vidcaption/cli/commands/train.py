@@ -85,7 +85,7 @@ def train(
         typer.Option(
             metavar="imagenet|none|FILE",
             help="Initial weights of the CNN: torchvision's, random, or a torchvision state dict "
-            "(.pth or .safetensors).",
+            "(.pth or .safetensors); for several CNNs a file for each, joined by +.",
         ),
     ] = "imagenet",
     init: Annotated[
