@@ -91,8 +91,8 @@ def test_even_attention_by_hand(network, features):
         for caption, length in ((0, 3), (1, 2)):
             slots = step.attention[row, caption, :length].sum(0)
             expected = expected + ((1 - slots) ** 2).sum()
-    plain = cross_entropy(network, features, words).total
-    even = cross_entropy(network, features, words, evenly=0.3).total
+    plain = cross_entropy(network.decoder, memory, words).total
+    even = cross_entropy(network.decoder, memory, words, evenly=0.3).total
     torch.testing.assert_close(even - plain, 0.3 * expected, rtol=1e-4, atol=1e-4)
 
 
@@ -115,7 +115,8 @@ def test_hard_attention_learns_where_to_look():
         network.encoder.requires_grad_(False)
         for _ in range(60):
             optimizer.zero_grad()
-            (cross_entropy(network, features, words.unsqueeze(1)).total / 128).backward()
+            memory = network.remember(features)
+            (cross_entropy(network.decoder, memory, words.unsqueeze(1)).total / 128).backward()
             optimizer.step()
         memory = network.eval().remember(features)
         step = network.decoder(words[:, None, :1], memory, network.decoder.start(memory))

@@ -38,12 +38,14 @@ def test_trains_and_captions_the_same_after_loading(choice, tmp_path):
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     for _ in range(2):
         optimizer.zero_grad()
-        cross_entropy(network, features, words, evenly=0.1).total.backward()
+        memory = network.remember(features)
+        cross_entropy(network.decoder, memory, words, evenly=0.1).total.backward()
         optimizer.step()
     still = [n for n, p in network.named_parameters() if n in trained and p.equal(trained[n])]
     assert still == []  # processes that train together would wait for ever for what has no gradient
 
-    term = self_critical(network.eval(), features, lambda row, said: float(len(said)), 3, 5, 1.0)
+    memory = network.eval().remember(features)
+    term = self_critical(network.decoder, memory, lambda row, words: row + 0.5, 3, 5, 1.0)
     assert term.total.isfinite()
     folder.save(tmp_path, network, vocabulary, "")
     loaded = folder.load(tmp_path).network
