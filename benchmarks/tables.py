@@ -140,6 +140,20 @@ def soak() -> str:
     return table(heads, cells) + f"\n\n{facts}"
 
 
+def serve() -> str:
+    """What became of uploads to a server that was killed meanwhile."""
+    report = read("serve")
+    heads = ["clients", "uploads", "slow", "broken off", "kills", "lost", "failed", "different"]
+    cells = [report[head.replace(" ", "_")] for head in heads]
+    answered = report["answered_in_s"]
+    facts = (
+        f"{report['tries']} tries until all were accepted, each in {answered['median']:.1f} s "
+        f"(median; slowest {answered['slowest']:.1f} s) while others were captioned; all captioned "
+        f"after {report['seconds']:.0f} s, on one core that other programs used, too."
+    )
+    return table(heads, cells) + f"\n\n{facts}"
+
+
 def long_video() -> str:
     """What decoding all of a film takes, and what reading and captioning it takes."""
     report, before = read("long-video"), read("long-video-before")
@@ -329,6 +343,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "size": size,
     "speed": speed,
     "soak": soak,
+    "serve": serve,
     "long_video": long_video,
     "variants": variants,
     "startup": startup,

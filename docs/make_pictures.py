@@ -5,6 +5,7 @@
 Needs Chromium. The clip is small, so that the pictures may be shown anywhere.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import av
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs/pictures"
@@ -32,7 +33,7 @@ def draw(browser: Browser, page: Path, name: str, word: str | None, **context: A
         tab.locator("summary").first.click()
         tab.locator(".words button", has_text=word).first.click()
     tab.wait_for_timeout(1000)  # until the frame is decoded
-    tab.screenshot(path=PICTURES / f"{name}.jpg", type="jpeg", quality=80)
+    save(tab, name)
     place.close()
 
 
@@ -49,6 +50,45 @@ def cut(folder: Path) -> None:
             packet.pts, packet.dts = (packet.pts or first) - first, packet.dts - first
             packet.stream = copy
             target.mux(packet)
+
+
+def draw_server(browser: Browser, place: Path, folder: Path) -> None:
+    """The page of vidcaption serve: empty, and with jobs that are done, failed and running."""
+    broken, long = place / "notes.mp4", place / "holiday.mp4"
+    broken.write_text("no video")
+    shutil.copy(ROOT / "examples/clip.mp4", long)
+    command = [sys.executable, "-m", "vidcaption", "serve", folder, "--data", place / "data"]
+    command += ["--port", "0", "--precision", "fp32", "--log-json"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        line = json.loads(server.stderr.readline())["text"]
+        tabs = {}
+        for name, context in (("serve", DESK), ("serve-phone", PHONE)):
+            tabs[name] = browser.new_context(**context).new_page()
+            tabs[name].goto(line.removeprefix("listening at "))
+        tab = tabs["serve"]
+        tab.locator("#empty").wait_for()
+        save(tab, "serve-empty")
+        tab.set_input_files("#picker", [folder / "cat.mp4", broken])
+        tab.locator("[data-status=done]").wait_for()
+        tab.locator("[data-status=failed]").wait_for()
+        tab.locator("[data-status=done] summary").click()
+        tab.fill("#query", "cat")
+        tab.press("#query", "Enter")
+        tab.locator("#moments li").first.wait_for()
+        tab.fill("#window", "0.2")
+        tab.set_input_files("#picker", long)
+        tab.locator("[data-status=running] .latest:not([hidden])").wait_for()
+        for name, each in tabs.items():
+            save(each, name, full_page=True)
+    finally:
+        server.terminate()
+        server.communicate()
+
+
+def save(tab: Page, name: str, **options: Any) -> None:
+    tab.screenshot(path=PICTURES / f"{name}.jpg", type="jpeg", quality=80, **options)
 
 
 def main() -> None:
@@ -69,6 +109,7 @@ def main() -> None:
         draw(browser, page, "report", "motorcycle", **DESK)
         draw(browser, page, "report-phone", "motorcycle", **PHONE)
         draw(browser, index, "report-index", None, **DESK)
+        draw_server(browser, Path(place), folder)
         browser.close()
 
 

@@ -17,6 +17,7 @@ import pytest
 from clips import write_image
 from greys import TRAIN, write_greys
 from PIL import Image
+from tiny import write_tiny
 
 from vidcaption import Captioner, InputError
 from vidcaption.model import folder
@@ -376,6 +377,26 @@ def test_soak_prints_json() -> None:
     assert {report[name] for name in ("lost", "done_twice", "torn", "broken_not_told_of")} == {0}
     for memory, least in ((report["memory_mib"], 100), (report["memory_mib"]["readers"], 5)):
         assert memory["peak"] > least and memory["peak"] >= max(memory["quarters"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are killed by a POSIX signal")
+def test_serve_prints_json(tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn")
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks/serve.py"),
+        "--clients",
+        "4",
+        "--uploads",
+        "5",
+    ]
+    command += ["--kills", "1", "--model", str(write_tiny(tmp_path))]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    report = json.loads(result.stdout)
+    assert (report["told"], report["broken_off"], report["slow"], report["kills"]) == (20, 4, 4, 1)
+    assert report["jobs"] >= 20 and report["tries"] >= 20
+    assert {report[name] for name in ("lost", "failed", "different", "folders_left")} == {0}
 
 
 def test_soak_sees_what_is_torn(tmp_path: Path) -> None:

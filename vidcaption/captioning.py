@@ -56,9 +56,9 @@ class Captioning:
 
     ``shared``: whether other videos also use ``batcher``; otherwise it is closed with this one.
     ``before``: what an earlier run has finished, which ``reader`` skips. ``keep`` is called with
-    the number of windows already saved and those finished since, every KEEP_S and when the context
-    is left early; it returns whether it saved them. Nothing is saved for damaged videos, whose
-    broken packets would be counted wrongly.
+    the number of windows already saved and those finished since, every ``keep_s`` seconds and when
+    the context is left early; it returns whether it saved them. Nothing is saved for damaged
+    videos, whose broken packets would be counted wrongly.
 
     ``info``: the video. ``progress_s``: the end of the captioned part, ``resumed_s``: its start,
     and ``kept_s``: the end of the saved part, in seconds. ``costs``: of the network.
@@ -87,11 +87,12 @@ class Captioning:
         self._batcher = batcher
         self._before, self._keep = before, keep
         self._kept, self._kept_at = len(before.segments), math.inf
+        self.keep_s = KEEP_S
         self._finished: list[Segment | None] = []  # and not saved
         self._last: _Waiting | None = None  # of the finished windows
         self._looks = Looks(options.same_within, before.standing)
         self._queue: deque[_Waiting] = deque()
-        self._entered = self._over = False
+        self._entered = self._over = self._stopped = False
         self._error: InputError | None = None  # to be raised when the queue is empty
         self._decode_s = 0.0
         self._segments: list[Segment] = []
@@ -113,6 +114,15 @@ class Captioning:
     def close(self) -> None:
         """Stop reading."""
         self._closing.close()
+
+    def stop(self) -> None:
+        """Interrupt it from another thread, also where it waits for a file that does not answer.
+
+        KeyboardInterrupt is raised in place of the next window, or InputError before the first.
+        """
+        self._stopped = True
+        if isinstance(self._opening, RemoteReader):
+            self._opening.stop()
 
     @property
     def info(self) -> VideoInfo:
@@ -206,7 +216,7 @@ class Captioning:
             if self._keep is not None:
                 self._finished.append(segment)
                 self._last = window
-                if time.monotonic() - self._kept_at >= KEEP_S:
+                if time.monotonic() - self._kept_at >= self.keep_s:
                     self._keep_finished()
             if segment is not None:
                 yield segment
@@ -230,6 +240,8 @@ class Captioning:
         Raises InputError.
         """
         self._read_ahead()
+        if self._stopped:
+            raise KeyboardInterrupt
         if self._queue:
             return self._queue.popleft()
         if self._error is not None:

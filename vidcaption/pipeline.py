@@ -26,7 +26,7 @@ from vidcaption.options.captioning import (
 )
 from vidcaption.output.captions import Captions
 from vidcaption.store import name_of, resolve
-from vidcaption.types import ModelInfo, Progress, Segment
+from vidcaption.types import ModelInfo, Progress, Segment, Window
 from vidcaption.video.protocol import Reader
 from vidcaption.video.spool import spooled
 from vidcaption.video.workers import RemoteReader, Request, Workers
@@ -41,8 +41,8 @@ Source = str | os.PathLike[str] | BinaryIO  # of a video
 class Captioner:
     """A loaded model that captions videos.
 
-    ``model``: its name and weights. ``machine``: where it runs. ``workers``: the processes that
-    read videos, or None if this one does.
+    ``model``: its name and weights; ``loaded``: the model itself. ``machine``: where it runs.
+    ``workers``: the processes that read videos, or None if this one does.
 
     >>> captioner = Captioner.from_pretrained()
     >>> captioner.caption("clip.mp4").save("clip.srt")
@@ -58,7 +58,7 @@ class Captioner:
         video_decoder: VideoDecoder = "cpu",
         workers: Workers | None = None,
     ) -> None:
-        self.model = ModelInfo(name, model.sha256)
+        self.model, self.loaded = ModelInfo(name, model.sha256), model
         self._encoder = encoder or model.network.encoder
         self._network, self._vocabulary = model.network, model.vocabulary
         self.machine = machine
@@ -233,6 +233,16 @@ class Captioner:
         reader = WindowReader(*request, reader=FrameArray(frames, times_s, request.size))
         with self._captioning(reader, options) as captioning:
             return captioning.finish()
+
+    def windows(
+        self, source: Path, options: CaptionOptions, size: tuple[int, int]
+    ) -> Iterator[Window]:
+        """The windows of a video with frames of ``size``, (width, height). Raises InputError."""
+        request = self._request(source, options)._replace(size=size)
+        reader = self._reader(request)
+        with reader:
+            while windows := reader.read():
+                yield from windows
 
     def _runner(self) -> Runner:
         return Runner(self._network, self._encoder, self.machine)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vidcaption.errors import InputError
+from vidcaption.options.base import WHOLE
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.read import read_captions
@@ -36,6 +37,12 @@ CAPTIONS = Captions(
 def test_what_was_written_is_read(tmp_path: Path, text: str, start: int) -> None:
     segment = replace(CAPTIONS.segments[0], start_s=start / 1000, end_s=start / 500, text=text)
     captions = replace(CAPTIONS, segments=(segment, segment))
+    captions.save(tmp_path / "clip.json")
+    assert read_captions(tmp_path / "clip.json") == captions
+
+
+def test_a_whole_window_is_read(tmp_path: Path) -> None:
+    captions = replace(CAPTIONS, options=CaptionOptions(window_s=WHOLE))
     captions.save(tmp_path / "clip.json")
     assert read_captions(tmp_path / "clip.json") == captions
 

@@ -166,6 +166,11 @@ class Commands(Group):
                 configured=True,
             ),
             Later(
+                "serve",
+                "Caption videos for browsers and programs: a page, and an HTTP API.",
+                configured=True,
+            ),
+            Later(
                 "features",
                 "Compute the CNN's features of a dataset, for any number of trainings.",
                 configured=True,

@@ -11,9 +11,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from difflib import get_close_matches
 from types import UnionType
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
 from vidcaption.errors import UsageError
+
+T = TypeVar("T", bound="Options")
 
 _CLOCK = re.compile(r"(?:(\d+):(?=[0-5]?\d:))?(\d+):([0-5]?\d(?:\.\d*)?)")
 WHOLE = math.inf  # window length: the whole video
@@ -116,6 +118,17 @@ def nearest(name: str, known: Collection[str]) -> str:
 def plain(value: Any) -> Any:
     """A value as in JSON and TOML."""
     return "whole" if value == WHOLE else value
+
+
+def from_plain(kind: type[T], values: Mapping[str, Any]) -> T:
+    """The options whose values were made ``plain``. Raises UsageError, TypeError, ValueError."""
+    whole = {f.name for f in fields(kind) if f.metadata["whole"]}
+    return kind(
+        **{
+            name: WHOLE if value == "whole" and name in whole else value
+            for name, value in dict(values).items()
+        }
+    )
 
 
 def choices_of(f: Field[Any]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from vidcaption.errors import InputError, UsageError
+from vidcaption.options.base import from_plain
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.formats import SCHEMA_VERSION
@@ -25,7 +26,7 @@ def read_captions(path: Path) -> Captions:
         return Captions(
             video=_record(VideoInfo, document["video"]),
             model=_record(ModelInfo, document["model"]),
-            options=CaptionOptions(**document["options"]),
+            options=from_plain(CaptionOptions, document["options"]),
             segments=segments,
             corrupt=_number(document["corrupt"], int),
         )

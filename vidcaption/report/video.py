@@ -3,7 +3,7 @@
 import base64
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ from vidcaption.video.windows import LONGEST, centres
 MOST_EMBEDDED = 256_000_000  # bytes: browsers refuse longer addresses
 _PIXELS = 50_000_000  # of all pictures of a page: some 12 MB
 _THUMBNAIL = 30_000  # pixels
+
+Pictures = Iterable[tuple[int, Sequence[Clip]]]  # the frames of segments by their number
+
 _KINDS = {".mp4": "mp4", ".m4v": "mp4", ".webm": "webm", ".mov": "quicktime", ".mkv": "matroska"}
 
 
@@ -40,21 +43,30 @@ def video_page(
     key: str,
     watch: Callable[[int], None],
     *,
-    embed: bool,
+    embed: bool = False,
+    source: str | None = None,
+    frames: Pictures | None = None,
 ) -> str:
     """HTML of the page at ``page``, with the video linked or embedded.
 
     The video is read once more, for its pictures and for where ``model``, which made the captions,
     looked for each word. ``key``: stored in the page, see ``site.read_card``. ``watch``: called
-    with the number of captions that have their pictures. Raises InputError.
+    with the number of captions that have their pictures. ``source``: the video's address, if it is
+    neither linked by its path nor embedded. ``frames``: those of segments by number, if this
+    process is not to read the video. Raises InputError.
     """
     below = "No caption reaches the confidence that was asked for."
     nothing = below if captions.segments else "The model gave no captions."
     captions = replace(captions, segments=captions.shown)
     info = captions.video
     still = info.duration_s is None
-    source = None if still else _source(Path(info.path), page, embed)
-    shape, thumbnail, pictures = _look(captions, model, machine, watch)
+    if still:
+        source = None
+    elif source is None:
+        source = _source(Path(info.path), page, embed)
+    shape, thumbnail, pictures = _look(
+        captions, frames or _pictures(captions), model, machine, watch
+    )
     cues = [
         {
             "number": number,
@@ -135,7 +147,11 @@ def _source(video: Path, page: Path, embed: bool) -> str:
 
 
 def _look(
-    captions: Captions, model: Model, machine: Machine, watch: Callable[[int], None]
+    captions: Captions,
+    pictures: Pictures,
+    model: Model,
+    machine: Machine,
+    watch: Callable[[int], None],
 ) -> tuple[float, str | None, dict[int, dict[str, Any]]]:
     """Width by height of the picture, a thumbnail, and the page's data for segments by number.
 
@@ -144,7 +160,7 @@ def _look(
     area = min(AREA, _PIXELS / max(1, len(captions.segments)))
     shape, thumbnail = 16 / 9, None
     shown: dict[int, dict[str, Any]] = {}
-    for number, frames in _pictures(captions):
+    for number, frames in pictures:
         if not shown:
             shape = ratio(frames[0])
             thumbnail = jpeg_uri(strip(frames[:1], _THUMBNAIL))

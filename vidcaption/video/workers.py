@@ -181,10 +181,15 @@ class Worker:
 
     def kill(self) -> None:
         """Kill the process."""
+        self.stop()
         if self._parent == os.getpid():
-            self._process.kill()
             self._process.join(END_S)
         self.pipe.close()
+
+    def stop(self) -> None:
+        """The same from another thread than the one that reads from the pipe, which then ends."""
+        if self._parent == os.getpid():
+            self._process.kill()
 
     def lives(self) -> bool:
         return self._parent == os.getpid() and self._process.is_alive()
@@ -242,6 +247,12 @@ class RemoteReader:
     def close(self) -> None:
         """Give up what has not been read."""
         self._done(fit=False)
+
+    def stop(self) -> None:
+        """Give it up from another thread: whoever waits for more gets an InputError."""
+        worker = self._worker
+        if worker is not None:
+            worker.stop()
 
     def read(self) -> list[Window]:
         """The next windows; none when the video is over. Raises InputError."""

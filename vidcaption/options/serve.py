@@ -1,0 +1,67 @@
+"""Options of the server."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from vidcaption.errors import UsageError
+from vidcaption.options.base import Options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions(Options):
+    """Where the server listens, and how much it takes."""
+
+    host: str = option(
+        "127.0.0.1", "Address to listen on; one that other machines can reach needs --token."
+    )
+    port: int = option(8765, "Port to listen on; 0 takes a free one.", at_least=0, at_most=65_535)
+    token: str | None = option(
+        None,
+        "What clients have to send, at least 16 characters; better set in the environment, as "
+        "VIDCAPTION_SERVE_TOKEN.",
+    )
+    allow_host: str | None = option(
+        None,
+        "Also answer to these host names, as behind a proxy: a.example or a.example,b.example.",
+    )
+    data: Path | None = option(
+        None, "Folder for jobs and uploads; one in the user's data folder unless given."
+    )
+    index: Path | None = option(
+        None, "The index that is searched and added to; one in the folder of --data unless given."
+    )
+    queue: int = option(100, "Most jobs that wait.", at_least=1, at_most=100_000)
+    uploads: int = option(64, "Most uploads at a time.", at_least=1, at_most=1000)
+    upload_mb: float = option(2000.0, "Largest upload in MB.", above=0)
+    upload_timeout_s: float = option(
+        3600.0, "Give an upload up after so many seconds, or 30 without data.", above=0
+    )
+    storage_mb: float = option(20_000.0, "Most MB of all uploads that are kept.", above=0)
+    keep_days: float = option(7.0, "Delete jobs so many days after their end.", above=0)
+    private_callbacks: bool = option(
+        False, "Allow callbacks to private addresses, such as this machine's."
+    )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it listens to this machine alone."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.token is None and not self.is_local:
+            raise UsageError(
+                f"--host is {self.host!r}, which other machines can reach; give --token, too, or "
+                "listen on 127.0.0.1"
+            )
+        if self.token is not None and not (
+            len(self.token) >= 16 and self.token.isascii() and self.token.isprintable()
+        ):
+            raise UsageError(
+                "--token must have at least 16 characters of ASCII; make one with "
+                "openssl rand -hex 16"
+            )
