@@ -1,4 +1,4 @@
-"""Many inputs: find them, skip what is done, caption each, and go on when one fails."""
+"""Many inputs: find them, skip those that are done, caption each, and continue after errors."""
 
 from vidcaption.batch.batch import Batch
 from vidcaption.batch.delivery import Delivery, beside

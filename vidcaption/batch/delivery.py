@@ -1,4 +1,4 @@
-"""Where the results of ``run`` go: files next to the inputs, one file, or standard output."""
+"""The output of ``run``: files next to the inputs, one file, or standard output."""
 
 import os
 import time
@@ -19,13 +19,13 @@ from vidcaption.output.write import check_some_writable, encoded, write_atomic
 
 
 class Delivery:
-    """Decided and checked before any work: raises UsageError or OutputError if it cannot be met.
+    """Decided and checked before any work: raises UsageError or OutputError if impossible.
 
-    ``targets``: for each input, the file to write in each format, or nothing where they go to
-    standard output or a device as they come. Where the command can mean several videos one output
-    has the form for several, however many there are. ``shared``: it is a file, of which each input
-    is a part. ``lines``: readable lines go to standard output. ``beside_inputs``: each file goes
-    next to its input, as nothing else was asked for.
+    ``targets``: for each input, the file to write in each format, or nothing if they are written to
+    standard output or a device as they come. If the command may have several videos, one output has
+    the form for several, whatever their number. ``shared``: it is a file of which each input is a
+    part. ``lines``: readable lines go to standard output. ``beside_inputs``: each file goes next to
+    its input, by default.
     """
 
     def __init__(self, output: OutputOptions, selection: Selection) -> None:
@@ -55,19 +55,19 @@ class Delivery:
                 render_many(self._format, ())  # refuses a format that holds only one video
             if place != "-":
                 self._into_one(Path(place), selection)
-        # Those that exist may be done, whether they can be written or not. Of many, a few that
-        # cannot be written are no reason to do nothing: they fail in their turn.
+        # Existing ones may be done, whether writable or not. If only some of many cannot be
+        # written, the run continues, and those fail.
         if not any(os.path.isfile(path) for path in self._files()):
             check_some_writable(self._files())
 
     def job(self, path: Path, source: Path | None = None) -> Job:
-        """What is wanted of an input; ``source`` is read for it, where that is another file."""
+        """The job of an input; ``source``: the file to read, if another one."""
         part = None if self.shared is None else self._part_of(path)
         return Job(path, self._found[path], self.targets.get(path, {}), source, part)
 
     def check(self, books: Books, manifest: Path | None) -> None:
-        """Raise OutputError if the one file for all is to be kept, UsageError if it, or another
-        file to write, is the manifest.
+        """Raise OutputError if the one file for all has to be kept, UsageError if an output is the
+        manifest.
         """
         if self.shared is not None:
             books.check(self.shared)
@@ -79,7 +79,7 @@ class Delivery:
     def deliver(
         self, outcomes: Iterable[Outcome], books: Books, put: Callable[[str], None]
     ) -> None:
-        """Run through ``outcomes`` and write what they share, to standard output with ``put``.
+        """Consume ``outcomes`` and write their common output, to standard output with ``put``.
 
         Raises OutputError.
         """
@@ -120,18 +120,18 @@ class Delivery:
                 time.sleep(POLL_S)  # another run is writing
 
     def _is_written(self, target: Path, done: Collection[Path], books: Books) -> bool:
-        """Write all there is of the inputs, unless it is there. False if another run is at it."""
+        """Write all parts, unless already written. False if another run is writing."""
         names = self._known(target, done, books)
         if not names or books.holds(target, self._joined(target, names, books)):
             return True
         with books.lease([target]) as ours:
             if ours:
-                names = self._known(target, done, books)  # another run may have added some since
+                names = self._known(target, done, books)  # another run may have added some
                 books.put_together(target, self._joined(target, names, books))
             return ours
 
     def _known(self, target: Path, done: Collection[Path], books: Books) -> list[str]:
-        """The parts that were done now, and in the runs before and beside this, in order."""
+        """The parts done by this run, and by earlier and parallel ones, in order."""
         parts, names = books.parts(target), []
         for path in self._found:
             name = self._part_of(path)
@@ -145,7 +145,7 @@ class Delivery:
         return lambda: stream.joined(map(parts.text, names))
 
     def _part_of(self, path: Path) -> str:
-        """What the captions of an input are called in the one file for all."""
+        """The name of an input's part of the one file for all."""
         return f"{self._format} {path}"
 
     def _pieces(self, captions: Iterable[Captions | None]) -> Iterator[str]:

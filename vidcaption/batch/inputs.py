@@ -1,4 +1,4 @@
-"""Which inputs a run has: from folders, patterns, lists and standard input, and its part of all."""
+"""The inputs of a run: from folders, patterns, lists and standard input, and its shard."""
 
 import codecs
 import hashlib
@@ -34,18 +34,17 @@ def discover(
 ) -> dict[Path, Path]:
     """Every file to caption, in order and once, with the folder that it is found under.
 
-    ``inputs`` are files, folders and, where no file has that name, patterns with ``*``, ``?``,
-    ``[a-z]`` and ``**``, for shells that leave them as they are. ``listed`` are files and folders,
-    of which some may be missing: those are kept, to fail one by one. ``suffixes``, such as
-    ``.dat``, are those of videos in folders beside the known ones.
+    ``inputs`` are files, folders and, if no file has that name, patterns with ``*``, ``?``,
+    ``[a-z]`` and ``**``, for shells that do not expand them. ``listed`` are files and folders, of
+    which some may be missing: those are kept, to fail one by one. ``suffixes``, such as ``.dat``,
+    are additional suffixes of videos in folders.
 
-    What a folder or a pattern gives comes in natural order, without what is hidden or in a folder
-    of the system, files that are no video or image by their suffix, and files that vidcaption
-    wrote. Links to folders are followed, but none twice. Files that are the same one in the end are
-    found once, at the first place.
+    The files of a folder or a pattern come in natural order, without hidden files, system folders,
+    files without the suffix of a video or image, and files that vidcaption wrote. Links to folders
+    are followed, but none twice. A file with several paths is found once, at the first one.
 
-    Raises UsageError for an input that does not exist, an address, a pipe, a pattern that nothing
-    matches, a folder that cannot be listed, and one without videos or images.
+    Raises UsageError for an input that does not exist, an address, a pipe, a pattern without a
+    match, a folder that cannot be listed, and one without videos or images.
     """
     known = VIDEO_SUFFIXES | IMAGE_SUFFIXES | {suffix.casefold() for suffix in suffixes}
     names = [str(name) for name in inputs]
@@ -79,7 +78,7 @@ def suffixes_of(text: str) -> frozenset[str]:
 def _each(
     names: Iterable[str], listed: Iterable[Path], recursive: bool, known: frozenset[str]
 ) -> Iterator[tuple[Path, Path]]:
-    """All files with the folder each is found under, those that are found twice included."""
+    """All files with the folder each is found under, including duplicates."""
     for name in names:
         path = Path(name)
         if os.path.isdir(path):
@@ -93,19 +92,19 @@ def _each(
         else:
             yield from _matching(name, recursive, known)
     for path in listed:
-        # a folder that gives nothing stays, and fails when it is opened
+        # an empty folder is kept, and fails when it is opened
         files = _files_in(path, recursive, known) if os.path.isdir(path) else []
         yield from ((file, path) for file in files) if files else [(path, path.parent)]
 
 
 def _matching(pattern: str, recursive: bool, known: frozenset[str]) -> list[tuple[Path, Path]]:
-    """What ``pattern`` stands for, each with the folder before its first ``*``, ``?`` or ``[``."""
+    """The files of ``pattern``, each with the folder before its first ``*``, ``?`` or ``[``."""
     parts = Path(pattern).parts
     root = Path(*takewhile(lambda part: not _PATTERN.search(part), parts))
     rest = parts[len(root.parts) :]
     if rest[-1] == "**":
         rest = (*rest, "*")
-    named = Path(rest[-1]).suffix.casefold()  # `*.bin` asks for those, known or not
+    named = Path(rest[-1]).suffix.casefold()  # `*.bin` selects these, whether known or not
     hidden = any(map(is_hidden, rest))
     found: list[Path] = []
     try:
@@ -126,7 +125,7 @@ def _matching(pattern: str, recursive: bool, known: frozenset[str]) -> list[tupl
 def _files_in(folder: Path, recursive: bool, known: frozenset[str]) -> list[Path]:
     """Videos and images in a folder, in natural order. Raises UsageError if it cannot be listed.
 
-    Folders within it that cannot be are among them, to fail one by one: a disk's ``lost+found``.
+    Subfolders that cannot be listed are included, to fail one by one, such as ``lost+found``.
     """
     files: list[Path] = []
 
@@ -139,19 +138,19 @@ def _files_in(folder: Path, recursive: bool, known: frozenset[str]) -> list[Path
     try:
         for place, subfolders, names in os.walk(folder, onerror=keep, followlinks=True):
             status = os.stat(place)
-            if (status.st_dev, status.st_ino) in been:  # a link led back here
+            if (status.st_dev, status.st_ino) in been:  # a link back to a visited folder
                 subfolders.clear()
                 continue
             been.add((status.st_dev, status.st_ino))
-            # Pruned in place, so that os.walk does not go there; in order, links last, so that of
-            # two ways to a folder always the same is taken.
+            # Pruned in place, so that os.walk skips them; in order, links last, so that of two
+            # paths to a folder the same one is always taken.
             subfolders[:] = sorted(
                 (name for name in subfolders if recursive and not is_hidden(name)),
                 key=lambda name: (os.path.islink(Path(place, name)), natural_key(Path(name))),
             )
             ours: set[str] = set()
             if ledger.NAME in names:
-                with suppress(OutputError):  # it matters where outputs are to be written
+                with suppress(OutputError):  # this matters only where outputs are written
                     ours = ledger.names_in(Path(place))
             files += [
                 Path(place, name)
@@ -171,10 +170,10 @@ STDIN = "-"
 def read_list(name: str) -> list[Path]:
     """The paths in the file of that name, or on standard input if it is ``-``.
 
-    They are separated by NUL if there is one, and else stand on a line each, where lines that start
-    with ``#`` are comments; empty ones are passed over. Paths are taken as they are, relative to
-    the working folder. Text in UTF-16 with a byte order mark is decoded. Raises UsageError if there
-    is no path, or if none of them exists: then this is no list, or the folder is another one.
+    They are separated by NUL if there is one, and otherwise one per line; lines that start with
+    ``#`` are comments, and empty ones are skipped. Paths are relative to the working folder. Text
+    in UTF-16 with a byte order mark is decoded. Raises UsageError if there is no path, or if none
+    exists: then this is not a list, or the folder is wrong.
     """
     what = "the list on standard input" if name == STDIN else name
     if name == STDIN:
@@ -196,7 +195,7 @@ def read_list(name: str) -> list[Path]:
 
 
 def _decoded(data: bytes, what: str) -> bytes:
-    """A list as the system's programs write it: without a mark, and not in UTF-16 as on Windows."""
+    """A list in the encoding of the system, also UTF-16 with a byte order mark, as on Windows."""
     if not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.removeprefix(codecs.BOM_UTF8)
     try:
@@ -238,7 +237,7 @@ def _readable_stdin(hint: str) -> BinaryIO:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Part ``index`` (1 to ``count``) of ``count`` parts. ``taken_from``: who said so."""
+    """Part ``index`` (1 to ``count``) of ``count`` parts. ``taken_from``: the source of that."""
 
     index: int
     count: int
@@ -246,7 +245,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str, environment: Mapping[str, str]) -> "Shard":
-        """``I/N``, or for ``auto`` what Slurm or torchrun say in ``environment``.
+        """``I/N``, or for ``auto`` the values of Slurm or torchrun in ``environment``.
 
         Raises UsageError.
         """
@@ -260,8 +259,8 @@ class Shard:
     def holds(self, path: Path, root: Path) -> bool:
         """Whether ``path``, found under the folder ``root``, belongs to this part.
 
-        Decided by a hash of the path within ``root`` alone: machines that see the same tree at
-        different places agree, and a new file moves no other one to another part.
+        Decided only by a hash of the path within ``root``: machines that mount the tree elsewhere
+        agree, and a new file moves no other file to another part.
         """
         within = Path(os.path.relpath(path, root)).as_posix()
         digest = hashlib.sha256(os.fsencode(within)).digest()
@@ -273,7 +272,7 @@ class Shard:
     @classmethod
     def _detect(cls, environment: Mapping[str, str]) -> "Shard":
         index, count, sources = 0, 1, []
-        # An array task may start several processes itself: each of those gets a part of its part.
+        # An array task may start several processes: each gets a part of the task's part.
         for source, found in (
             ("Slurm's SLURM_ARRAY_TASK_ID", _slurm(environment)),
             ("torchrun's RANK", _torchrun(environment)),
@@ -290,7 +289,7 @@ class Shard:
 
 
 def _slurm(environment: Mapping[str, str]) -> tuple[int, int] | None:
-    """Place, from 0, and number of the tasks of an array."""
+    """Index, from 0, and number of the tasks of an array."""
     if "SLURM_ARRAY_TASK_ID" not in environment:
         return None
     number, count, first = (
@@ -328,14 +327,14 @@ def _whole(environment: Mapping[str, str], name: str, default: str = "") -> int:
     return int(text)
 
 
-_STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # as some programs name it
+_STDIN = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # other names for it
 
 
 @dataclass(frozen=True)
 class Selection:
-    """``found``: all inputs with the folder each is found under; what outputs are called is decided
-    from all of them. ``chosen``: those to be run. ``several``: whether the command can mean more
-    than one. ``piped``: the only one is a video on standard input. ``shard``: the part asked for.
+    """``found``: all inputs with the folder each is found under, which decide the names of outputs.
+    ``chosen``: those to be run. ``several``: whether the command may have more than one.
+    ``piped``: the only one is a video on standard input. ``shard``: the requested part.
     """
 
     found: Mapping[Path, Path]

@@ -1,19 +1,18 @@
-"""What was written into a folder, and who is at work on what: one hidden file per output folder.
+"""Written outputs of a folder, and leases on them: one hidden file per output folder.
 
-``.vidcaption.jsonl`` holds a row for each output that was written: its name, the SHA-256 of its
-content, the fingerprint of what it was made from, and the input, seen from the folder. Rows are
-only ever added, each by a single ``O_APPEND`` write, so that two processes cannot mix theirs up; a
-row torn by a crash is passed over by readers, and the next one starts on a new line. A row is on
-disk *before* its output is: whatever the moment of a crash, an output with the content of some row
-is ours, and one without is not. That comparison of bytes is stricter than parsing the file would
-be. An SQLite file would do the same with two more files beside it while it is open, and not on
-network folders.
+``.vidcaption.jsonl`` has a row for each written output: its name, the SHA-256 of its content, the
+fingerprint of what it was made from, and the input, relative to the folder. Rows are only appended,
+each by a single ``O_APPEND`` write, so rows of several processes are never mixed; readers skip a
+row torn by a crash, and the next one starts on a new line. A row is on disk *before* its output:
+whenever a crash happens, an output is ours if its content is that of a row. This comparison of
+bytes is stricter than parsing the file. SQLite would need two more files beside it while it is
+open, and does not work on network folders.
 
 The same file carries the leases: POSIX locks on single bytes beyond its end, one per name, which
-the kernel drops when their process ends, however it ends. Nothing is written for them and none can
-go stale. They hold between the processes of one machine, and between machines where the network
-folder has locks (NFS 4; NFS 3 with lockd). Where there are no locks (Windows, some network folders)
-two runs may do the same work twice; their outputs are whole all the same.
+the kernel releases when their process ends in any way. Nothing is written for them, and they cannot
+become stale. They work between the processes of one machine, and between machines if the network
+folder has locks (NFS 4; NFS 3 with lockd). Without locks (Windows, some network folders) two runs
+may do the same work twice; their outputs are complete all the same.
 """
 
 import errno
@@ -33,15 +32,15 @@ _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
 def open_rows(path: Path) -> int:
-    """A descriptor to read rows from and to add them to. Raises OSError."""
+    """A descriptor for reading and appending rows. Raises OSError."""
     return os.open(path, _FLAGS, 0o666)
 
 
 def add_row(descriptor: int, row: Mapping[str, Any]) -> None:
-    """Add a row, on disk when this returns, by one write that no other process's mixes with.
+    """Append a row in one write that cannot mix with others; on disk when this returns.
 
-    It starts on a line of its own even if a crash left a part of a row; what another process is
-    just writing may look like one, and a blank line comes of it. Raises OSError.
+    It starts on a new line even if a crash left a partial row; a row that another process is
+    writing may look like one, which results in a blank line. Raises OSError.
     """
     data = json.dumps(row).encode() + b"\n"
     end = os.lseek(descriptor, 0, os.SEEK_END)
@@ -54,7 +53,7 @@ def add_row(descriptor: int, row: Mapping[str, Any]) -> None:
 
 
 def parsed(data: bytes) -> Iterator[dict[str, Any]]:
-    """The rows that are whole, in order; what a crash tore is passed over."""
+    """The complete rows, in order; rows torn by a crash are skipped."""
     for line in data.splitlines():
         try:
             row = json.loads(line)
@@ -80,17 +79,17 @@ class Ledger:
         self._read_to = 0
         self._descriptor: int | None = None
         self._leases = 0
-        self._held: set[int] = set()  # the offsets of those that were granted
+        self._held: set[int] = set()  # the offsets of granted leases
 
     def refresh(self) -> None:
-        """Read the rows that were added since the last time. Raises OutputError."""
+        """Read the rows added since the last time. Raises OutputError."""
         try:
             data = self._tail()
         except FileNotFoundError:
             data = b""
         except OSError as error:
             raise self._failed("read", error) from error
-        data = data[: data.rfind(b"\n") + 1]  # what follows is not whole, or not yet
+        data = data[: data.rfind(b"\n") + 1]  # the rest is incomplete, or not yet complete
         self._read_to += len(data)
         for row in parsed(data):
             values = row.get("output"), row.get("sha256"), row.get("fingerprint")
@@ -100,7 +99,7 @@ class Ledger:
                     self._inputs[row["output"]] = row["input"]
 
     def names(self) -> set[str]:
-        """All outputs that were ever written."""
+        """All outputs ever written."""
         return set(self._rows)
 
     def knows(self, name: str) -> bool:
@@ -108,15 +107,15 @@ class Ledger:
         return name in self._rows
 
     def fingerprint(self, name: str, digest: str) -> str | None:
-        """What the output of this name was made from when its content was ``digest``."""
+        """The fingerprint of the output of this name with the content ``digest``."""
         return self._rows[name].get(digest) if self.knows(name) else None
 
     def input(self, name: str) -> Path | None:
-        """What the output of this name was last made from, if that is known."""
+        """The last input of the output of this name, if known."""
         return self._path.parent / self._inputs[name] if name in self._inputs else None
 
     def add(self, name: str, digest: str, fingerprint: str, source: Path | None = None) -> None:
-        """Say that an output is about to be written from ``source``; on disk when this returns.
+        """Record that an output is about to be written from ``source``; on disk when this returns.
 
         Called with a lease on the output. Raises OutputError.
         """
@@ -135,10 +134,10 @@ class Ledger:
 
     @contextmanager
     def lease(self, key: str) -> Iterator[bool]:
-        """Whether ``key`` is ours alone inside the context; False if another process has it.
+        """Whether ``key`` is leased to this process inside the context; False if to another one.
 
-        POSIX locks belong to a process, and closing any descriptor of the file drops them all:
-        hence one object per folder, and one descriptor in it as long as a lease is held. Raises
+        POSIX locks belong to a process, and closing any descriptor of the file releases them all:
+        hence one object per folder, with one descriptor as long as a lease is held. Raises
         OutputError if the folder cannot be written to.
         """
         try:
@@ -166,9 +165,9 @@ class Ledger:
         return False
 
     def _renew(self) -> None:
-        """Open the file that has the name now. Nobody sees what is in the old one, or its locks.
+        """Open the file that now has the name, as nobody sees the old one or its locks.
 
-        It was removed: by another run, as it was empty, or by somebody who removed the outputs.
+        The old one was removed: by another run, as it was empty, or along with the outputs.
         """
         assert self._descriptor is not None
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,13 +183,13 @@ class Ledger:
         with suppress(OSError):
             if self._leases > 1:
                 self._unlock(offset)
-            # What holds nothing is litter. With all its bytes locked nobody else has a lease.
+            # Remove an empty file. With all its bytes locked, no other process has a lease.
             elif os.path.getsize(self._path) == 0 and self._lock(0, 0) and self._current():
                 self._path.unlink()
         self._close()
 
     def _lock(self, start: int, length: int) -> bool:
-        """Whether the bytes are ours now, or locks are not to be had; ``length`` 0 is all."""
+        """Whether the bytes are locked now, or locks are unavailable; ``length`` 0: all."""
         if sys.platform == "win32" or self._descriptor is None:
             return length > 0
         try:
@@ -218,7 +217,7 @@ class Ledger:
         self._leases += 1
 
     def _close(self) -> None:
-        """End one lease, and with the last one the descriptor and all its locks."""
+        """End one lease; the last one also closes the descriptor with all its locks."""
         self._leases -= 1
         if self._leases == 0 and self._descriptor is not None:
             os.close(self._descriptor)
@@ -232,7 +231,7 @@ class Ledger:
 
     def _from(self, descriptor: int) -> bytes:
         size = os.fstat(descriptor).st_size
-        if size < self._read_to:  # another file than before
+        if size < self._read_to:  # the file was replaced
             self._forget()
         os.lseek(descriptor, self._read_to, os.SEEK_SET)
         parts = []
@@ -253,14 +252,14 @@ class Ledger:
 
 
 def names_in(folder: Path) -> set[str]:
-    """The outputs that were ever written into ``folder``. Raises OutputError."""
+    """The outputs ever written into ``folder``. Raises OutputError."""
     ledger = Ledger(folder)
     ledger.refresh()
     return ledger.names()
 
 
 def unchanged_in(folder: Path) -> set[Path]:
-    """The outputs in ``folder`` that are as they were written. Raises OutputError."""
+    """The unchanged outputs in ``folder``. Raises OutputError."""
     ledger = Ledger(folder)
     ledger.refresh()
     files = (folder / name for name in ledger.names())
@@ -279,7 +278,7 @@ def digest_of(path: Path) -> str:
 
 
 def of_others(inputs: Iterable[Path]) -> Callable[[Path], bool]:
-    """What tells if a file is the output of an input that is there and is none of ``inputs``."""
+    """A function: whether a file is the output of an existing input not in ``inputs``."""
     ours = {os.path.realpath(path) for path in inputs}
     ledgers: dict[str, Ledger] = {}
 
@@ -287,7 +286,7 @@ def of_others(inputs: Iterable[Path]) -> Callable[[Path], bool]:
         folder = os.path.realpath(target.parent)
         if folder not in ledgers:
             ledgers[folder] = Ledger(Path(folder))
-            with suppress(OutputError):  # whoever is to write there is told
+            with suppress(OutputError):  # reported when writing there
                 ledgers[folder].refresh()
         source = ledgers[folder].input(target.name)
         if source is None or not target.is_file() or not source.is_file():

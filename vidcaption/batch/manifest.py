@@ -1,4 +1,4 @@
-"""What became of each input of a run, as rows in a file: for scripts, and to run some again."""
+"""The outcome of each input of a run, as rows in a file: for scripts, and for retries."""
 
 import os
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ _BEGINNING = b'{"path": "'  # of each row
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The last that a manifest says of an input.
+    """The last row of an input in a manifest.
 
     ``root``: the folder that it was found under. ``outputs``: by format. ``error``: a sentence, and
-    ``error_class`` the name of its class, where it failed. ``model``: the SHA-256 of the weights.
+    ``error_class`` the name of its class, if it failed. ``model``: the SHA-256 of the weights.
     """
 
     path: Path
@@ -33,9 +33,9 @@ class Row:
 
 
 class Manifest:
-    """A file to which rows are added; several processes may add to one.
+    """A file to which rows are appended, by any number of processes.
 
-    Raises OutputError if it cannot be written, and UsageError if it is a file of something else.
+    Raises OutputError if it cannot be written, and UsageError if it is another kind of file.
     """
 
     def __init__(self, path: Path, model_sha256: str) -> None:
@@ -43,7 +43,7 @@ class Manifest:
         self._model = model_sha256
         try:
             there = path.exists() and not path.is_dir()
-            # a video, by a slip of `*`, or a device, which cannot be read again
+            # such as a video, by a mistyped `*`, or a device, which cannot be read again
             if there and not (path.is_file() and _rows(path.read_bytes()) is not None):
                 raise UsageError(
                     f"--manifest is {path}, which exists and is not a manifest; give the name of a "
@@ -55,7 +55,7 @@ class Manifest:
             raise self._failed(error) from error
 
     def add(self, outcome: Outcome) -> None:
-        """Add the row of an input that is through. Raises OutputError."""
+        """Append the row of a finished input. Raises OutputError."""
         error = outcome.error
         row = {
             "path": str(outcome.job.path),
@@ -83,10 +83,10 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> list[Row]:
-    """The last row of each input, in the order in which they were first through.
+    """The last row of each input, in the order in which they were first finished.
 
-    Rows that a crash tore are passed over. Raises UsageError if the file cannot be read, or holds
-    something else.
+    Rows torn by a crash are skipped. Raises UsageError if the file cannot be read, or is not a
+    manifest.
     """
     try:
         data = path.read_bytes()
@@ -99,9 +99,9 @@ def read_manifest(path: Path) -> list[Row]:
 
 
 def _rows(data: bytes) -> dict[Path, Row] | None:
-    """The last row of each input; None if this is no manifest.
+    """The last row of each input; None if this is not a manifest.
 
-    One whose only row was torn, as where the disk is full, is a manifest without rows.
+    A file whose only row was torn, as by a full disk, is a manifest without rows.
     """
     raws = list(parsed(data))
     rows = {row.path: row for row in map(_row, raws) if row is not None}
@@ -110,7 +110,7 @@ def _rows(data: bytes) -> dict[Path, Row] | None:
 
 
 def _row(raw: Mapping[str, Any]) -> Row | None:
-    """A row that has what it must, or None."""
+    """A valid row, or None."""
     try:
         error = raw["error"] or {"class": None, "text": None}
         row = Row(
@@ -125,7 +125,7 @@ def _row(raw: Mapping[str, Any]) -> Row | None:
         )
         os.fsencode(row.path)
         os.fsencode(row.root)
-    # JSON may hold anything in any place
+    # JSON may contain anything anywhere
     except (LookupError, TypeError, ArithmeticError, ValueError, AttributeError):
         return None
     if "\0" in f"{row.path}{row.root}":

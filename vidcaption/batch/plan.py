@@ -1,4 +1,4 @@
-"""What is to be done for each input: decided by what is there, and by what it was made from.
+"""What is to be done for each input, according to the existing outputs and their origin.
 
 What is ready before a file can be written is kept in ``.NAME.parts``, a hidden file of rows beside
 it. For a file of several inputs there is a row for each one that is captioned: the name of the
@@ -26,17 +26,16 @@ from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.write import check_place, encoded, sweep, write_atomic
 from vidcaption.types import Progress, Segment, Word
 
-PARTS = "parts"  # in place of the fingerprint of what is put together of them
+PARTS = "parts"  # in place of a fingerprint, for files that are assembled from parts
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One input and what is wanted of it.
+    """One input and its outputs.
 
-    ``path``: what it is called. ``root``: the folder that it is found under. ``targets``: the file
-    to write in each format; none where its captions go elsewhere. ``source``: the file that is
-    read, where that is not ``path``. ``part``: what its captions are called where they are a part
-    of a target.
+    ``path``: its name. ``root``: the folder that it is found under. ``targets``: the file to write
+    in each format; none if its captions go elsewhere. ``source``: the file that is read, if not
+    ``path``. ``part``: the name of its captions if they are a part of a target.
     """
 
     path: Path
@@ -51,8 +50,8 @@ class Plan:
     """What is to be done for a job.
 
     ``needed``: whether it is to be captioned. ``todo``: the files to write then, by format.
-    ``replaced``: those of them that exist. ``kept``: files in the way that are not ours, or were
-    edited. ``fingerprint``: of what the captions will be made from.
+    ``replaced``: those of them that exist. ``kept``: existing files that are not ours, or were
+    edited. ``fingerprint``: of the origin of the captions.
     """
 
     needed: bool
@@ -63,7 +62,7 @@ class Plan:
 
 
 class Parts:
-    """Those of the file ``target``. Raises OutputError where they cannot be read or written."""
+    """The parts of the file ``target``. Raises OutputError if they cannot be read or written."""
 
     def __init__(self, target: Path) -> None:
         self._path = target.with_name(f".{target.name}.parts")
@@ -72,20 +71,20 @@ class Parts:
         self._read_to = 0
 
     def check(self) -> None:
-        """Raise OutputError if there is no place to keep them in."""
+        """Raise OutputError if they cannot be stored."""
         check_place(self._path)
 
     def fingerprint(self, name: str) -> str | None:
-        """What the part of this name was made from, or None if there is none."""
+        """The fingerprint of the part of this name, or None."""
         self._refresh()
         return self._rows[name][0] if name in self._rows else None
 
     def add(self, name: str, fingerprint: str, text: str) -> None:
-        """Keep a part; on disk when this returns."""
+        """Store a part; on disk when this returns."""
         self._add({"part": name, "fingerprint": fingerprint, "text": text})
 
     def text(self, name: str) -> str:
-        """Of a part whose fingerprint was asked for."""
+        """The text of a part whose fingerprint was requested."""
         (row,) = self._read([self._rows[name][1]])
         if row.get("part") != name:
             raise OutputError(f"{self._path} was changed by something else; run this again")
@@ -93,7 +92,7 @@ class Parts:
         return text
 
     def add_progress(self, name: str, fingerprint: str, first: int, progress: Progress) -> None:
-        """Keep windows of an unfinished part that follow the ``first`` ones; on disk afterwards."""
+        """Store windows of an unfinished part after the ``first`` ones; on disk afterwards."""
         standing = progress.standing and b64encode(zlib.compress(progress.standing)).decode()
         self._add(
             {
@@ -108,7 +107,7 @@ class Parts:
         )
 
     def progress(self, name: str, fingerprint: str) -> Progress:
-        """The windows that are kept of an unfinished part that is made from the same."""
+        """The stored windows of an unfinished part with the same fingerprint."""
         self._refresh()
         segments: list[Segment | None] = []
         progress = Progress()
@@ -121,7 +120,7 @@ class Parts:
                 if 0 <= first <= len(segments):
                     segments[first:] = added
                     progress = Progress(tuple(segments), start_s, end_s, standing)
-            except (TypeError, LookupError, ValueError, zlib.error):  # edited by somebody
+            except (TypeError, LookupError, ValueError, zlib.error):  # edited
                 continue
         return progress
 
@@ -140,7 +139,7 @@ class Parts:
             raise self._failed("written", error) from error
 
     def _read(self, starts: Iterable[int]) -> list[dict[str, Any]]:
-        """The rows that start there."""
+        """The rows at these positions."""
         rows = []
         try:
             with self._path.open("rb") as file:
@@ -152,7 +151,7 @@ class Parts:
         return rows
 
     def _refresh(self) -> None:
-        """Read the rows that were added since the last time."""
+        """Read the rows added since the last time."""
         try:
             self._read_on()
         except FileNotFoundError:
@@ -167,11 +166,11 @@ class Parts:
 
     def _read_on(self) -> None:
         with self._path.open("rb") as file:
-            if file.seek(0, 2) < self._read_to:  # another file than before
+            if file.seek(0, 2) < self._read_to:  # the file was replaced
                 self._forget()
             file.seek(self._read_to)
             for line in file:
-                if not line.endswith(b"\n"):  # not whole, or not yet
+                if not line.endswith(b"\n"):  # incomplete, or not yet complete
                     break
                 for row in parsed(line):
                     self._take(row)
@@ -192,10 +191,10 @@ class Parts:
 
 
 class Books:
-    """What was written so far, in all output folders, and by what recipe it is compared.
+    """What was written so far, in all output folders, and the recipe to compare with.
 
-    ``model_sha256`` and ``options`` are what decides the text, beside the input itself. With
-    ``force`` nothing counts as done, and nothing is kept.
+    ``model_sha256`` and ``options`` determine the text, besides the input itself. With ``force``
+    nothing counts as done, and nothing is kept.
     """
 
     def __init__(self, model_sha256: str, options: CaptionOptions, *, force: bool = False) -> None:
@@ -207,16 +206,16 @@ class Books:
         self._swept: set[Path] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        """To be opened again in another process, which has leases of its own."""
+        """Reopened in another process, which has its own leases."""
         return vars(self) | {"_ledgers": {}, "_parts": {}, "_swept": set()}
 
     def plan(self, job: Job) -> Plan:
-        """Look at what is there now. Raises OutputError if a folder's ledger cannot be read.
+        """Check the existing outputs. Raises OutputError if a folder's ledger cannot be read.
 
-        An output is done if its content is what we wrote, made from the same model, options, size
-        and time of the input. It is replaced if it is ours and made from something else, and if it
-        is empty. Anything else was edited, or made by others, and is kept. A part is done if it
-        was kept, see ``parts``, whatever became of the file that it is for.
+        An output is done if its content is what we wrote, with the same model, options, size and
+        time of the input. It is replaced if it is ours with another origin, or empty. Anything else
+        was edited, or made by others, and is kept. A part is done if it was stored, see ``parts``,
+        whatever happened to its file.
         """
         unnamed = [format for format, path in job.targets.items() if path.suffix != f".{format}"]
         fingerprint = self.fingerprint(job.source or job.path, () if job.part else unnamed)
@@ -240,25 +239,25 @@ class Books:
         return Plan(bool(todo), todo, tuple(replaced), tuple(kept), fingerprint)
 
     def fingerprint(self, path: Path, formats: Sequence[str] = ()) -> str:
-        """Of captions of this file, were they made now.
+        """The fingerprint of captions of this file, if they were made now.
 
-        ``formats``: those that the name of an output does not tell.
+        ``formats``: those that are not evident from the name of an output.
         """
         text = json.dumps([self._recipe, [_state(path)], *formats], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def check(self, target: Path) -> None:
-        """Raise OutputError if a file of parts is in the way, as ``plan`` says of what is kept, or
-        if its parts cannot be kept."""
+        """Raise OutputError if a file of parts has to be kept, see ``plan``, or if its parts cannot
+        be stored."""
         self.parts(target).check()
         if not self._force and _has_content(target) and self._made_from(target) is None:
             raise OutputError(f"{in_the_way(target)}; --force replaces it")
 
     @contextmanager
     def lease(self, targets: Iterable[Path], part: str | None = None) -> Iterator[bool]:
-        """Whether these files, outputs of one input, are ours alone to write inside the context.
+        """Whether these outputs of one input are leased to this process inside the context.
 
-        With ``part`` that part of them, and not what others write to them, is.
+        With ``part``, only that part of them.
 
         Raises OutputError if their folder cannot be written to.
         """
@@ -275,7 +274,7 @@ class Books:
             yield held
 
     def write(self, job: Job, target: Path, text: str, fingerprint: str) -> None:
-        """Write an output of a job, or keep its part of it, under a lease, and remember it.
+        """Write an output of a job, or store its part of it, under a lease, and record it.
 
         Raises OutputError.
         """
@@ -287,45 +286,45 @@ class Books:
         write_atomic(target, text)
 
     def keep(self, job: Job, fingerprint: str, first: int, progress: Progress) -> None:
-        """Keep windows of a job that follow the ``first`` ones. Raises OutputError."""
+        """Store windows of a job after the ``first`` ones. Raises OutputError."""
         parts, name = self._unfinished(job)
         parts.add_progress(name, fingerprint, first, progress)
 
     def progress(self, job: Job, fingerprint: str) -> Progress:
-        """The windows that were kept of a job, if it is to be made from the same as then."""
+        """The stored windows of a job, if its fingerprint is the same."""
         if self._force:
             return Progress()
         parts, name = self._unfinished(job)
         try:
             return parts.progress(name, fingerprint)
-        except OutputError:  # then there is no use in it
+        except OutputError:  # then they cannot be used
             return Progress()
 
     def forget(self, job: Job) -> None:
-        """Remove what was kept of a job's windows, now that all its outputs are written."""
+        """Remove the stored windows of a job, once all its outputs are written."""
         if job.targets and job.part is None:
-            with suppress(OutputError):  # it is in nobody's way
+            with suppress(OutputError):  # it does no harm
                 self._unfinished(job)[0].remove()
 
     def parts(self, target: Path) -> Parts:
-        """What is kept of the file ``target`` until it is written."""
+        """The parts stored for the file ``target`` until it is written."""
         folder = os.path.realpath(target.parent)
         return self._parts.setdefault(target, Parts(Path(folder, target.name)))
 
     def holds(self, target: Path, pieces: Callable[[], Iterable[str]]) -> bool:
-        """Whether these are what a file holds. Raises OutputError."""
+        """Whether a file consists of these. Raises OutputError."""
         return _has_content(target) and digest_of(target) == _digest(map(encoded, pieces()))
 
     def put_together(self, target: Path, pieces: Callable[[], Iterable[str]]) -> None:
-        """Write a file of parts under a lease, and remember it. Raises OutputError.
+        """Write a file of parts under a lease, and record it. Raises OutputError.
 
-        ``pieces`` gives the same ones each time, which are not held.
+        ``pieces`` yields the same ones each time, which are not held in memory.
         """
         self._ledger(target).add(target.name, _digest(map(encoded, pieces())), PARTS)
         write_atomic(target, map(encoded, pieces()))
 
     def _unfinished(self, job: Job) -> tuple[Parts, str]:
-        """Where windows of a job are kept, and what it is called there."""
+        """Where windows of a job are stored, and the name of the job there."""
         target = next(iter(job.targets.values()))
         return self.parts(target), job.part or target.name
 
@@ -334,7 +333,7 @@ class Books:
         return self._ledgers.setdefault(folder, Ledger(Path(folder)))
 
     def _made_from(self, target: Path, part: str | None = None) -> str | None:
-        """The fingerprint of an output that is ours as it stands, or of its part, or None."""
+        """The fingerprint of an unchanged output that is ours, or of its part, or None."""
         if part is not None:
             return self.parts(target).fingerprint(part)
         ledger = self._ledger(target)
@@ -345,17 +344,17 @@ class Books:
 
 
 def in_the_way(target: Path) -> str:
-    """What is the matter with a file that is kept."""
+    """Why a file is kept."""
     return f"{target} is kept: it was edited, or vidcaption did not write it"
 
 
 def _has_content(path: Path) -> bool:
-    """Whether there is something to lose."""
+    """Whether a file with content exists."""
     return os.path.isfile(path) and os.path.getsize(path) > 0
 
 
 def _state(path: Path) -> list[int] | None:
-    """Size and time of last change of an input; None if it is not there to be read."""
+    """Size and modification time of an input; None if it cannot be read."""
     try:
         status = path.stat()
     except OSError:
@@ -371,6 +370,6 @@ def _digest(data: Iterable[bytes]) -> str:
 
 
 def _segment(row: dict[str, Any]) -> Segment:
-    """What ``asdict`` and JSON have made of a segment. Raises TypeError, LookupError."""
+    """A segment from its ``asdict`` in JSON. Raises TypeError, LookupError."""
     words = {key: tuple(Word(**word) for word in row[key]) for key in ("words", "concepts")}
     return Segment(**row | words)

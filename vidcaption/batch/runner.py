@@ -1,4 +1,4 @@
-"""Many inputs: each is claimed, captioned and written, or it fails, and nothing else does."""
+"""Many inputs: each is leased, captioned and written, or fails without affecting others."""
 
 import errno
 import gc
@@ -34,7 +34,7 @@ T = TypeVar("T")
 Status = Literal["captioned", "done", "kept", "failed"]
 
 LONGEST_WAIT_S = 30.0  # between two tries
-POLL_S = 0.5  # between two looks whether another run has finished
+POLL_S = 0.5  # between two checks whether another run has finished
 _MAY_PASS = {
     getattr(errno, name)
     for name in (
@@ -48,14 +48,13 @@ _MAY_PASS = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one input.
+    """The outcome of one input.
 
     ``status``: it was ``captioned`` now; all its outputs were ``done`` before; some of them were
-    ``kept``, as they are edited or not ours, and none was left to write; or it ``failed``, for the
-    reason in ``error``: it cannot be captioned, or its captions cannot be written. ``written`` and
-    ``kept``: files. ``elapsed_s``: seconds of work, of which inputs that are captioned together
-    have a share each, waiting for the receiver of the segments included. ``statistics``: of what
-    was captioned.
+    ``kept``, as they are edited or not ours, and none was left to write; or it ``failed`` with
+    ``error``: it cannot be captioned, or its captions cannot be written. ``written`` and ``kept``:
+    files. ``elapsed_s``: seconds of work, shared by inputs that are captioned together, including
+    the time of the receiver of the segments. ``statistics``: of the captioning.
     """
 
     job: Job
@@ -69,15 +68,15 @@ class Outcome:
 
     @property
     def reason(self) -> str:
-        """Why it failed, in a sentence that names the input; nothing if it did not."""
-        if isinstance(self.error, OutputError):  # which names what cannot be written
+        """Why it failed, in a sentence that names the input; empty if it did not."""
+        if isinstance(self.error, OutputError):  # which names only the output
             return f"{self.job.path}: {self.error}"
         return str(self.error or "")
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A job to be done now. Its outputs are ours until the receiver closes ``lease``."""
+    """A job to be done now. Its outputs are leased until the receiver closes ``lease``."""
 
     job: Job
     plan: Plan
@@ -85,19 +84,19 @@ class Turn:
 
 
 class Watcher:
-    """Is told of each step while inputs are captioned; this one ignores it all."""
+    """Notified of each step while inputs are captioned; this one does nothing."""
 
     def opened(self, job: Job, captioning: "Captioning") -> None:
-        """The work on ``job`` begins; ``captioning`` says what it is and how far it got."""
+        """The work on ``job`` begins; ``captioning``: its video and progress."""
 
     def captioned(self, segment: Segment) -> None:
         """The next segment of the input that was opened last is ready."""
 
     def retrying(self, job: Job, error: VidcaptionError, wait_s: float) -> None:
-        """``error`` may pass: it is tried again after so many seconds."""
+        """``error`` may be temporary: the job is tried again after this many seconds."""
 
     def waiting(self, jobs: Sequence[Job]) -> None:
-        """Only these are left, and other runs are at work on them."""
+        """Only these are left, and other runs are captioning them."""
 
     def ended(self, outcome: Outcome) -> None:
         """An input is done, or has failed."""
@@ -108,8 +107,8 @@ class Runner:
     """Claims jobs, captions them and writes their outputs. It can be pickled if its fields can.
 
     ``load`` is called when something is to be captioned; it returns a model on one device or more,
-    always the same. ``retries``: how often reading and writing are tried again where they fail for
-    a reason that may pass.
+    always the same. ``retries``: how often reading and writing are tried again after errors that
+    may be temporary.
     """
 
     load: Callable[[], Sequence["Captioner"]]
@@ -117,7 +116,7 @@ class Runner:
     retries: int = 0
 
     def run(self, jobs: Iterable[Job], watcher: Watcher) -> Generator[Outcome]:
-        """Do ``jobs`` in their order: caption what is not done, and write it to its targets.
+        """Do ``jobs`` in order: caption those that are not done, and write their targets.
 
         While one input is captioned, the first model's workers read the next ones, and the windows
         of short inputs go through the network together. An input that cannot be captioned or
@@ -143,17 +142,17 @@ class Runner:
             yield from ahead.finish()
 
     def claim(self, job: Job) -> Turn | Outcome | None:
-        """What is to be done, or what became of the job; None if another run is at work on it."""
+        """The work, or the outcome if there is none; None if another run is doing the job."""
         try:
             plan = self.books.plan(job)
             if not plan.needed:
                 return _idle(job, plan)
             for target in plan.todo.values():
-                check_place(target)  # not only when the captions are there
+                check_place(target)  # before captioning
             with ExitStack() as lease:
                 if not lease.enter_context(self.books.lease(plan.todo.values(), job.part)):
                     return None
-                plan = self.books.plan(job)  # another run may have done it since
+                plan = self.books.plan(job)  # another run may have done it
                 return Turn(job, plan, lease.pop_all()) if plan.needed else _idle(job, plan)
         except OutputError as error:
             return Outcome(job, "failed", error=error)
@@ -168,7 +167,7 @@ class Runner:
         self.books.forget(turn.job)
 
 
-# Maps a runner over jobs, wherever it has processes for that, and tells the watcher of each.
+# Maps a runner over jobs, in any processes, and notifies the watcher of each.
 Executor = Callable[[Runner, Iterable[Job], Watcher], Iterator[Outcome]]
 
 
@@ -217,8 +216,8 @@ class Captioners:
         return Workers(number, self._batch.file_timeout_s)
 
     def _load(self) -> "list[Captioner]":
-        # Only now, as it takes seconds: whatever can be wrong with the command was said before. No
-        # garbage is made meanwhile, and looking for it would take a tenth of the time.
+        # Only now, as it takes seconds: errors of the command were reported before. Importing
+        # makes no garbage, and collecting it would take a tenth of the time.
         gc.disable()
         from vidcaption.pipeline import Captioner
 
@@ -258,7 +257,7 @@ class Captioners:
 
 
 class _Work:
-    """A turn, whose input a worker reads from now on, if there are workers.
+    """A turn, whose input is now read by a worker, if there are workers.
 
     ``gathered``: whether its first windows were read.
     """
@@ -286,7 +285,7 @@ class _Work:
 
     @property
     def queued(self) -> int:
-        """Windows that were read and not asked for yet."""
+        """Windows that were read and not requested yet."""
         return self._captioning.queued
 
     def gather(self) -> None:
@@ -297,7 +296,7 @@ class _Work:
         self.gathered = True
 
     def finish(self) -> Outcome:
-        """Caption it and write that. Returns what became of it; the lease is over then."""
+        """Caption it and write the captions. Returns the outcome, and ends the lease."""
         turn, began_s = self._turn, time.monotonic()
         captions: Captions | None = None
         error: InputError | OutputError | None = None
@@ -329,22 +328,22 @@ class _Work:
         )
 
     def abandon(self) -> None:
-        """End the reading, and the lease."""
+        """End reading, and the lease."""
         self._captioning.close()
         self._turn.lease.close()
 
     def _begin(self) -> "Captioning":
-        """Raises nothing: what is wrong with the input is raised when it is captioned."""
+        """Does not raise: errors of the input are raised when it is captioned."""
         job, fingerprint, books = self._turn.job, self._turn.plan.fingerprint, self._runner.books
 
         def keep(first: int, progress: Progress) -> bool:
             try:
                 books.keep(job, fingerprint, first, progress)
-            except OutputError:  # the captions may be written all the same
+            except OutputError:  # writing the captions may still work
                 return False
             return True
 
-        # What is read from a copy, made for this run, is another input in the next one.
+        # A copy made for this run is another input in the next run.
         resumable = bool(job.targets) and job.source is None
         captioning = self._captioner.open(
             job.source or job.path,
@@ -360,7 +359,7 @@ class _Work:
     def _caption(self) -> Captions:
         """Raises InputError."""
         job = self._turn.job
-        if self._tried:  # and what is read cannot be read again
+        if self._tried:  # and windows that were read cannot be read again
             self._captioning = self._begin()
         self._tried = True
         with self._captioning as captioning:
@@ -370,7 +369,7 @@ class _Work:
             return captioning.captions()
 
     def _patiently(self, work: Callable[[], T], kind: type[VidcaptionError]) -> T:
-        """What ``work`` returns, in the end: an error of ``kind`` that may pass is waited out."""
+        """The result of ``work``, retried after temporary errors of ``kind``."""
         for attempt in range(self._runner.retries):
             try:
                 return work()
@@ -384,7 +383,7 @@ class _Work:
 
 
 class _Ahead:
-    """Inputs that are begun, in order, with the outcomes of those that need no work."""
+    """Started inputs, in order, with the outcomes of those that need no work."""
 
     def __init__(self, runner: Runner, watcher: Watcher) -> None:
         self._runner, self._watcher = runner, watcher
@@ -402,7 +401,7 @@ class _Ahead:
             self._batcher.close()
 
     def add(self, claimed: Turn | Outcome) -> Iterator[Outcome]:
-        """Begin an input. Yields the outcomes of others until there is a worker for the next."""
+        """Start an input. Yields the outcomes of others until there is a worker for the next."""
         self._queue.append(self._begin(claimed) if isinstance(claimed, Turn) else claimed)
         while sum(work.reading for work in self._works()) >= self._workers:
             yield from self._step()
@@ -410,7 +409,7 @@ class _Ahead:
             yield from self._step()
 
     def finish(self) -> Iterator[Outcome]:
-        """The outcomes of all that are left."""
+        """The outcomes of the remaining ones."""
         while self._queue:
             yield from self._step()
 
@@ -418,13 +417,13 @@ class _Ahead:
         captioner, *others = self._runner.load()
         if self._batcher is None:
             self._batcher = captioner.batcher(self._runner.books.options, others)
-            # one batch in the network of each device, and one that is being filled
+            # one batch in the network of each device, and one being filled
             self._enough = self._batcher.size * (len(others) + 2)
             self._workers = captioner.workers.number if captioner.workers else 1
         return _Work(turn, self._runner, self._watcher, captioner, self._batcher)
 
     def _step(self) -> Iterator[Outcome]:
-        """Gather the windows of the next input or, where there are enough, end the first one."""
+        """Gather the windows of the next input or, if there are enough, finish the first one."""
         works = list(self._works())
         following = next((work for work in works if not work.gathered), None)
         if following is not None and sum(work.queued for work in works) < self._enough:
@@ -442,7 +441,7 @@ class _Ahead:
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Whether it comes from the machine's state (disk, network) and not from what a file holds."""
+    """Whether it comes from the machine (disk, network) and not from the content of a file."""
     while error is not None:
         if getattr(error, "errno", None) in _MAY_PASS:
             return True
@@ -451,7 +450,7 @@ def may_pass(error: BaseException | None) -> bool:
 
 
 def _segments(captioning: "Captioning", path: Path) -> Iterator[Segment]:
-    """A defect that one input lays bare (or too little memory for it) is no reason to end all."""
+    """Unexpected errors of one input, such as too little memory for it, must not end the run."""
     try:
         yield from captioning
     except VidcaptionError:

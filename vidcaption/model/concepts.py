@@ -1,7 +1,7 @@
-"""What is in the picture, as words: a content classifier beside the decoder.
+"""Concepts in the picture, as words: a content classifier beside the decoder.
 
-Its surest words enter the decoder's memory as word vectors with their probability, so that
-sentences without pictures, given the words that they hold, can teach the decoder how to use them.
+Its most probable words enter the decoder's memory as word vectors with their probability, so that
+sentences without pictures, with the concepts that they name, can train the decoder to use them.
 """
 
 from typing import NamedTuple
@@ -14,13 +14,13 @@ from vidcaption.model.vocabulary import Vocabulary
 
 HIDDEN = 512
 DROPPED = 0.1  # share of the slots left empty in training
-SURE = 0.3  # probability from which on the search prefers a concept's word
-LEAST = 0.1  # probability below which a concept is left out
-_CLIPPED = 0.01  # of a probability whose log-odds are taken
+SURE = 0.3  # minimum probability for the search to prefer a concept's word
+LEAST = 0.1  # probability below which a concept is dropped
+_CLIPPED = 0.01  # limit of probabilities for log-odds
 
 
 class Concepts(NamedTuple):
-    """Some concepts of each of B windows, the surest first.
+    """Some concepts of each of B windows, the most probable first.
 
     ``ids``: (B, K) indices into the vocabulary's concepts; ``confidence``: (B, K) in [0, 1], 0
     where a slot is empty.
@@ -31,9 +31,9 @@ class Concepts(NamedTuple):
 
 
 def surest(probabilities: Tensor, count: int) -> Concepts:
-    """The ``count`` likeliest of (B, N) probabilities; those below ``LEAST`` are left out.
+    """The ``count`` highest of (B, N) probabilities, without those below ``LEAST``.
 
-    To three digits, as the others depend on which windows are in a batch.
+    Rounded to three digits, as the others depend on the other windows in a batch.
     """
     rounded = probabilities.float().round(decimals=3)
     confidence, ids = rounded.topk(min(count, rounded.shape[-1]))

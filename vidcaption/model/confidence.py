@@ -1,4 +1,4 @@
-"""How far a caption can be trusted, from 0 to 1."""
+"""The confidence of a caption, from 0 to 1."""
 
 import math
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ FEATURES = 4
 
 
 class Confidence(nn.Module):
-    """The share of a caption's nouns, verbs and adjectives that people would use too: a logistic
-    regression, fitted on dev captions, on the caption's score, its length, and how sure the
-    concepts are that it names, and those that it leaves out."""
+    """The share of a caption's nouns, verbs and adjectives that people would use, too: a logistic
+    regression, fitted on dev captions, on the caption's score, its length, and the probabilities
+    of the concepts that it names and of those that it does not."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Confidence(nn.Module):
         self._concepts = [frozenset(vocabulary.encode(name)) for name in vocabulary.concepts]
 
     def describe(self, captions: Sequence[Caption], concepts: Concepts) -> Tensor:
-        """What the confidence of each of B captions follows from: (B, 4)."""
+        """The inputs for the confidence of each of B captions: (B, 4)."""
         rows = []
         every = zip(captions, concepts.ids.tolist(), concepts.confidence.tolist(), strict=True)
         for caption, ids, sure in every:

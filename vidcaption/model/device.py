@@ -1,4 +1,4 @@
-"""Which device and number format a network runs with."""
+"""The device and number format of a network."""
 
 import ctypes
 import os
@@ -20,9 +20,9 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Machine:
-    """A device that is at hand, and the number format of its matrix products.
+    """An available device, and the number format of its matrix products.
 
-    ``process``: the one that it was found by.
+    ``process``: the one that found it.
     """
 
     device: torch.device
@@ -31,7 +31,7 @@ class Machine:
 
     @classmethod
     def find(cls, options: DeviceOptions | None = None) -> "Machine":
-        """Take what the options ask for, CPU threads included, which are the whole process's.
+        """Apply the options, including CPU threads, which apply to the whole process.
 
         Raises UsageError, DeviceError.
         """
@@ -51,14 +51,14 @@ class Machine:
 
     @property
     def precision(self) -> str:
-        """The number format as ``--precision`` spells it."""
+        """The number format, as in ``--precision``."""
         return next(name for name, dtype in _DTYPES.items() if dtype == self.dtype)
 
     def check_process(self) -> None:
-        """Let this process compute, if it was forked from the one that found the machine.
+        """Prepare this process, if it was forked from the one that found the machine.
 
-        PyTorch would wait for the threads that it has there, which a fork leaves behind; so that
-        the CPU computes with a single one, as in the processes of PyTorch's DataLoader. Raises
+        PyTorch would wait for its threads, which do not survive a fork; so the CPU uses a single
+        thread, as in the processes of PyTorch's DataLoader. Raises
         DeviceError for a GPU, which cannot be used after a fork.
         """
         if self.process == os.getpid():
@@ -74,17 +74,17 @@ class Machine:
     def keep_freed_memory(self) -> None:
         """On the CPU, make glibc reuse the memory of large tensors, for the whole process.
 
-        Otherwise it gives it back after each layer and maps every activation anew, and a third and
-        more of a CNN's time goes to the kernel's page faults: see benchmarks/allocator.py.
+        Otherwise it returns it after each layer and maps every activation again, and more than a
+        third of a CNN's time goes into page faults: see benchmarks/allocator.py.
         """
         libc = ctypes.CDLL(None) if sys.platform == "linux" else None
         if self.device.type == "cpu" and libc and hasattr(libc, "mallopt"):  # musl lacks it
-            libc.mallopt(M_ARENA_MAX, 1)  # those of other threads than the main one give back
+            libc.mallopt(M_ARENA_MAX, 1)  # arenas of other threads return memory
             libc.mallopt(M_MMAP_MAX, 0)
             libc.mallopt(M_TRIM_THRESHOLD, -1)
 
     def mark(self) -> "Mark":
-        """This point in the work that the machine was given."""
+        """This point in the work queued on the machine."""
         return Mark(self.device)
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -95,7 +95,7 @@ class Machine:
 
 
 class Mark:
-    """A point in the work on a device, which a GPU reaches later than it is told to."""
+    """A point in the work queued on a device, which a GPU reaches later."""
 
     def __init__(self, device: torch.device) -> None:
         self._time_s = time.monotonic()
@@ -132,13 +132,13 @@ def _device(name: str) -> torch.device:
 
 
 def _has_avx512() -> bool:
-    """What oneDNN's bf16 LSTM needs; other processors than x86 are left to it."""
+    """Required by oneDNN's bf16 LSTM; on other processors than x86 it decides itself."""
     capability = torch.backends.cpu.get_cpu_capability()
     return capability not in ("DEFAULT", "AVX2") or platform.machine() not in ("x86_64", "AMD64")
 
 
 def _fastest(device: torch.device) -> torch.dtype:
-    """The fastest format that captions as well: half precision where there is hardware."""
+    """The fastest format of equal quality: half precision if the hardware supports it."""
     if device.type == "cuda":
         # PyTorch emulates bf16 on older GPUs, slowly
         native = torch.version.hip or torch.cuda.get_device_capability(device) >= (8, 0)
@@ -149,6 +149,6 @@ def _fastest(device: torch.device) -> torch.dtype:
 
 
 def _has_avx512_bf16() -> bool:
-    """False also where PyTorch is too old to tell: fp32 is right, too, and slower."""
+    """Also False if PyTorch is too old to know: fp32 is correct, but slower."""
     capabilities = getattr(torch.cpu, "get_capabilities", None)
     return capabilities is not None and bool(capabilities().get("avx512_bf16"))

@@ -21,8 +21,8 @@ STEM, CHANNELS = 32, 1280
 
 
 class SamePad(nn.Module):
-    """The zeros that TensorFlow's ``SAME`` puts around a map before a convolution: as many as make
-    its output size / stride, rounded up; where their number is odd, more at the right and bottom.
+    """The zero padding of TensorFlow's ``SAME``, for an output of size / stride, rounded up; if it
+    is odd, there is more at the right and bottom.
     """
 
     def __init__(self, kernel: int, stride: int) -> None:
@@ -49,7 +49,7 @@ def _convolution(
 
 
 class Block(nn.Module):
-    """Widen, filter each channel by itself, narrow; added to the input where the shape allows."""
+    """Expand, depthwise convolution, project; added to the input if the shape allows."""
 
     def __init__(self, inner: int, outer: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """The CNN in OpenVINO, on the CPU. Needs the extra "openvino".
 
-A model's CNN is exported once, compared with PyTorch's, and kept in the user's cache. Only what
-lies there is run: nothing that comes with a model is executed.
+A model's CNN is exported once, compared with PyTorch's, and stored in the user's cache. Only those
+are run: nothing that comes with a model is executed.
 """
 
 import hashlib
@@ -24,17 +24,17 @@ from vidcaption.model.manifest import CONFIG, WEIGHTS, read_rows
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.version import __version__
 
-FILE = "encoder.xml"  # the operations; the weights lie beside it, in encoder.bin
+FILE = "encoder.xml"  # the operations; the weights are beside it, in encoder.bin
 TOLERANCE = 1e-3  # of the largest feature
-_TYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}  # as OpenVINO names them
-_CLIPS, _FRAMES = 4, 2  # that both must caption alike
+_TYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}  # OpenVINO's names
+_CLIPS, _FRAMES = 4, 2  # that both must caption equally
 
 
 class OpenVinoEncoder:
-    """An exported CNN, called as ``Encoder`` is, with as many threads as PyTorch has now.
+    """An exported CNN, called like ``Encoder``, with the current number of threads of PyTorch.
 
-    ``dtype``: the number format that it computes in, float32 or bfloat16. Raises ModelError where
-    ``path`` does not hold such a file.
+    ``dtype``: the number format of its computations, float32 or bfloat16. Raises ModelError if
+    ``path`` is not such a file.
     """
 
     def __init__(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
@@ -68,17 +68,16 @@ class OpenVinoEncoder:
 
 
 def silent_runtime() -> Any:
-    """OpenVINO without its reports to its makers, which its import sends: they are made by a
-    package of their own, and where that is missing, there are none."""
+    """OpenVINO without the telemetry that its import sends, by hiding the package for that."""
     modules: dict[str, Any] = sys.modules
-    modules.setdefault("openvino_telemetry", None)  # as if it was not installed
+    modules.setdefault("openvino_telemetry", None)  # as if it were not installed
     import openvino
 
     return openvino
 
 
 def require() -> None:
-    """Raises DeviceError where the library of the extra is not installed."""
+    """Raises DeviceError if the library of the extra is not installed."""
     if find_spec("openvino") is None:
         raise DeviceError(
             "OpenVINO is not installed; run pip install 'vidcaption[openvino]', or omit --engine"
@@ -86,9 +85,9 @@ def require() -> None:
 
 
 def cached(folder: Path) -> Path:
-    """Where the exported CNN of a model folder is kept, there or not: another version of the
-    model or of vidcaption has another. Raises ModelError, and OutputError where the user has no
-    home folder."""
+    """The path of the exported CNN of a model folder, which may not exist; each version of the
+    model and of vidcaption has its own. Raises ModelError, and OutputError if the user has no home
+    folder."""
     from platformdirs import user_cache_path
 
     rows = read_rows(folder)
@@ -105,7 +104,7 @@ def cached(folder: Path) -> Path:
 
 
 def open_encoder(folder: Path, model: Model, dtype: torch.dtype) -> OpenVinoEncoder:
-    """The CNN of ``model``, loaded from ``folder`` onto the CPU, exported now if it never was.
+    """The CNN of ``model``, loaded from ``folder`` onto the CPU, and exported if not yet done.
 
     Raises DeviceError, ModelError, OutputError.
     """
@@ -117,11 +116,11 @@ def open_encoder(folder: Path, model: Model, dtype: torch.dtype) -> OpenVinoEnco
 
 
 def export(model: Model, path: Path) -> float:
-    """Write the CNN of a model on the CPU for OpenVINO, once it was compared with PyTorch's.
+    """Write the CNN of a model on the CPU for OpenVINO, after comparing it with PyTorch's.
 
     The input ``images`` is (N, 3, S, S) uint8 RGB, the output ``features`` (N, R, C) float32; N is
-    free. Returns what ``compare`` does. Raises DeviceError where the result differs or the extra is
-    missing, OutputError.
+    free. Returns the result of ``compare``. Raises DeviceError if the result differs or the extra
+    is missing, OutputError.
     """
     require()
     try:
@@ -130,7 +129,7 @@ def export(model: Model, path: Path) -> float:
             fresh = Path(place) / FILE
             _write(model.network.encoder, fresh)
             difference = compare(model, fresh)
-            for each in (fresh.with_suffix(".bin"), fresh):  # what is there is whole
+            for each in (fresh.with_suffix(".bin"), fresh):  # existing files are complete
                 each.replace(path.with_suffix(each.suffix))
     except OSError as error:
         raise OutputError(
@@ -141,9 +140,9 @@ def export(model: Model, path: Path) -> float:
 
 
 def compare(model: Model, path: Path) -> float:
-    """The largest difference of any feature of some pictures between an exported CNN and PyTorch's.
+    """The largest difference in features of some pictures between an exported CNN and PyTorch's.
 
-    Raises DeviceError where it is above ``TOLERANCE``, or a caption differs.
+    Raises DeviceError if it is above ``TOLERANCE``, or a caption differs.
     """
     network, draw = model.network, torch.Generator().manual_seed(0)
     blots = torch.rand(_CLIPS * _FRAMES, 3, 5, 5, generator=draw)
@@ -168,11 +167,11 @@ def _write(encoder: Encoder, path: Path) -> None:
     side = encoder.config.image_size
     pictures = torch.zeros(2, 3, side, side, dtype=torch.uint8)
     openvino = silent_runtime()
-    # PyTorch warns that tracing is old, and that the size of maps will be fixed, as it is; its new
-    # way takes five times as long.
+    # PyTorch warns that tracing is deprecated, and that sizes become constant, as they are; its
+    # successor takes five times as long.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(encoder, pictures, check_trace=False)  # we compare it ourselves
+        traced = torch.jit.trace(encoder, pictures, check_trace=False)  # compared separately
     exported = openvino.convert_model(traced, input=[(-1, 3, side, side)])
     exported.output(0).set_names({"features"})
     openvino.save_model(exported, path, compress_to_fp16=False)

@@ -11,33 +11,33 @@ from torch import Tensor
 
 from vidcaption.types import Frame
 
-BLOCK = 8  # pixels to a side of what must be alike in two pictures
+BLOCK = 8  # pixels per side of the blocks that are compared
 
-Look = tuple[bytes, ...]  # of a window: the pixels of the picture that stands for each frame
+Look = tuple[bytes, ...]  # of a window: the pixels of the picture used for each frame
 
 
 class Looks:
-    """What the frames of one video look like: those that are equal, or near, share a picture.
+    """The pictures of one video's frames: frames that are equal, or similar, share a picture.
 
-    ``within``: levels by which pictures may differ and count as the same, as
-    ``CaptionOptions.same_within`` has it. ``standing``: the picture that stood for the last frame,
-    where an earlier run was interrupted. ``frames`` counts those that were looked at.
+    ``within``: levels by which pictures may differ and count as equal, see
+    ``CaptionOptions.same_within``. ``standing``: the picture used for the last frame before an
+    interruption. ``frames`` counts the frames.
 
-    A picture is near another one if in no block of it the mean of any colour differs by more. Noise
-    is averaged away in a block, and a small thing that moves is not, as it would be in the whole.
-    Detectors of differences before a network are NoScope's (Kang et al., PVLDB 10(11), 2017), which
-    compares squared errors, also by blocks, with a picture some time ago. Here it is the last one
-    that stands for itself, never one that is only near it: so slow changes do not add up.
+    Pictures are similar if in no block the mean of any colour differs by more. A block averages out
+    noise, but not a small moving object, as the whole picture would. NoScope (Kang et al., PVLDB
+    10(11), 2017) detects differences before a network by squared errors, also by blocks, from a
+    picture some time ago. Here pictures are compared with the last one that was not itself replaced
+    by a similar one, so slow changes do not accumulate.
     """
 
     def __init__(self, within: float = 0.0, standing: bytes | None = None) -> None:
         self.frames = 0
         self.standing = standing
         self._within = within
-        self._means: NDArray[np.float32] | None = None  # of the standing picture
+        self._means: NDArray[np.float32] | None = None  # of that picture
 
     def look(self, frames: Iterable[Frame]) -> Look:
-        """The pictures that stand for frames, which depend on the frames before."""
+        """The pictures used for frames, which depend on the frames before."""
         look = tuple(
             self._stand_in(frame.image) if self._within else frame.image.tobytes()
             for frame in frames
@@ -57,7 +57,7 @@ class Looks:
 
 
 class Features:
-    """From looks to features: what was computed for the last batch is looked up in the next.
+    """From pictures to features, with those of the last batch cached for the next.
 
     ``encoder``: (N, 3, S, S) uint8 RGB on ``device`` -> (N, R, C), ``at_once`` at most.
     """
@@ -66,13 +66,13 @@ class Features:
         self, encoder: Callable[[Tensor], Tensor], device: torch.device, at_once: int = 8
     ) -> None:
         self._encoder, self._device, self._at_once = encoder, device, at_once
-        self._cuda = device.type == "cuda"  # which alone copies safely while we go on
+        self._cuda = device.type == "cuda"  # only there copies can be asynchronous
         self._known: dict[bytes, Tensor] = {}
 
     def of(self, looks: Sequence[Look], keep: Iterable[Look] = ()) -> tuple[Tensor, list[int]]:
-        """(B, T, R, C) of looks of T pictures each, and how many pictures of each were computed.
+        """(B, T, R, C) of looks of T pictures each, and the number of pictures of each computed.
 
-        They are kept until the next call, as are those of the pictures in ``keep`` that are known.
+        They are cached until the next call, with those of the known pictures in ``keep``.
         """
         seen, new, computed = set(self._known), [], []
         for look in looks:
@@ -93,7 +93,7 @@ class Features:
         return kept[index.to(self._device, non_blocking=self._cuda)], computed
 
     def _on_device(self, pictures: Sequence[bytes]) -> Tensor:
-        """(N, 3, S, S) uint8. CUDA fetches them from pinned memory, and nobody waits for that."""
+        """(N, 3, S, S) uint8, copied asynchronously from pinned memory on CUDA."""
         side = math.isqrt(len(pictures[0]) // 3)
         shape = len(pictures), side, side, 3
         both = torch.empty(shape, dtype=torch.uint8, pin_memory=self._cuda)
@@ -104,7 +104,7 @@ class Features:
 
 def _block_means(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The mean of each colour in each block, in levels of 255."""
-    import cv2  # takes a while, and only those who let pictures differ need it
+    import cv2  # slow to import, and only needed for similar pictures
 
     height, width, _ = image.shape
     size = max(1, width // BLOCK), max(1, height // BLOCK)

@@ -1,4 +1,4 @@
-"""A model on disk: a folder of JSON and safetensors, nothing in it executable."""
+"""A model on disk: a folder of JSON and safetensors, without executable code."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,7 @@ def save(folder: Path, network: CaptionNetwork, vocabulary: Vocabulary, card: st
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # in a folder of its own, so that a full disk or a kill spares the model that is here
+        # in a separate folder, so that a full disk or a kill does not damage an existing model
         with TemporaryDirectory(prefix=".saving-", dir=folder) as place:
             for name, data in files.items():
                 (Path(place) / name).write_bytes(data)
@@ -64,12 +64,15 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Model:
     rows = verify(folder)
     config = ModelConfig.from_json(read_text(folder / CONFIG))
     vocabulary = Vocabulary.from_json(read_text(folder / WORDS))
-    with torch.device("meta"), _NoRandomWeights():  # neither memory nor time for what is replaced
+    with (
+        torch.device("meta"),
+        _NoRandomWeights(),
+    ):  # for weights that are replaced
         network = CaptionNetwork(config, vocabulary)
     state = _read_weights(folder / WEIGHTS, {k: v.shape for k, v in network.state_dict().items()})
     weights = {name: x.float() for name, x in state.items()}
     for name, weight in weights.items():
-        if not weight.sum().isfinite():  # many times as fast as asking each number
+        if not weight.sum().isfinite():  # many times as fast as checking each number
             raise ModelError(
                 f"{folder / WEIGHTS} has numbers that are not finite in {name}; use a model "
                 "whose training did not diverge, or train it with a lower --lr"
@@ -80,8 +83,8 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Model:
 
 
 class _NoRandomWeights(TorchFunctionMode):
-    """Leaves out the draw of first weights, for which the meta device imports PyTorch's compiler,
-    and that takes as long as PyTorch itself."""
+    """Skips the initialization of weights, for which the meta device imports PyTorch's compiler,
+    which takes as long as PyTorch itself."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None

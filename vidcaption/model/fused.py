@@ -1,7 +1,7 @@
 """The CNN on the CPU, with each activation computed inside the convolution before it.
 
-This is what PyTorch's compiler makes of such a network, without its minutes of compiling and its
-need of a C++ compiler: oneDNN's operations, called directly. The numbers are the plain network's.
+This is what PyTorch's compiler does with such a network, without minutes of compiling and a C++
+compiler: oneDNN's operations, called directly. The results are those of the plain network.
 """
 
 from copy import deepcopy
@@ -16,7 +16,7 @@ from vidcaption.model.encoder import Encoder
 
 Cnn = TypeVar("Cnn", Encoder, ObjectDetector)
 
-Activation = tuple[str, list[float], str]  # as oneDNN names it, with its numbers and its variant
+Activation = tuple[str, list[float], str]  # oneDNN's name, parameters and variant
 _NONE: Activation = ("none", [], "")
 _ACTIVATIONS: dict[type[nn.Module], Activation] = {
     nn.ReLU: ("relu", [], ""),
@@ -50,7 +50,7 @@ def _fuse(module: nn.Module, dtype: torch.dtype) -> None:
         elif latest and isinstance(module, nn.Sequential) and type(child) in _ACTIVATIONS:
             latest.activation = _ACTIVATIONS[type(child)]
             setattr(module, name, nn.Identity())
-        elif not isinstance(child, nn.Identity):  # which is where a batch norm was
+        elif not isinstance(child, nn.Identity):  # in place of a batch norm
             _fuse(child, dtype)
             latest = None
 

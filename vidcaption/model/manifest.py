@@ -1,4 +1,4 @@
-"""The files of a model folder, and the manifest that says how they must be. Loads no PyTorch."""
+"""The files of a model folder, and the manifest that describes them. Loads no PyTorch."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ _AGAIN = "fetch it again with 'vidcaption models pull', or save it again"
 
 
 def write_manifest(folder: Path) -> None:
-    """Record size and sha256 of each file, after an edit of the model card say."""
+    """Record size and sha256 of each file, for example after editing the model card."""
     rows = {}
     for name in (CONFIG, WEIGHTS, WORDS, CARD):
         path = folder / name
@@ -39,8 +39,8 @@ def to_json(rows: Rows) -> str:
 
 
 def read_rows(folder: Path) -> Rows:
-    """Size and sha256 of each file that a model needs, as the manifest has them. Whether the files
-    match is not asked. Raises ModelError."""
+    """Size and sha256 of each file that a model needs, from the manifest. The files are not
+    checked. Raises ModelError."""
     if not folder.is_dir():
         raise ModelError(
             f"{folder} is not a model folder; give a folder with {CONFIG} and {WEIGHTS}"
@@ -53,7 +53,7 @@ def read_rows(folder: Path) -> Rows:
 
 
 def verify(folder: Path) -> Rows:
-    """The manifest, once every file that a model needs has been found to match it.
+    """The manifest, after checking every file that a model needs against it.
 
     Raises ModelError.
     """
@@ -71,7 +71,7 @@ def verify(folder: Path) -> Rows:
 
 
 def check(folder: Path) -> Rows:
-    """The manifest of a model folder that is whole and made for this version. Raises ModelError."""
+    """The manifest of a complete model folder for this version. Raises ModelError."""
     rows = verify(folder)
     ModelConfig.from_json(read_text(folder / CONFIG))
     return rows

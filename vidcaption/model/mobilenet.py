@@ -1,7 +1,7 @@
 """MobileNetV2 without batch norm and classifier, so that captioning needs no torchvision.
 
-Importing torchvision takes as long as importing PyTorch. Its other networks are worth that; the
-default one is small enough to be said here (Sandler et al. 2018, table 2).
+Importing torchvision takes as long as importing PyTorch. Its other networks are used from there;
+this one is small enough to be defined here (Sandler et al. 2018, table 2).
 """
 
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ def _convolution(
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter each channel by itself, narrow; added to the input where the shape allows."""
+    """Expand, depthwise convolution, project; added to the input if the shape allows."""
 
     def __init__(self, inner: int, outer: int, widen: int, stride: int, same: bool) -> None:
         super().__init__()

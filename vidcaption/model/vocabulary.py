@@ -1,4 +1,4 @@
-"""Words and their numbers."""
+"""Words and their ids."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _WORD = re.compile(r"\w+(?:['\u2019-]\w+)*")
 
 
 def tokenize(text: str) -> list[str]:
-    """Lower-case words; punctuation is dropped, inner apostrophes and hyphens stay.
+    """Lower-case words; punctuation is dropped, inner apostrophes and hyphens are kept.
 
     >>> tokenize("A man's T-shirt, wet.")
     ['a', "man's", 't-shirt', 'wet']
@@ -54,7 +54,7 @@ class Vocabulary:
     def build(cls, captions: Iterable[str], min_count: int | None = None) -> "Vocabulary":
         """Words seen at least ``min_count`` times, most frequent first.
 
-        Without it 5 times, and in fewer than 8,000 captions less often, down to once below 2,000.
+        By default 5 times, and less often in fewer than 8,000 captions, down to once below 2,000.
         """
         texts = list(captions)
         min_count = min_count or min(5, 1 + len(texts) // 2000)
@@ -70,7 +70,7 @@ class Vocabulary:
         return self._ids.get(word, UNK)
 
     def unknown(self, captions: Iterable[str]) -> set[str]:
-        """The words of ``captions`` that it does not have."""
+        """The words of ``captions`` that are not in the vocabulary."""
         return {w for caption in captions for w in tokenize(caption)}.difference(self.words)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
