@@ -15,14 +15,12 @@ def test_attention_sums_to_one_and_shapes_hold(make_network, features, attention
     network = make_network(attention=attention, temporal=temporal)
     with torch.inference_mode():
         memory = network.remember(features)
-        out, weights, state = network.decoder(
-            words(3, 2, 5), memory, network.decoder.start(memory, 2)
-        )
-        logits = network.decoder.logits(out)
+        step = network.decoder(words(3, 2, 5), memory, network.decoder.start(memory, 2))
+        logits = network.decoder.logits(step.hidden)
     assert logits.shape == (3, 2, 5, 30)
-    assert weights.shape == (3, 2, 5, 8)  # 2 frames of 4 regions
-    torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2, 5))
-    assert {x.shape for x in state} == {(3, 2, 16)}
+    assert step.attention.shape == (3, 2, 5, 8)  # 2 frames of 4 regions
+    torch.testing.assert_close(step.attention.sum(-1), torch.ones(3, 2, 5))
+    assert {x.shape for x in step.state} == {(3, 2, 16)}
 
 
 def test_word_by_word_is_the_same_as_all_at_once(network, features):
@@ -32,8 +30,9 @@ def test_word_by_word_is_the_same_as_all_at_once(network, features):
         at_once, *_ = decoder(said, memory, decoder.start(memory, 2))
         state, steps = decoder.start(memory, 2), []
         for i in range(5):
-            out, _, state = decoder(said[..., i : i + 1], memory, state)
-            steps.append(out)
+            step = decoder(said[..., i : i + 1], memory, state)
+            state = step.state
+            steps.append(step.hidden)
     torch.testing.assert_close(torch.cat(steps, 2), at_once, rtol=1e-4, atol=1e-5)
 
 

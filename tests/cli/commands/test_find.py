@@ -193,6 +193,17 @@ def test_run_adds_to_an_index(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert Out(capsys, *index_args).err == ""
 
 
+def test_an_index_has_no_captions_below_the_confidence_asked_for(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["videos", "--jsonl", "-o", "-", "--index", "i.sqlite", "--min-confidence", "1"]
+    run = Run(capsys, *asked)
+    rows = [json.loads(line) for line in run.out.splitlines()]
+    assert run.code == 0 and rows and all(row["below_min_confidence"] for row in rows)
+    with Index(here / "i.sqlite") as index:
+        assert len(index.videos()) == 1 and index.count() == 0
+
+
 def test_run_goes_on_where_the_index_fails(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

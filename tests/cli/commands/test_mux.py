@@ -35,6 +35,14 @@ def test_captions_are_made_where_there_are_none(
     assert {path.name for path in clip.parent.iterdir()} == {"clip.mp4", target.name}
 
 
+def test_no_caption_reaches_the_confidence_asked_for(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mux", str(clip), *QUICK, "--min-confidence", "1"]) == 1
+    assert "none reaches --min-confidence" in capsys.readouterr().err
+    assert not clip.with_name("clip.captioned.mp4").exists()
+
+
 def test_edited_captions_are_taken(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip.with_suffix(".srt").write_text(SRT.format("Mine"))
     (clip.parent / "other.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nOther\n")
