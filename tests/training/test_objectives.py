@@ -122,9 +122,8 @@ def test_an_objective_apart_leaves_the_network_alone(tmp_path, samples):
 def test_the_first_objective_chooses_samples_and_epoch(tmp_path, samples):
     seen = []
     trained = trainer(tmp_path, samples, staged(backwards=1, captions=1))
-    forward = Backwards.forward
-    trained.objectives["backwards"].forward = lambda each: (
-        seen.extend(each.batch.samples) or forward(trained.objectives["backwards"], each)
+    trained.objectives["backwards"].register_forward_pre_hook(
+        lambda _, args: seen.extend(args[0].batch.samples)
     )
     trained.run()
     assert sorted(seen) == sorted([*range(1, 9)] * 3)
@@ -143,6 +142,33 @@ def test_what_cannot_be_learnt_is_left_out(tmp_path, samples):
     with pytest.raises(UsageError, match="there is nothing to train: no stage has epochs, or"):
         trainer(tmp_path, samples, replace(ONE_EPOCH, stage=(concepts,)), config=CONFIG)
     assert trainer(tmp_path, samples, replace(ONE_EPOCH, stage=(concepts,)), config=CONCEPTS)
+
+
+def test_objectives_see_only_samples_that_all_can_learn_from(tmp_path, samples):
+    bare = [replace(s, id=f"{s.id} bare", captions=(), split=None) for s in samples]
+    scores = [{s.stills[0].resolve(): {"plain": 1.0} for s in bare}]
+    seen = {}
+    for name, objectives in {
+        "alone": {"concepts": 1},
+        "both": {"concepts": 1, "captions": 1},
+    }.items():
+        table = {"name": "concepts", "epochs": 1, "objectives": objectives}
+        trained = trainer(
+            tmp_path / name,
+            [*samples, *bare],
+            replace(ONE_EPOCH, stage=(table,)),
+            config=CONCEPTS,
+            scores=scores,
+        )
+        told = trained.objectives["concepts"]
+        told.register_forward_pre_hook(
+            lambda _, args, name=name: seen.setdefault(name, []).extend(args[0].batch.samples)
+        )
+        trained.run()
+        assert "dev_concept_loss" in history(tmp_path / name)[0]
+    held_out = set(trained.material.held_out)
+    assert held_out and sorted(seen["both"]) == [i for i in range(19) if i not in held_out]
+    assert sorted(seen["alone"]) == [i for i in range(19 + 24) if i not in held_out]
 
 
 def test_a_wrong_stage_is_refused_at_the_start(tmp_path, samples):

@@ -3,14 +3,15 @@
 A new objective is a class here, or in a module beside this one, and a line in OBJECTIVES.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.captioning import in_batches
 from vidcaption.model.attention import Memory
 from vidcaption.model.concepts import Concepts
@@ -48,11 +49,11 @@ class Seen:
 
 
 class Objective(nn.Module):
-    """A term of the loss, and which samples it learns from. ``forward`` gives the term.
+    """A term of the loss, the samples that it learns from, and how what is learnt is judged.
 
     Parameters of its own are trained with the network's, at the stage's first rate, and kept in the
-    checkpoint. An objective that sets ``apart`` trains them itself, in ``update``; what it needs to
-    go on after an interrupt it adds by ``get_extra_state``.
+    checkpoint. An objective that sets ``apart`` trains them itself, in ``update``, alike in all
+    processes; what else it needs after an interrupt belongs into ``get_extra_state``.
     """
 
     dropout = True  # False: the network is in eval mode, whatever else the stage has
@@ -70,17 +71,21 @@ class Objective(nn.Module):
         """Whether there is something to learn by it; if not, stages go without it."""
         return True
 
+    def takes(self, sample: Sample) -> bool:
+        """Whether it can be given this sample."""
+        return True
+
     def rows(self) -> Sequence[int]:
-        """The samples of the material that it learns from."""
-        return range(len(self._material.train))
+        """Those of the material that a stage sees that has it first."""
+        samples = self._material.samples[: self._material.first_dev]
+        return [row for row, sample in enumerate(samples) if self.takes(sample)]
 
     def begin(self, network: CaptionNetwork, look: Look) -> None:
-        """Get ready for a stage. Called before each that has it, by all processes."""
+        """Get ready for a stage, in all processes. ``look``: of dev and held out samples."""
 
-    if TYPE_CHECKING:
-
-        def __call__(self, seen: Seen) -> Term:
-            """The term; the stage sets its weight."""
+    @abstractmethod
+    def forward(self, seen: Seen) -> Term:
+        """The term; the stage sets its weight."""
 
     def update(self, seen: Seen) -> None:
         """Train parameters of its own, after each step of the network; with ``apart`` only."""
@@ -98,6 +103,9 @@ class Objective(nn.Module):
 
 class Captions(Objective):
     """The captions of the samples, by cross entropy."""
+
+    def takes(self, sample: Sample) -> bool:
+        return bool(sample.captions)
 
     def forward(self, seen: Seen) -> Term:
         options = seen.options
@@ -172,6 +180,9 @@ class Rewards(Objective):
 
     dropout = False  # captions are drawn from the network that is then judged
     in_nats = False
+
+    def takes(self, sample: Sample) -> bool:
+        return bool(sample.captions)
 
     @cached_property
     def _consensus(self) -> Consensus:

@@ -186,16 +186,15 @@ class Trainer:
         """Train until the stage's last epoch, or until the dev score is stale."""
         options, position, world = stage.options, self.position, self.world
         rates, objectives = stage.parameters(self.network), self._weights(stage)
-        judge, rows = next(iter(objectives)).judge, next(iter(objectives)).rows()
+        first, samples = next(iter(objectives)), self.material.samples
+        rows = [i for i in first.rows() if all(each.takes(samples[i]) for each in objectives)]
         pixels = stage.source == "pixels"
         source: ClipSource = self._pixels(options) if pixels else self._cached(stage, rows)
         for each in objectives:
             each.begin(self.network, source.look)
         # sources differ in what they draw for an epoch
         seed = options.seed + pixels
-        dataset = ClipDataset(
-            *(self.material.samples, rows, source, self.vocabulary, options.captions, seed)
-        )
+        dataset = ClipDataset(*(samples, rows, source, self.vocabulary, options.captions, seed))
         sampler = BatchSampler(
             *(len(rows), options.batch, options.frames, seed, world.rank, world.size)
         )
@@ -219,7 +218,7 @@ class Trainer:
             began = time.monotonic()
             label = f"{stage.name} {position.epoch + 1}/{options.epochs}"
             loss = self._epoch(label, loader, joined, module, learner)
-            metrics = judge(learner.averaged, source.look, options)
+            metrics = first.judge(learner.averaged, source.look, options)
             epoch = Epoch(
                 epoch=len(position.history) + 1,
                 stage=stage.name,

@@ -100,7 +100,7 @@ def test_a_training_ends_with_what_it_gave(
     )
     page = read_page((tmp_path / "training.html").read_text(encoding="utf-8"))
     best = re.findall(r"epoch ([12]) of 2", end)[0]
-    assert f"The model is that of epoch {best}," in page.text
+    assert f"The model is that of epoch {best} (marked)," in page.text
     assert page.of("tr").count({"class": "marked"}) == 1
     assert "(prefers-color-scheme: dark)" in page.text
 
