@@ -27,7 +27,7 @@ from vidcaption.model.attention import Memory
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.search import Caption, search
 from vidcaption.options.captioning import CaptionOptions, Sampling, SearchOptions
-from vidcaption.types import ModelInfo
+from vidcaption.types import ModelInfo, Progress
 from vidcaption.video.workers import Workers
 
 CLIP = Path(__file__).parent.parent / "examples/clip.mp4"
@@ -178,6 +178,34 @@ def test_abandoning_a_stream_ends_its_thread(captioner: Captioner) -> None:
     next(stream)
     stream.close()
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_stopping_keeps_what_is_finished(tiny: Path, clips: Clips, isolate: bool) -> None:
+    captioner = Captioner.from_pretrained(tiny, precision="fp32", isolate=isolate)
+    kept: list[Segment | None] = []
+
+    def keep(first: int, progress: Progress) -> bool:
+        kept[first:] = progress.segments
+        return True
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        captioner.open(clips["h264.mp4"], SHORT, keep=keep) as captioning,
+    ):
+        first = next(iter(captioning))
+        captioning.stop()
+        for _ in captioning:
+            pass
+    assert kept == [first]
+
+
+def test_windows_in_any_size(captioner: Captioner, clips: Clips) -> None:
+    windows = list(captioner.windows(clips["h264.mp4"], SHORT, (40, 30)))
+    spans = [(window.start_s, window.end_s) for window in windows]
+    captions = captioner.caption(clips["h264.mp4"], SHORT)
+    assert spans == [(segment.start_s, segment.end_s) for segment in captions]
+    assert {frame.image.shape for window in windows for frame in window.frames} == {(30, 40, 3)}
 
 
 def test_options_by_the_names_of_their_flags(captioner: Captioner, clips: Clips) -> None:

@@ -196,6 +196,22 @@ def test_delete(client: TestClient, served: Served, clip: Path, long_clip: Path)
     jobs.close()
 
 
+def test_a_server_tidies_up_after_the_last_one(served: Served, clip: Path) -> None:
+    with served.started() as client:
+        old = until_over(client, send(client, clip.read_bytes()))
+        deleted = until_over(client, send(client, clip.read_bytes()))
+    jobs = Jobs(served.place.jobs)
+    jobs.delete(deleted["id"])  # and it was killed before the files were gone
+    jobs.close()
+    (served.place.folder("broken-off")).mkdir()
+    with served.started() as client:
+        assert [job["id"] for job in client.get("/v1/captions").json()["jobs"]] == [old["id"]]
+        assert {path.name for path in served.place.uploads.iterdir()} == {old["id"]}
+    with served.started(keep_days=1e-9) as client:
+        until(lambda: not served.files())
+        assert client.get("/v1/captions").json()["jobs"] == []
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
 def test_what_hangs_can_be_cancelled(served: Served, clip: Path, long_clip: Path) -> None:
     with served.started() as client:

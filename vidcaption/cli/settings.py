@@ -126,6 +126,7 @@ def _words(kind: Any) -> str:
 DEFAULT, COMMAND_LINE = "default", "command line"
 _SOURCES = "vidcaption.sources."
 _OF_ITSELF = ("config_file", "preset", "help_all")  # not set in files
+_SECRET = ("token",)
 
 Parameter = TyperArgument | TyperOption
 
@@ -233,9 +234,13 @@ def presets() -> dict[str, Path]:
 
 
 def settings(ctx: typer.Context) -> list[Setting]:
-    """Every option of a parsed command, with the source of its value."""
+    """Every option of a parsed command, with the source of its value. Secrets are not shown."""
     return [
-        Setting(key, plain(ctx.params.get(each.name)), _source(ctx, each))
+        Setting(
+            key,
+            "(hidden)" if key in _SECRET and ctx.params[key] else plain(ctx.params.get(each.name)),
+            _source(ctx, each),
+        )
         for key, each in _command(ctx).keys.items()
     ]
 

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 60.0  # between two looks for jobs that have been kept long enough
 _PART = "captions"
+_WITHOUT = ("failed", "cancelled")  # captions; their files are of no use
 
 
 @dataclass(eq=False)
@@ -84,8 +85,8 @@ class Worker:
     def __enter__(self) -> Self:
         statuses = self._jobs.statuses()
         self._place.sweep(statuses)
-        for id, status in statuses.items():
-            if status in ("gone", "failed", "cancelled"):
+        for id, status in statuses.items():  # what was to be cleaned when the last one ended
+            if status == "gone" or (status in _WITHOUT and self._place.folder(id).exists()):
                 self._clean(id)
         self._thread.start()
         return self
@@ -139,7 +140,7 @@ class Worker:
         """Remove the files of a job that ended without captions, or was deleted."""
         job = self._jobs.get(id, gone=True)
         try:
-            if job is not None and job.status in ("gone", "failed", "cancelled"):
+            if job is not None and job.status in ("gone", *_WITHOUT):
                 self._place.discard(job)
                 if job.status == "gone":
                     self._jobs.erase(id)

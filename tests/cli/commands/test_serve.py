@@ -58,3 +58,13 @@ def test_help_loads_nothing(tmp_path: Path) -> None:
     done = Apart("serve", "--help", cwd=tmp_path)
     assert done.code == 0 and "vidcaption serve ~/Videos" in done.out
     assert not {"torch", "av", "cv2", "starlette", "uvicorn"} & done.loaded
+
+
+def test_config_does_not_show_the_token(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIDCAPTION_SERVE_TOKEN", "a token that nobody knows")
+    for more in ((), ("--json",)):
+        assert main(["config", "show", "serve", *more]) == 0
+        out, _ = capsys.readouterr()
+        assert "nobody" not in out and "(hidden)" in out and "VIDCAPTION_SERVE_TOKEN" in out

@@ -26,8 +26,7 @@ logger = logging.getLogger(__name__)
     """
     vidcaption serve                        a page at http://127.0.0.1:8765/
     vidcaption serve ~/Videos               whose videos can be picked there, too
-    VIDCAPTION_SERVE_TOKEN=$(openssl rand -hex 16) vidcaption serve --host 0.0.0.0
-    curl -T clip.mp4 -X POST "http://127.0.0.1:8765/v1/captions?name=clip.mp4&wait=60&format=srt"
+    vidcaption serve --host 0.0.0.0         for other machines; set VIDCAPTION_SERVE_TOKEN
     """,
     first="host port token data model device",
 )
