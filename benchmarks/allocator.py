@@ -2,7 +2,7 @@
 
     python benchmarks/allocator.py --runs 5
 
-Runs the embedded model's encoder on random frames in processes of their own, by turns with glibc
+Runs the built-in model's encoder on random frames in processes of their own, by turns with glibc
 as it is and as ``vidcaption.model.device`` sets it.
 """
 

@@ -1,4 +1,4 @@
-"""Write the page and the pictures of the embedded model's card.
+"""Write the page and the pictures of the built-in model's card.
 
     python benchmarks/card.py flickr8k.jsonl msrvtt.jsonl
 

@@ -37,7 +37,7 @@ from vidcaption.video.scenes import mark_cuts
 from vidcaption.video.windows import fixed_windows
 
 SIZE = 640, 360  # of the film in which cuts are looked for
-SIDE = 224  # the embedded model's
+SIDE = 224  # the built-in model's
 FRAMES = {"dissolve": 12, "black": 10}  # that a soft change takes
 NO_SCENES = "scenecut=0:keyint=50:min-keyint=50:log-level=none"
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {

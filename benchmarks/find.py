@@ -2,7 +2,7 @@
 
     python benchmarks/find.py --windows 1000000 > result.json
 
-The windows hold words of the embedded model's vocabulary, drawn by Zipf's law, or captions that a
+The windows hold words of the built-in model's vocabulary, drawn by Zipf's law, or captions that a
 model wrote (``--captions FILE``, as ``evaluate --captions`` writes it), with two words replaced in
 each; either way hardly any two are the same. ``queries_ms`` are searches in an index that is open:
 ``first`` is the wall time of the first one, then come the medians over ``--runs`` of the wall time
@@ -42,7 +42,7 @@ QUERIES = (
 
 
 def words() -> list[str]:
-    """Of the embedded model, the most frequent first."""
+    """Of the built-in model, the most frequent first."""
     vocabulary = Vocabulary.from_json((resolve() / "vocab.json").read_text(encoding="utf-8"))
     return [word for word in vocabulary.words if word.isalpha()]
 

@@ -38,7 +38,7 @@ from vidcaption.video.reader import VideoReader
 from vidcaption.video.windows import fixed_spans, fixed_windows
 
 SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
-SIDE = 224  # the embedded model's
+SIDE = 224  # the built-in model's
 
 
 def timed(work: Callable[[], object]) -> dict[str, float]:

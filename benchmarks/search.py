@@ -2,7 +2,7 @@
 
     python benchmarks/search.py VIDEO --runs 15 > result.json
 
-The same 8 windows of a video's frames, with the embedded model in fp32 on the CPU; the beams take
+The same 8 windows of a video's frames, with the built-in model in fp32 on the CPU; the beams take
 turns, after one turn that is not counted. ``ms``: median milliseconds for all 8 windows, on the
 clock and in the processor; ``ratio``: to one beam, by the latter, which holds on a busy machine,
 too. ``words``: of all captions together; more beams find longer ones, and take a step for each.

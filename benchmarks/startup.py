@@ -8,9 +8,9 @@ Medians of the seconds on the clock and of those in which a core worked, and the
 meets the machine in the same state, and yet only the second ratio holds on a machine that is busy.
 
 The other figures are the wall time of ``vidcaption.store.resolve`` alone, in milliseconds, as the
-median and the longest over the runs: for the embedded model, for one in the Hub's cache by its
+median and the longest over the runs: for the built-in model, for one in the Hub's cache by its
 branch, and for the same by its commit. ``import`` is the import of ``vidcaption.store`` in a fresh
-process. The cache is a temporary one that holds a copy of the embedded model, and the Hub's address
+process. The cache is a temporary one that holds a copy of the built-in model, and the Hub's address
 is one where nothing listens: whatever asks the network fails.
 """
 

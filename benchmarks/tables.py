@@ -95,7 +95,7 @@ def compared(labels: str) -> str:
 
 
 def size() -> str:
-    """Of the embedded model, in a sentence."""
+    """Of the built-in model, in a sentence."""
     with safe_open(MODEL / WEIGHTS, "np") as file:
         names = file.keys()
         shapes = [file.get_slice(name).get_shape() for name in names]
@@ -366,7 +366,7 @@ def fresh(page: Path) -> str:
 
 
 def catalogue(text: str) -> str:
-    """With the scores of the embedded model."""
+    """With the scores of the built-in model."""
     document, report = json.loads(text), read("flickr8k-test")
     [own] = [row for row in document["models"] if row["name"] == MODEL.name]
     own["scores"] = {f"{part(report)} {name}": report["scores"][name] for name in MAIN}

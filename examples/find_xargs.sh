@@ -4,9 +4,9 @@
 #     examples/find_xargs.sh FOLDER [OPTION...]           # options of vidcaption run
 #     DAYS=1 JOBS=4 examples/find_xargs.sh videos --beam 1
 #
-# Each process takes 100 videos, so that the model is loaded that seldom. One kind of video only:
-# processes at work at the same time would both want x.srt for x.mp4 and x.mkv. A single process
-# tells them apart: `find ... -print0 | vidcaption run --from-file - --srt`.
+# Each process captions 100 videos, so the model is rarely loaded. Only one kind of video: parallel
+# processes would both want x.srt for x.mp4 and x.mkv. A single process gives them different
+# names: `find ... -print0 | vidcaption run --from-file - --srt`.
 #
 # Exit code: 0 all are captioned, 123 some are not.
 set -euo pipefail

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Captions a folder by several processes under GNU parallel.
+# Captions a folder in several processes with GNU parallel.
 #
 #     examples/parallel.sh FOLDER [OPTION...]             # options of vidcaption run
 #     JOBS=4 examples/parallel.sh videos --out-dir captions
 #
-# Each process does one shard of the files and keeps to its share of the cores. That pays on many
+# Each process captions one shard of the files with its share of the cores. That is faster on many
 # cores and for short videos; a single process uses all cores, too.
 #
 # Exit code: 0 all are captioned, else the number of processes that could not caption all of theirs.

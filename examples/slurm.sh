@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Captions a folder that all nodes see by an array of Slurm jobs, each its own part of the files.
+# Captions a folder shared by all nodes with an array of Slurm jobs, each a part of the files.
 #
 #     sbatch examples/slurm.sh FOLDER [OPTION...]         # options of vidcaption run
 #     sbatch --array=1-64 --export=ALL,PATH="$PWD/.venv/bin:$PATH" examples/slurm.sh /data/videos
-#     vidcaption status vidcaption-JOB-*.jsonl            # how far it got
+#     vidcaption status vidcaption-JOB-*.jsonl            # progress
 #
-# The same command again does what is left after tasks that ran out of time and nodes that died. All
+# Run the same command again after timeouts and node failures: it continues with what is left. All
 # tasks must run for all files to be captioned: --array=1-64%8 is fine, --array=1,3 is refused.
 #
 #SBATCH --job-name=vidcaption

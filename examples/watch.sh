@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Watches a folder and captions each video that comes into it, until Ctrl-C.
+# Watches a folder and captions each new video in it, until Ctrl-C.
 #
 #     examples/watch.sh FOLDER [OPTION...]                # options of vidcaption run
 #     EVERY=2 examples/watch.sh incoming --vtt
 #
-# Looks every 5 seconds; with inotifywait (of inotify-tools) it sleeps until something happens. A
-# video is taken when it was the same at two looks, so that none is captioned while it is copied,
-# and again when it changes. What fails is told of once. After a restart, what is done is passed
-# over. Of x.mp4 and x.mkv in one folder the later one keeps its suffix. Needs GNU find and coreutils.
+# Checks every 5 seconds; with inotifywait (of inotify-tools) it sleeps until something happens. A
+# video is captioned when two checks find it unchanged, so not while it is being copied, and again
+# when it changes. Failures are reported once. After a restart, finished videos are skipped. Of
+# x.mp4 and x.mkv in one folder the later one keeps its suffix. Needs GNU find and coreutils.
 set -euo pipefail
 
 folder=${1:?"usage: $0 FOLDER [OPTION...]"}

@@ -230,7 +230,7 @@ def test_lists(
         ("C:/二/a.mp4\n".encode("utf-16-be"), "most paths in list are a single letter"),
         (b"\xff\xfea\0b", "list is incomplete UTF-16; save it as UTF-8"),
         (b"\0\0\0\x20ftypisom" * 99, "no path in list exists, such as"),
-        (b"gone\x1b[31m.mp4\n", r"first being 'gone\\x1b\[31m.mp4'; they are relative to"),
+        (b"gone\x1b[31m.mp4\n", r"such as 'gone\\x1b\[31m.mp4'; they are relative to"),
     ],
 )
 def test_what_is_no_list(here: Path, data: bytes, message: str) -> None:

@@ -79,7 +79,7 @@ def test_auto(environment: dict[str, str], index: int, count: int, source: str) 
         ({}, "neither Slurm's SLURM_ARRAY_TASK_ID nor torchrun's RANK is set"),
         ({"RANK": "0"}, "neither"),
         ({"SLURM_ARRAY_TASK_ID": "5"}, "SLURM_ARRAY_TASK_COUNT is ''"),
-        (SLURM | {"SLURM_ARRAY_TASK_ID": "7"}, "task 7 of Slurm's array of 3 from 4 to 6 has no"),
+        (SLURM | {"SLURM_ARRAY_TASK_ID": "7"}, "task 7 of Slurm's array of 3 from 4 to 6 cannot"),
         (SLURM | {"SLURM_ARRAY_TASK_ID": "3"}, "task 3"),
         (SLURM | {"SLURM_ARRAY_TASK_MAX": "9"}, "the array has gaps"),
         (SLURM | {"SLURM_ARRAY_TASK_STEP": "2"}, "task 5"),

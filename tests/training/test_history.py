@@ -21,12 +21,12 @@ def test_reads_what_it_wrote(tmp_path):
     ("content", "message"),
     [
         (None, "is not the history of a training"),
-        (b"\xff\xfe", "cannot be read"),
-        (b"epoch,stage\n1,frozen\n", "cannot be read"),
-        (b"epoch,stage,loss,dev_loss,dev_cider,lr,seconds\n1,frozen\n", "cannot be read"),
-        (b"epoch,stage,loss,dev_loss,dev_cider,lr,seconds\none,a,1,1,,1,1\n", "cannot be read"),
-        (b"epoch,stage,loss,dev_loss,lr,seconds\n1,a,1,,1,1\n", "cannot be read"),
-        (b"epoch,stage,loss,dev_loss,lr,seconds\n1,a,1,1,1,1,1\n", "cannot be read"),
+        (b"\xff\xfe", "is not the history"),
+        (b"epoch,stage\n1,frozen\n", "is not the history"),
+        (b"epoch,stage,loss,dev_loss,dev_cider,lr,seconds\n1,frozen\n", "is not the history"),
+        (b"epoch,stage,loss,dev_loss,dev_cider,lr,seconds\none,a,1,1,,1,1\n", "is not the history"),
+        (b"epoch,stage,loss,dev_loss,lr,seconds\n1,a,1,,1,1\n", "is not the history"),
+        (b"epoch,stage,loss,dev_loss,lr,seconds\n1,a,1,1,1,1,1\n", "is not the history"),
         (b"", "has no epochs"),
     ],
 )

@@ -71,7 +71,7 @@ def test_wrong_tables(change: dict[str, object], message: str) -> None:
 
 
 def test_an_unknown_name_takes_nothing() -> None:
-    message = "stage 'warmup' lacks epochs and trains; only concepts, frozen, finetune, scst have"
+    message = "stage 'warmup' has no epochs and trains; only concepts, frozen, finetune, scst have"
     with pytest.raises(UsageError, match=message):
         stages_of(TrainOptions(stage=({"name": "warmup", "objectives": {"captions": 1}},)))
 

@@ -1,4 +1,4 @@
-"""Where the decoder looks: weights over the slots of a window's memory, which are the region
+"""Attention of the decoder: weights over the slots of a window's memory, which are the region
 vectors of its frames, and concepts.
 
 An attention has ``project``, which makes a Memory of slots once, and is called with what the

@@ -1,4 +1,4 @@
-"""What all options have in common, and how they are checked.
+"""The base of all options, and their checks.
 
 Each field has its help text, flag and bounds as metadata; ``cli/flags.py`` turns the classes into
 Typer options, and ``__post_init__`` checks values wherever they come from.
@@ -223,7 +223,7 @@ class Options:
 
     @classmethod
     def flat(cls, **values: Any) -> Self:
-        """Options by the names of ``flat_fields``; what is left out takes its default.
+        """Options by the names of ``flat_fields``; others take their defaults.
 
         Raises UsageError.
         """

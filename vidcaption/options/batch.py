@@ -1,4 +1,4 @@
-"""Many inputs: which there are, which of them are run, and the index of what was seen in them."""
+"""Options for many inputs, and for the index."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +12,7 @@ from vidcaption.options.base import Options, option
 class BatchOptions(Options):
     """Many inputs: selecting, resuming and recording them."""
 
-    recursive: bool = option(
-        False, "Look into the folders within a folder, too, and follow links.", short="-r"
-    )
+    recursive: bool = option(False, "Include subfolders, and follow links to folders.", short="-r")
     suffix: str | None = option(
         None, "In folders, also take files with these suffixes: .dat or .dat,.bin."
     )

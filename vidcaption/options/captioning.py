@@ -1,4 +1,4 @@
-"""How videos are captioned, and on what."""
+"""Options for captioning: search, windows and devices."""
 
 import math
 from dataclasses import dataclass

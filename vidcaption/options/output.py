@@ -1,4 +1,4 @@
-"""What commands write, and what they say."""
+"""Options for output and messages."""
 
 import os
 from dataclasses import dataclass, fields
@@ -115,9 +115,7 @@ class ReportOptions(Options):
     """Output: pages next to each input, by default."""
 
     out_dir: Path | None = option(None, "Write under this folder, in the same tree as the inputs.")
-    recursive: bool = option(
-        False, "Look into the folders within a folder, too, and follow links.", short="-r"
-    )
+    recursive: bool = option(False, "Include subfolders, and follow links to folders.", short="-r")
     embed: bool = option(False, "Embed the video in its page, up to 256 MB.")
     force: bool = option(False, "Caption and write everything again, and replace existing files.")
 

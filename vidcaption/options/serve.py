@@ -10,35 +10,35 @@ from vidcaption.options.base import Options, option
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions(Options):
-    """Where the server listens, and how much it takes."""
+    """Server."""
 
     host: str = option(
         "127.0.0.1", "Address to listen on; one that other machines can reach needs --token."
     )
-    port: int = option(8765, "Port to listen on; 0 takes a free one.", at_least=0, at_most=65_535)
+    port: int = option(8765, "Port to listen on; 0: any free port.", at_least=0, at_most=65_535)
     token: str | None = option(
         None,
-        "What clients have to send, at least 16 characters; better set in the environment, as "
-        "VIDCAPTION_SERVE_TOKEN.",
+        "Secret that clients have to send, at least 16 characters; better set in the "
+        "environment, as VIDCAPTION_SERVE_TOKEN.",
     )
     allow_host: str | None = option(
         None,
         "Also answer to these host names, as behind a proxy: a.example or a.example,b.example.",
     )
     data: Path | None = option(
-        None, "Folder for jobs and uploads; one in the user's data folder unless given."
+        None, "Folder for jobs and uploads.  [default: in the user's data folder]"
     )
     index: Path | None = option(
-        None, "The index that is searched and added to; one in the folder of --data unless given."
+        None, "The index to search and extend.  [default: in the folder of --data]"
     )
-    queue: int = option(100, "Most jobs that wait.", at_least=1, at_most=100_000)
-    uploads: int = option(64, "Most uploads at a time.", at_least=1, at_most=1000)
-    upload_mb: float = option(2000.0, "Largest upload in MB.", above=0)
+    queue: int = option(100, "Maximum number of waiting jobs.", at_least=1, at_most=100_000)
+    uploads: int = option(64, "Maximum number of simultaneous uploads.", at_least=1, at_most=1000)
+    upload_mb: float = option(2000.0, "Maximum size of an upload, in MB.", above=0)
     upload_timeout_s: float = option(
-        3600.0, "Give an upload up after so many seconds, or 30 without data.", above=0
+        3600.0, "Abort uploads after this many seconds, or 30 without data.", above=0
     )
-    storage_mb: float = option(20_000.0, "Most MB of all uploads that are kept.", above=0)
-    keep_days: float = option(7.0, "Delete jobs so many days after their end.", above=0)
+    storage_mb: float = option(20_000.0, "Maximum size of all stored uploads, in MB.", above=0)
+    keep_days: float = option(7.0, "Delete jobs this many days after their end.", above=0)
     private_callbacks: bool = option(
         False, "Allow callbacks to private addresses, such as this machine's."
     )

@@ -1,4 +1,4 @@
-"""How models are trained and evaluated."""
+"""Options for training and evaluation."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -146,7 +146,7 @@ def _stage(
     values = {"source": "features"} | dict(usual.get(name, {})) | dict(table)
     if missing := [key for key in ("epochs", "trains", "objectives") if key not in values]:
         raise UsageError(
-            f"stage {name!r} lacks {' and '.join(missing)}; only {', '.join(usual)} have them "
+            f"stage {name!r} has no {' and '.join(missing)}; only {', '.join(usual)} have them "
             "unless given"
         )
     if values["source"] not in SOURCES:

@@ -106,7 +106,7 @@ class Trainer:
             name: OBJECTIVES[name](self.network, material, machine, world).to(machine.device)
             for name in dict.fromkeys(name for stage in stages for name in stage.objectives)
         }
-        # what this network or material lacks is left out
+        # without those that this network or material does not have
         self._stages = [
             stage for stage in stages if stage.parameters(self.network) and self._weights(stage)
         ]
