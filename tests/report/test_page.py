@@ -35,7 +35,7 @@ def make_case(frames=1, words=("a", "dog"), peak=0, name="x", captions=("a dog .
 
 def training_page(*cases, **text):
     given = {"title": "A page", "counts": "", "model_card": "", "epochs": [], "best": 1} | text
-    given |= {"marked": None}
+    given |= {"marked": None, "columns": ["epoch"]}
     cards = [card(case) for case in cases]
     return render("training.html", loss="data:", captions="data:", cases=cards, **given)
 
