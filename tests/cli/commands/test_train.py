@@ -94,8 +94,8 @@ def test_a_training_ends_with_what_it_gave(
         "--min-count 1 includes all"
     )
     assert re.fullmatch(
-        rf"vidcaption: the model is in {tmp_path}: epoch [12] of 2, dev loss \d\.\d+; use it: "
-        rf"vidcaption run VIDEO --model {tmp_path}",
+        rf"vidcaption: the model is in {tmp_path}: epoch [12] of 2, dev loss \d\.\d+; to use it, "
+        rf"run: vidcaption run VIDEO --model {tmp_path}",
         end,
     )
     page = read_page((tmp_path / "training.html").read_text(encoding="utf-8"))
