@@ -55,7 +55,7 @@ def test_json_round_trip_keeps_ids():
         ('{"words": ["a"], "concepts": [1]}', "concept 1"),
         ('{"words": ["a"], "concepts": 1}', "concepts must be a list"),
         ('{"words": ["a"], "concepts": ["a", "a"]}', "contains a concept twice"),
-        ('{"words": ["a"], "concepts": ["a"], "classes": [1]}', "maps a class to 1; .* from 0 to 0"),
+        ('{"words": ["a"], "concepts": ["a"], "classes": [1]}', "maps a class to 1; .* 0 to 0"),
         ('{"words": ["a"], "concepts": ["a"], "classes": ["a"]}', "maps a class to 'a'"),
         ('{"words": ["a"], "concepts": ["a"], "classes": {}}', "classes must be a list"),
         ('{"words": ["a"], "concepts": ["a"], "objects": {}}', "objects must be a list"),
