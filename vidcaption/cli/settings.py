@@ -230,7 +230,15 @@ def use_preset(ctx: typer.Context, name: str | None) -> str | None:
 def presets() -> dict[str, Path]:
     """The file of each built-in preset, by name."""
     folder = Path(__file__).parent.parent / "training" / "presets"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
+
+
+def preset_lines() -> list[tuple[str, str]]:
+    """Each built-in preset with the first line of its file, which says what it is."""
+    return [
+        (name, path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# "))
+        for name, path in presets().items()
+    ]
 
 
 def settings(ctx: typer.Context) -> list[Setting]:
