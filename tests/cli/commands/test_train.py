@@ -329,7 +329,7 @@ def test_models_are_scored_together(
     monkeypatch.setenv("PATH", str(tmp_path))  # without Java, which takes seconds
     model, other = str(folder / "model"), tmp_path / "other"
     data = str(folder / "data.jsonl")
-    seed = [*SMALL, "--seed", "2", "--image-size", "48", "--attention", "none"]
+    seed = [*SMALL, "--seed", "2", "--image-size", "48", "--finetune-epochs", "0"]
     assert main(["train", data, "--out", str(other), *seed]) == 0
     reports = []
     for mixed in ([], ["--model", f"{other}=0"], ["--model", f"{other}=1"]):
