@@ -17,6 +17,7 @@ import pytest
 from clips import write_image
 from greys import TRAIN, write_greys
 from PIL import Image
+from runs import check_arguments
 from tiny import write_tiny
 
 from vidcaption import Captioner, InputError
@@ -325,6 +326,32 @@ def test_the_rows_of_ablation_are_commands_of_train(tmp_path: Path) -> None:
         command = ablation.command_of(name, asked)
         assert {part for part in command if part.startswith("--")} <= known, name
         assert ("b.csv" in command) == (name != ablation.STILLS)
+
+
+@pytest.mark.slow
+def test_presets_trains_and_scores_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pycocoevalcap")
+    monkeypatch.setenv("PATH", str(tmp_path))  # without Java, which takes long to start
+    data = str(write_greys(tmp_path, 10))
+    flags = "--epochs 1 --min-count 1 --workers 0 --backbone-weights none --select loss"
+    command = [data, "--work", str(tmp_path), "--rows", "s2vt", "--flags", flags]
+    monkeypatch.setattr(sys, "argv", ["presets.py", *command])
+    load("presets").main()
+    [row] = json.loads(capsys.readouterr().out)["rows"]
+    assert row["what"].startswith("Venugopalan") and row["parameters"] > row["trained"] > 10**7
+    assert row["dev"]["data.jsonl"]["scores"]["CIDEr"] >= 0
+
+
+def test_the_rows_of_presets_are_commands_of_train(tmp_path: Path) -> None:
+    benchmark = load("presets")
+    asked = Namespace(datasets=["a.csv"], work=tmp_path, flags="--epochs 2")
+    for name in benchmark.presets():
+        command = benchmark.command_of(name, asked)
+        check_arguments([*command])
+        grid = benchmark.config_of(name).input.grid
+        assert command[command.index("--grid") + 1] == str(min(grid, 7))
 
 
 def test_card_shows_the_sample_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from runs import all_options, check_arguments
 from tiny import write_tiny
 
 from vidcaption.cli import main
+from vidcaption.cli.settings import presets
 from vidcaption.options.base import Options, choices_of, flag_of
 from vidcaption.options.batch import BatchOptions
 from vidcaption.options.captioning import CaptionOptions, MachineOptions
@@ -179,3 +180,8 @@ def test_python_runs(page: Path, footage: Path) -> None:
 @per_page(*(page for page in PAGES if "```toml\n" in text_of(page)))
 def test_toml_is_toml(page: Path) -> None:
     assert all(tomllib.loads(code) for code in blocks(page, "toml"))
+
+
+def test_every_preset_has_a_row() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \|", text_of(ROOT / "docs/presets.md"), re.MULTILINE)
+    assert sorted(rows) == list(presets())

@@ -26,7 +26,7 @@ from vidcaption.errors import DeviceError, UsageError
 from vidcaption.model.attention import Memory
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.search import Caption, search
-from vidcaption.options.captioning import CaptionOptions, Sampling, SearchOptions
+from vidcaption.options.captioning import CaptionOptions, Sampling
 from vidcaption.types import ModelInfo, Progress
 from vidcaption.video.workers import Workers
 
@@ -378,9 +378,9 @@ def test_a_picture_that_stands_is_captioned_once(
     often = write_clip(tmp_path / "often.mkv", every(0.2, 101), map(picture, numbers), codec="ffv1")
     windows: list[int] = []
 
-    def counted(decoder: Decoder, memory: Memory, options: SearchOptions) -> list[Caption]:
+    def counted(decoder: Decoder, memory: Memory, *rest: Any, **others: Any) -> list[Caption]:
         windows.append(len(memory.pooled))
-        return search(decoder, memory, options)
+        return search(decoder, memory, *rest, **others)
 
     monkeypatch.setattr("vidcaption.model.network.search", counted)
     for path in (once, often):
@@ -491,3 +491,42 @@ print(len(calls))
 def test_loading_a_model_changes_nothing_of_the_process(tiny: Path) -> None:
     run = subprocess.run([sys.executable, "-c", ALONE, tiny], capture_output=True, text=True)
     assert run.stderr == "" and int(run.stdout) > 0
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with the words of ``tiny``, another network and another size of pictures."""
+    folder = tmp_path_factory.mktemp("other")
+    return write_tiny(folder, seed=1, image_size=96, grid=3, cell="gru", attention="additive")
+
+
+def test_models_write_together(tiny: Path, other: Path) -> None:
+    def said(model: Any, beam: int = 1) -> list[Segment]:
+        captioner = Captioner.from_pretrained(model, isolate=False, precision="fp32")
+        return list(captioner.caption(CLIP, SHORT, beam=beam))
+
+    for beam in (1, 3):
+        alone = said(tiny, beam)
+        assert said([tiny, (other, 0.0)], beam) == alone
+        mixed = [segment.text for segment in said([tiny, (other, 0.5)], beam)]
+        assert mixed != [segment.text for segment in alone]
+        # a model mixed with itself is that model
+        twice = said([tiny, (tiny, 0.5)], beam)
+        assert [segment.text for segment in twice] == [segment.text for segment in alone]
+    assert [s.text for s in said([tiny, (other, 1.0)])] != [s.text for s in said(tiny)]
+
+
+def test_a_mixture_is_named_and_told_apart(tiny: Path, other: Path) -> None:
+    captioner = Captioner.from_pretrained([tiny, (other, 0.3)], isolate=False)
+    assert captioner.model.name == f"{tiny} + {other}=0.3"
+    assert len(captioner.model.sha256) == 64
+    assert captioner.model.sha256 != captioner.loaded.sha256
+
+
+def test_only_models_of_the_same_words_are_mixed(tiny: Path, tmp_path: Path) -> None:
+    fewer = write_tiny(tmp_path / "fewer", words=39)
+    with pytest.raises(UsageError, match=r"do not have the same words \(44 and 43\), so they"):
+        Captioner.from_pretrained([tiny, (fewer, 0.5)], isolate=False)
+    score = write_tiny(tmp_path / "score", heads="score")
+    with pytest.raises(UsageError, match="score writes no captions, so its words cannot be mixed"):
+        Captioner.from_pretrained([tiny, (score, 0.5)], isolate=False)

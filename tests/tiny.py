@@ -1,6 +1,7 @@
 """A model that captions in no time: a small network with random weights."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,14 +11,16 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 
 
-def write_tiny(folder: Path) -> Path:
+def write_tiny(folder: Path, seed: int = 0, words: int = 40, **fields: Any) -> Path:
     """A model folder with random weights, sharp enough that its captions differ."""
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        words = Vocabulary([f"word{i}" for i in range(40)])
-        config = ModelConfig.flat(image_size=64, grid=2, size=16, attention_heads=2, embedding=12)
-        network = CaptionNetwork(config, words)
-        for parameter in network.decoder.parameters():
-            parameter.data.mul_(3)
-    model_folder.save(folder, network, words, "# tiny\n")
+        torch.manual_seed(seed)
+        vocabulary = Vocabulary([f"word{i}" for i in range(words)])
+        small = {"image_size": 64, "grid": 2, "size": 16, "attention_heads": 2, "embedding": 12}
+        config = ModelConfig.flat(**small | fields)
+        network = CaptionNetwork(config, vocabulary)
+        if config.writes:
+            for parameter in network.decoder.parameters():
+                parameter.data.mul_(3)
+    model_folder.save(folder, network, vocabulary, "# tiny\n")
     return folder

@@ -51,16 +51,26 @@ class _Result(NamedTuple):
 
 
 class Runner:
-    """A network on a device, with its latest features; for one thread at a time."""
+    """A network on a device, with its latest features; for one thread at a time.
+
+    ``others``: those of networks that write with it, with the weights of their words.
+    """
 
     def __init__(
-        self, network: CaptionNetwork, encoder: Callable[[Tensor], Tensor], machine: Machine
+        self,
+        network: CaptionNetwork,
+        encoder: Callable[[Tensor], Tensor],
+        machine: Machine,
+        others: "Sequence[tuple[Runner, float]]" = (),
     ) -> None:
+        self._others = others
         self._network, self._machine = network, machine
         at_once = FRAMES_AT_ONCE[machine.dtype == torch.float32]
-        self._features = Features(encoder, machine.device, at_once)
-        detector = network.detector
-        self._found = None if detector is None else Features(detector, machine.device, at_once)
+        side, detector = network.config.input.image_size, network.detector
+        self._features = Features(encoder, machine.device, at_once, side)
+        self._found = None
+        if detector is not None:
+            self._found = Features(detector, machine.device, at_once, side)
 
     @torch.inference_mode()
     def caption(
@@ -69,21 +79,34 @@ class Runner:
         """The captions of windows with equal numbers of frames. ``keep``: see ``Features.of``."""
         network, machine = self._network, self._machine
         began, start = time.monotonic(), machine.mark()
+        keep = list(keep)
         with machine.autocast():
-            keep = list(keep)
-            features, computed = self._features.of(looks, keep)
-            found = None
-            if self._found is not None:
-                middle, later = ([(look[len(look) // 2],) for look in x] for x in (looks, keep))
-                found = self._found.of(middle, later)[0][:, 0]
+            features, found, computed = self._see(looks, keep)
+            voices = [
+                other._network.voice(*other._see(looks, keep)[:2], weight)
+                for other, weight in self._others
+            ]
             encoded = machine.mark()  # no synchronization: the search can be queued meanwhile
-            captions = network.caption(features, options, network.recognise(features, found))
+            concepts = network.recognise(features, found)
+            captions = network.caption(features, options, concepts, voices)
         encode_s = encoded.seconds_since(start)
         search_s = time.monotonic() - began - encode_s
         return [
             _Result(caption, number, encode_s / len(looks), search_s / len(looks))
             for caption, number in zip(captions, computed, strict=True)
         ]
+
+    def _see(
+        self, looks: Sequence[Look], keep: Sequence[Look]
+    ) -> tuple[Tensor, Tensor | None, list[int]]:
+        """Features (B, T, R, C), what the detector finds (B, O), and the number of pictures of each
+        window that went through the CNN."""
+        features, computed = self._features.of(looks, keep)
+        found = None
+        if self._found is not None:
+            middle, later = ([(look[len(look) // 2],) for look in x] for x in (looks, keep))
+            found = self._found.of(middle, later)[0][:, 0]
+        return features, found, computed
 
 
 @dataclass(eq=False)

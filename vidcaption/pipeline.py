@@ -15,6 +15,7 @@ from vidcaption.captioning import Captioning, Keep
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
+from vidcaption.model.folder import check_mixable
 from vidcaption.model.fused import fused
 from vidcaption.options.batch import BatchOptions
 from vidcaption.options.captioning import (
@@ -26,6 +27,7 @@ from vidcaption.options.captioning import (
 )
 from vidcaption.output.captions import Captions
 from vidcaption.store import name_of, resolve
+from vidcaption.store.mixture import Mixture, Name, mixed_name, mixed_sha256, weigh
 from vidcaption.types import ModelInfo, Progress, Segment, Window
 from vidcaption.video.protocol import Reader
 from vidcaption.video.spool import spooled
@@ -42,7 +44,8 @@ class Captioner:
     """A loaded model that captions videos.
 
     ``model``: its name and weights; ``loaded``: the model itself. ``machine``: where it runs.
-    ``workers``: the processes that read videos, or None if this one does.
+    ``workers``: the processes that read videos, or None if this one does. ``others``: captioners
+    whose words are mixed into this one's, with their weights.
 
     >>> captioner = Captioner.from_pretrained()
     >>> captioner.caption("clip.mp4").save("clip.srt")
@@ -57,8 +60,16 @@ class Captioner:
         encoder: Callable[[Tensor], Tensor] | None = None,
         video_decoder: VideoDecoder = "cpu",
         workers: Workers | None = None,
+        others: "Sequence[tuple[Captioner, float]]" = (),
     ) -> None:
-        self.model, self.loaded = ModelInfo(name, model.sha256), model
+        self.model: ModelInfo = ModelInfo(
+            mixed_name([(name, 1.0), *((each.model.name, weight) for each, weight in others)]),
+            mixed_sha256(
+                [(model.sha256, 1.0), *((each.loaded.sha256, weight) for each, weight in others)]
+            ),
+        )
+        self.loaded: model_folder.Model = model
+        self._others = others
         self._encoder = encoder or model.network.encoder
         self._network, self._vocabulary = model.network, model.vocabulary
         self.machine = machine
@@ -68,7 +79,7 @@ class Captioner:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_folder: str | Path | None = None,
+        name_or_folder: Name | Mixture | None = None,
         *,
         device: str = "auto",
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
@@ -81,6 +92,11 @@ class Captioner:
         workers: Workers | None = None,
     ) -> "Captioner":
         """Load the built-in model, a model folder, or ``owner/name[@revision]`` from the Hub.
+
+        ``name_or_folder``: or several models with the same words, each but the first with a weight,
+        as in ``["A", ("B", 0.3)]``: they write together, by the weighted mean of their
+        probabilities of each word. Concepts, confidence and attention are those of the first, which
+        has what is left of 1.
 
         ``batch_size``: windows per batch. ``threads``: CPU threads of PyTorch, for the whole
         process. ``engine``: ``openvino`` runs the CNN in OpenVINO, on the CPU, with the same
@@ -112,10 +128,32 @@ class Captioner:
             raise DeviceError(
                 "--video-decoder cuda needs an NVIDIA GPU, and PyTorch finds none; omit it"
             )
-        folder = resolve(name_or_folder, offline=offline)
+        if isolate and workers is None:
+            workers = Workers(1, BatchOptions.file_timeout_s)
+        workers = workers if isolate else None
+        (first, _), *rest = weigh(name_or_folder)
+        others = [
+            (cls._load(name, options, machine, offline, None), weight) for name, weight in rest
+        ]
+        return cls._load(first, options, machine, offline, workers, others)
+
+    @classmethod
+    def _load(
+        cls,
+        name: Name | None,
+        options: MachineOptions,
+        machine: Machine,
+        offline: bool,
+        workers: Workers | None,
+        others: "Sequence[tuple[Captioner, float]]" = (),
+    ) -> "Captioner":
+        """One model, and ``others`` that write with it."""
+        folder = resolve(name, offline=offline)
         model = model_folder.load(folder, machine.device)
+        for other, _ in others:
+            check_mixable(model, name_of(folder), other.loaded, other.model.name)
         encoder: Callable[[Tensor], Tensor]
-        if engine == "openvino":
+        if options.engine == "openvino":
             from vidcaption.model.engine import open_encoder
 
             encoder = open_encoder(folder, model, machine.dtype)
@@ -126,16 +164,15 @@ class Captioner:
         # on the CPU autocast would convert all its weights for each word
         if machine.device.type == "cpu" and model.network.config.writes:
             model.network.decoder.to(machine.dtype)
-        if isolate and workers is None:
-            workers = Workers(1, BatchOptions.file_timeout_s)
         return cls(
             model,
             name_of(folder),
             machine,
             options.batch_size,
             encoder,
-            video_decoder,
-            workers if isolate else None,
+            options.video_decoder,
+            workers,
+            others,
         )
 
     def open(
@@ -245,7 +282,8 @@ class Captioner:
                 yield from windows
 
     def _runner(self) -> Runner:
-        return Runner(self._network, self._encoder, self.machine)
+        others = [(each._runner(), weight) for each, weight in self._others]
+        return Runner(self._network, self._encoder, self.machine, others)
 
     def _reader_of(
         self,

@@ -118,10 +118,10 @@ def test_in_bash_after_installing_it(place: Path) -> None:
     script = """
     vidcaption --install-completion >&2
     . ~/.bashrc
-    COMP_WORDS=(vidcaption train --preset show) COMP_CWORD=3
+    COMP_WORDS=(vidcaption train --preset show-and) COMP_CWORD=3
     _vidcaption_completion vidcaption
     echo "${COMPREPLY[@]}"
     """
     command = ["bash", "--norc", "-c", script]
     output = subprocess.check_output(command, env=environment(place), text=True)
-    assert output == "show-attend-tell\n"
+    assert output == "show-and-tell\n"

@@ -47,3 +47,9 @@ def test_what_is_not_defined_has_no_interval():
     flat = pearson([1, 1, 1], [1, 2, 3])
     assert np.isnan(float(flat))
     assert interval(resample({"flat": flat})["flat"]) is None
+
+
+def test_infinite_values_have_no_interval():
+    """Rounding makes a correlation with an almost constant figure infinite in some resamples."""
+    assert interval(np.array([-np.inf, -np.inf, np.nan, 0.5])) is None
+    assert interval(np.array([-np.inf] * 3 + [0.5] * 4 + [np.inf] * 3)) is None

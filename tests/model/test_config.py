@@ -87,7 +87,12 @@ def changed(**values):
         (changed(heads="caption+odd"), "--heads is 'caption.odd'; allowed are caption, classes"),
         (changed(heads="classes", concept_slots=2), "--concept-slots is 2, and without the head"),
         (changed(feed="start"), "--feed start shows nothing to --attention dot; add"),
+        (changed(feed="word"), "--feed word shows nothing to --attention dot; add"),
         (changed(feed="every", temporal="s2vt"), "give --feed start or both"),
+        (
+            changed(feed="word", attention="none", temporal="s2vt"),
+            "--feed is word; give --feed start or both",
+        ),
     ],
 )
 def test_broken_files_are_refused(text, reason):

@@ -4,6 +4,7 @@ import torch
 from vidcaption.model.vocabulary import BOS
 
 FED = {"feed": "start", "attention": "none"}
+WORD = FED | {"feed": "word"}
 S2VT = FED | {"temporal": "s2vt"}
 
 
@@ -18,6 +19,7 @@ def say(network, memory, state, words=((BOS, 4, 5),)):
         ({"feed": "both"}, True, True),
         ({"feed": "every"}, False, True),
         (FED, True, False),
+        (WORD, True, False),
         (S2VT, True, False),
         ({"temporal": "s2vt"}, True, True),
     ],
@@ -34,7 +36,7 @@ def test_when_the_decoder_is_fed(make_network, features, fields, at_start, at_wo
     assert torch.equal(words, others) is not at_words
 
 
-@pytest.mark.parametrize("fields", [{"temporal": "s2vt"}, S2VT, FED, {"feed": "every"}])
+@pytest.mark.parametrize("fields", [{"temporal": "s2vt"}, S2VT, FED, WORD, {"feed": "every"}])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_other_decoders_too_write_word_by_word(make_network, features, fields, cell):
     network = make_network(cell=cell, **fields)
@@ -49,6 +51,20 @@ def test_other_decoders_too_write_word_by_word(make_network, features, fields, c
                 step.hidden[..., 0, :], at_once.hidden[..., index, :], rtol=1e-4, atol=1e-5
             )
     torch.testing.assert_close(state, at_once.state, rtol=1e-4, atol=1e-5)
+
+
+def test_what_was_seen_is_read_as_a_word(make_network, features):
+    """As Show and Tell shows the picture once, before the first word (Vinyals et al. 2015, eq.
+    10): the same as a word with that vector."""
+    network = make_network(**WORD)
+    decoder = network.decoder
+    with torch.inference_mode():
+        memory = network.remember(features)
+        start = decoder.start(memory)
+        decoder.embedding.weight[4] = decoder.first_word(memory.pooled)[0]
+        zeros = tuple(torch.zeros_like(x) for x in start)
+        read = decoder(torch.full((len(features), 1, 1), 4), memory, zeros)
+    torch.testing.assert_close([x[0] for x in read.state], [x[0] for x in start])
 
 
 def test_s2vt_by_hand(make_network, features):

@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidcaption.model.search import (
+    Inference,
     MinWords,
     NoRepeatedNgram,
+    Voice,
     draw,
     forbid_markers,
+    mix,
     repeated_ngrams,
     sample,
     search,
@@ -306,3 +309,68 @@ def test_samples_follow_the_distribution_and_its_temperature(make_network, featu
 def test_a_low_temperature_draws_what_is_likely(network, features):
     drawn = sample(network.decoder, network.remember(features), 6, max_words=5, temperature=1e-4)
     assert (drawn == drawn[:, :1]).all()
+
+
+@pytest.fixture
+def pair(make_network, features):
+    """Two networks of the same words, of other parts and features, as voices."""
+    first, second = make_network(seed=1), make_network(seed=2, attention="additive", cell="gru")
+    with torch.inference_mode():
+        memories = first.remember(features), second.remember(features[..., :1, :].flip(1))
+    return Voice(first.decoder, memories[0]), Voice(second.decoder, memories[1])
+
+
+@torch.inference_mode()
+def likelihoods(voice, ids):
+    """The log-probabilities of each next word after ``ids`` of the first window, (L + 1, V)."""
+    memory = type(voice.memory)(*(part[:1] for part in voice.memory))
+    words = torch.tensor([[[BOS, *ids]]])
+    step = voice.decoder(words, memory, voice.decoder.start(memory))
+    return voice.decoder.logits(step.hidden[0, 0]).log_softmax(-1)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("weight", [0.3, 0.5, 1.0])
+def test_mixed_probabilities_are_the_weighted_mean(pair, beam, weight):
+    first, second = pair
+    options = SearchOptions(beam=beam, max_words=6, min_words=0, no_repeat_ngram=0)
+    others = [second._replace(weight=weight)]
+    caption = search(first.decoder, first.memory, options, others=others)[0]
+    words = [*caption.ids, EOS]
+    own, other = (likelihoods(voice, caption.ids).exp() for voice in pair)
+    mixed = (1 - weight) * own + weight * other
+    expected = mixed.log()[torch.arange(len(words)), words]
+    torch.testing.assert_close(caption.log_probs, expected, rtol=1e-4, atol=1e-5)
+    if beam == 1:  # each word is the likeliest of the mixture that can be said
+        mixed[:, [PAD, BOS, UNK]] = 0
+        full = len(caption.ids) == options.max_words  # and then it had to end
+        assert mixed.argmax(-1).tolist()[: len(words) - full] == words[: len(words) - full]
+
+
+def test_mixing_changes_what_is_said_and_no_weight_changes_nothing(pair):
+    first, second = pair
+    options = SearchOptions(max_words=6)
+    alone = search(first.decoder, first.memory, options)
+    without = search(first.decoder, first.memory, options, others=[second._replace(weight=0.0)])
+    for one, same in zip(alone, without, strict=True):
+        assert (same.ids, same.rank) == (one.ids, one.rank)
+        assert torch.equal(same.log_probs, one.log_probs)
+        assert torch.equal(same.attention, one.attention)
+    wholly = search(first.decoder, first.memory, options, others=[second])
+    assert [x.ids for x in wholly] == [x.ids for x in search(*second[:2], options)]
+    assert [x.ids for x in wholly] != [x.ids for x in alone]
+
+
+def test_a_mixed_beam_follows_each_decoder(pair):
+    """After words were taken from other lanes, both decoders go on behind the same captions."""
+    voices = [voice._replace(weight=0.5) for voice in pair]
+    with torch.inference_mode():
+        inference = Inference(voices, 2)
+        inference.read()
+        inference.take(torch.tensor([[4, 5]] * 3))
+        inference.read()
+        inference.take(torch.tensor([[6, 7]] * 3), torch.tensor([[1, 0]] * 3))
+        got = inference.read()[0]
+    for lane, ids in enumerate(([5, 6], [4, 7])):
+        expected = mix(voices, [likelihoods(voice, ids)[-1] for voice in voices])
+        torch.testing.assert_close(got[lane], expected, rtol=1e-4, atol=1e-5)

@@ -17,6 +17,7 @@ CHOICES = [
     *({"temporal": name} for name in TEMPORAL),
     {"feed": "every"},
     {"feed": "start", "attention": "none"},
+    {"feed": "word", "attention": "none"},
     {"feed": "start", "attention": "none", "temporal": "s2vt", "cell": "gru"},
     {"attention": "hard", "temporal": "s2vt"},
     {"attention": "hard", "feed": "every", "cell": "gru"},

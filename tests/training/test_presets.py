@@ -1,42 +1,93 @@
 import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from colours import CPU, trainer, write_colours
 from torch import Tensor
 
+from vidcaption import Captioner
+from vidcaption.cli import main
 from vidcaption.cli.settings import presets
+from vidcaption.datasets.samples import Sample
+from vidcaption.evaluation.evaluate import score_model
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.base import flag_of
+from vidcaption.options.captioning import SearchOptions
 from vidcaption.options.training import TrainOptions
 from vidcaption.training.stages import stages_of
 
 TINY = {"backbone": "mobilenet_v2", "image_size": 32, "size": 16, "embedding": 8}
+# two steps of the first stage, one of those that follow
+BRIEF: dict[str, Any] = {
+    **{"concept_epochs": 1, "epochs": 1, "finetune_epochs": 0, "scst_epochs": 0, "batch": 8},
+    **{"frames": 2, "cached_frames": 2, "min_count": 1, "select": "loss", "workers": 0},
+}
+COLOURED = {"a", "plain", "picture", "everything", "is", "red", "green", "blue", "white"}
 
 
-def test_the_presets() -> None:
-    assert list(presets()) == ["default", "mean-pool", "show-attend-tell", "temporal-attention"]
-
-
-@pytest.mark.parametrize("name", presets())
-def test_a_preset_builds_a_network_that_runs(name: str) -> None:
+def chosen_by(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of the network and of the training in a preset's file, by field."""
     text = presets()[name].read_text(encoding="utf-8")
     [(table, values)] = tomllib.loads(text).items()
     assert table == "train" and text.startswith("# ")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    chosen = {
-        kind: {
-            f.name: values.pop(key) for f in kind.flat_fields() if (key := flag_of(f)[2:]) in values
-        }
+    network, training = (
+        {f.name: values.pop(key) for f in kind.flat_fields() if (key := flag_of(f)[2:]) in values}
         for kind in (ModelConfig, TrainOptions)
-    }
+    )
     assert not values  # each is an option of one of the two
-    assert stages_of(TrainOptions(**chosen[TrainOptions]))
+    return network, training
+
+
+def test_help_lists_each_preset_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    listed = lines[lines.index("Presets:") + 1 : lines.index("Examples:") - 1]
+    assert [line.split()[0] for line in listed] == [
+        *["default", "inception-gru", "lsmdc", "mean-pool", "s2vt", "show-and-tell"],
+        *["show-attend-tell", "show-attend-tell-hard", "temporal-attention"],
+    ]
+    assert listed[3].split(maxsplit=1)[1] == "Venugopalan et al. 2015a: the mean of all frames."
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    return write_colours(tmp_path_factory.mktemp("data"))
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_preset_trains_and_its_model_runs_and_is_scored(
+    name: str, pictures: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, training = chosen_by(name)
+    config = ModelConfig.flat(**network | TINY | {"grid": min(2, network["grid"])})
+    options = replace(TrainOptions(**training), **BRIEF)
+    done = trainer(tmp_path, pictures, options, config=config).run()
+    stages = ["concepts"] * bool(config.concept_slots) + ["frozen"]
+    assert [epoch.stage for epoch in done.history] == stages
+    captioner = Captioner.from_pretrained(tmp_path, isolate=False, precision="fp32")
+    assert captioner.loaded.network.config == config
+    [still] = pictures[0].stills
+    [segment] = captioner.caption(still)
+    assert set(segment.text.lower().split()) <= COLOURED
+    monkeypatch.setenv("PATH", "")  # without Java, which takes seconds
+    scored = score_model(tmp_path, pictures[:4], 2, SearchOptions(), CPU)
+    assert scored.report["scores"]["CIDEr"] >= 0 and len(scored.said) == 4
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_preset_builds_a_network_that_runs(name: str) -> None:
+    network, training = chosen_by(name)
+    assert stages_of(TrainOptions(**training))
     with torch.device("meta"):  # as large as it is, without the numbers
-        words, weights = run(ModelConfig.flat(**chosen[ModelConfig]))
+        words, weights = run(ModelConfig.flat(**network))
     assert words.shape == (1, 1, 3, 11)
-    words, weights = run(ModelConfig.flat(**chosen[ModelConfig] | TINY))
+    words, weights = run(ModelConfig.flat(**network | TINY))
     assert words.isfinite().all()
     torch.testing.assert_close(weights.sum(-1), torch.ones(1, 1, 3))
 

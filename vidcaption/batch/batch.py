@@ -18,6 +18,7 @@ from vidcaption.options.batch import BatchOptions
 from vidcaption.options.captioning import CaptionOptions, MachineOptions
 from vidcaption.options.output import OutputOptions
 from vidcaption.output.write import check_some_writable
+from vidcaption.store.mixture import Mixture, folders, mixed_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +49,15 @@ class Batch:
     def __exit__(self, *_: object) -> None:
         self._closing.close()
 
-    def plan(self, model: Path, options: CaptionOptions) -> list[tuple[Job, Plan]]:
-        """Decide what is to be done for each input with the model in this folder.
+    def plan(self, model: Path | Mixture, options: CaptionOptions) -> list[tuple[Job, Plan]]:
+        """Decide what is to be done for each input with the model in this folder, or with those in
+        several.
 
         Raises ModelError, UsageError, OutputError.
         """
         self._model = model
-        self._books = Books(read_rows(model)[WEIGHTS]["sha256"], options, force=self._options.force)
+        hashes = [(read_rows(folder)[WEIGHTS]["sha256"], w) for folder, w in folders(model)]
+        self._books = Books(mixed_sha256(hashes), options, force=self._options.force)
         spool = self.selection.piped and not self._options.dry_run
         source = self._closing.enter_context(spooled()) if spool else None
         jobs = [self.delivery.job(path, source) for path in self.selection.chosen]

@@ -20,6 +20,7 @@ from vidcaption.options.batch import BatchOptions
 from vidcaption.options.captioning import MachineOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.write import check_place
+from vidcaption.store.mixture import Mixture, folders
 from vidcaption.types import Progress, Segment
 from vidcaption.video.workers import Workers, suitable
 
@@ -178,14 +179,15 @@ def in_process(runner: Runner, jobs: Iterable[Job], watcher: Watcher) -> Iterato
 
 
 class Captioners:
-    """Loads the model in a folder, once on each device, when it is first called.
+    """Loads the model in a folder, or those in several to mix, once on each device, when it is
+    first called.
 
     It can be pickled, and then loads the model where it is called. Use it in a ``with`` block;
     otherwise its processes end when it is garbage collected.
     """
 
-    def __init__(self, folder: Path, machine: MachineOptions, batch: BatchOptions) -> None:
-        self._folder, self._machine, self._batch = folder, machine, batch
+    def __init__(self, model: Path | Mixture, machine: MachineOptions, batch: BatchOptions) -> None:
+        self._model, self._machine, self._batch = model, machine, batch
         self._loaded: list[Captioner] = []
 
     def __enter__(self) -> Self:
@@ -227,14 +229,14 @@ class Captioners:
             from vidcaption.model.engine import cached, require
 
             require()
-            if not cached(self._folder).exists():
+            if not all(cached(folder).exists() for folder, _ in folders(self._model)):
                 logger.info(
                     "exporting the CNN to OpenVINO, once for this model and version",
                     extra=event("export"),
                 )
         captioners = [
             Captioner.from_pretrained(
-                self._folder,
+                self._model,
                 device=device,
                 precision=machine.precision,
                 batch_size=machine.batch_size,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vidcaption.find.index import Index, Recipe
     from vidcaption.output.captions import Captions
     from vidcaption.pipeline import Captioner
+    from vidcaption.store.mixture import Mixture
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,25 @@ def resolve_with_bar(name: str | None, offline: bool, voice: VoiceOptions) -> Pa
     bar = make_bar(voice)
     with bar or nullcontext():
         return resolve(name, offline=offline, watch=bar.begin if bar else None)
+
+
+def resolve_mixture(
+    names: Sequence[Path] | None, offline: bool, voice: VoiceOptions
+) -> "Path | Mixture":
+    """The folder of a model, or those of several as NAME=WEIGHT, see ``resolve_with_bar``.
+
+    Raises UsageError, ModelError, OutputError.
+    """
+    from vidcaption.store.mixture import parse, weigh
+
+    given = [name.as_posix() for name in names or ()]
+    if len(given) < 2:
+        return resolve_with_bar(given[0] if given else None, offline, voice)
+    (first, _), *others = weigh(parse(given))
+    return [
+        resolve_with_bar(str(first), offline, voice),
+        *((resolve_with_bar(str(name), offline, voice), weight) for name, weight in others),
+    ]
 
 
 def loader(

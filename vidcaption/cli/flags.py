@@ -89,6 +89,16 @@ Model = Annotated[
         "built-in model]",
     ),
 ]
+Models = Annotated[
+    list[Path] | None,  # as with paths, several in a variable are separated by colons
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        autocompletion=complete_model,
+        help="A model folder, or owner/name or owner/name@revision on the Hub; once more as "
+        "MODEL=WEIGHT to mix the probabilities of its words in.  [default: the built-in model]",
+    ),
+]
 
 
 _CONFIG = inspect.Parameter(

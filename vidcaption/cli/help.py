@@ -4,14 +4,15 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperArgument, TyperCommand
 
 C = TypeVar("C", bound=Callable[..., Any])
+Rows = Callable[[], list[tuple[str, str]]]
 _ALL = "vidcaption.help_all"
 _HEADING = re.compile(r"^(\S.*:|Usage:)(?=$| )", re.MULTILINE)
 _TYPE = re.compile(r" <(?:list\[)?(\w+)\]?>")  # Typer's placeholder for a value without a name
@@ -20,17 +21,19 @@ _TERM = re.compile(r"^  (-\S.*?|[a-z][\w-]*)(?=  |$)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Page:
-    """``examples``: commands, a line each. ``first``: keys of the options that ``--help`` shows."""
+    """``examples``: commands, a line each. ``first``: keys of the options that ``--help`` shows.
+    ``lists``: more names and what they mean, by heading, read when the page is shown."""
 
     examples: str
     first: tuple[str, ...] = ()
+    lists: Mapping[str, Rows] = field(default_factory=dict)
 
 
-def helped(examples: str, first: str = "") -> Callable[[C], C]:
-    """Give a command examples and the options of its short help, by default all."""
+def helped(examples: str, first: str = "", **lists: Rows) -> Callable[[C], C]:
+    """Give a command examples, the options of its short help, by default all, and lists."""
 
     def decorate(command: C) -> C:
-        vars(command)["page"] = Page(inspect.cleandoc(examples), tuple(first.split()))
+        vars(command)["page"] = Page(inspect.cleandoc(examples), tuple(first.split()), lists)
         return command
 
     return decorate
@@ -55,6 +58,9 @@ class Helped:
         return _TERM.sub(lambda match: "  " + typer.style(match[1], fg="cyan"), text)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        for heading, rows in self.page.lists.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows())
         if self.page.examples:
             with formatter.section("Examples"):
                 formatter.write("".join(f"  {line}\n" for line in self.page.examples.splitlines()))

@@ -98,8 +98,8 @@ def _fits(value: Any, kind: Any) -> bool:
         return any(_fits(value, one) for one in inner)
     if origin is Literal:
         return value in inner
-    if origin is list:
-        return isinstance(value, list) and all(_fits(one, inner[0]) for one in value)
+    if origin is list:  # one value may be given without brackets
+        return all(_fits(one, inner[0]) for one in _several(value))
     if origin is tuple:
         return (
             isinstance(value, list) and len(value) == len(inner) and all(map(_fits, value, inner))
@@ -108,6 +108,10 @@ def _fits(value: Any, kind: Any) -> bool:
         number = {int: int, float: int | float, str: int | str}[kind]
         return isinstance(value, number) and not isinstance(value, bool)
     return isinstance(value, kind if kind in (bool, dict) else str) and kind is not type(None)
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _words(kind: Any) -> str:
@@ -120,7 +124,7 @@ def _words(kind: Any) -> str:
         return f"a list of {len(inner)} numbers"
     if origin is list and inner[0] is dict:
         return "a list of tables"
-    return _WORDS.get(kind, "a list of strings" if origin is list else "a string")
+    return _WORDS.get(kind, "a string or a list of strings" if origin is list else "a string")
 
 
 DEFAULT, COMMAND_LINE = "default", "command line"
@@ -230,7 +234,15 @@ def use_preset(ctx: typer.Context, name: str | None) -> str | None:
 def presets() -> dict[str, Path]:
     """The file of each built-in preset, by name."""
     folder = Path(__file__).parent.parent / "training" / "presets"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
+
+
+def preset_lines() -> list[tuple[str, str]]:
+    """Each built-in preset with the first line of its file, which says what it is."""
+    return [
+        (name, path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# "))
+        for name, path in presets().items()
+    ]
 
 
 def settings(ctx: typer.Context) -> list[Setting]:
@@ -292,7 +304,14 @@ def _read(ctx: typer.Context, path: Path) -> dict[str, Any] | None:
     """The values in a file by the names of their parameters; None if there is no file."""
     command = _command(ctx)
     table = read_table(path, command.name or "", configured(ctx), _kinds(command))
-    return table and {command.keys[key].name: value for key, value in table.items()}
+    if not table:
+        return table
+    read = {}
+    for key, value in table.items():
+        each: Any = command.keys[key]
+        is_list = isinstance(each, TyperArgument) or each.multiple
+        read[str(each.name)] = _several(value) if is_list else value
+    return read
 
 
 def _take(ctx: typer.Context, values: dict[str, Any], source: str, *, below: bool = False) -> None:

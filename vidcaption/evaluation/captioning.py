@@ -9,7 +9,9 @@ from torch import Tensor
 from vidcaption.datasets.samples import Clip, Sample, load_frames
 from vidcaption.model.concepts import Concepts
 from vidcaption.model.device import Machine
+from vidcaption.model.features import resized
 from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.search import Voice
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
 
@@ -60,14 +62,16 @@ def caption_features(
     features: Tensor,
     options: SearchOptions,
     concepts: Concepts | None = None,
+    others: Sequence[Voice] = (),
 ) -> list[Said]:
-    """One caption per clip. ``features``: (B, T, R, C); ``concepts``: see ``caption``."""
+    """One caption per clip. ``features``: (B, T, R, C); ``concepts``, ``others``: see
+    ``CaptionNetwork.caption``."""
     return [
         Said(
             caption.text or " ".join(vocabulary.decode(caption.ids)),
             *(caption.score, caption.confidence),
         )
-        for caption in network.caption(features, options, concepts)
+        for caption in network.caption(features, options, concepts, others)
     ]
 
 
@@ -80,10 +84,12 @@ def caption_samples(
     options: SearchOptions,
     machine: Machine,
     advance: Callable[[int], object] = lambda count: None,
+    others: Sequence[tuple[CaptionNetwork, float]] = (),
 ) -> Mapping[str, Said]:
     """The caption of each sample, by its id and in their order. Raises InputError.
 
-    ``advance`` is called with the number of samples of each batch.
+    ``advance`` is called with the number of samples of each batch. ``others``: networks that write
+    with this one, with the weights of their words.
     """
     size = network.config.input.image_size
     said = {}
@@ -93,7 +99,15 @@ def caption_samples(
         with machine.autocast():
             features = network.encode(batch)
             concepts = network.recognise(features, network.detect(batch))
-            captions = caption_features(network, vocabulary, features, options, concepts)
+            voices = [_voice(other, batch, weight) for other, weight in others]
+            captions = caption_features(network, vocabulary, features, options, concepts, voices)
         said.update({samples[i].id: each for i, each in zip(indices, captions, strict=True)})
         advance(len(indices))
     return {sample.id: said[sample.id] for sample in samples}
+
+
+def _voice(network: CaptionNetwork, clips: Tensor, weight: float) -> Voice:
+    """``clips``: (B, T, 3, S, S), of any size."""
+    frames = resized(clips.flatten(0, 1), network.config.input.image_size)
+    clips = frames.unflatten(0, clips.shape[:2])
+    return network.voice(network.encode(clips), network.detect(clips), weight)

@@ -19,6 +19,7 @@ from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.vocabulary import tokenize
 from vidcaption.options.captioning import SearchOptions
+from vidcaption.store.mixture import mixed_sha256
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,16 +42,23 @@ def score_model(
     machine: Machine,
     objects: ObjectNames | None = None,
     advance: Callable[[int], object] = lambda count: None,
+    others: Sequence[tuple[Path, float]] = (),
 ) -> Evaluation:
     """Caption the samples and score the captions, approximately if Java is missing.
 
     With ``objects``, also by the objects that they name. ``advance``: see ``caption_samples``.
-    Raises ModelError, InputError, and SetupError if pycocoevalcap is missing.
+    ``others``: folders of models whose words are mixed into this one's, with their weights.
+    Raises UsageError if they cannot be, ModelError, InputError, and SetupError if pycocoevalcap is
+    missing.
     """
     check_scoring()
     model = model_folder.load(folder, machine.device)
+    mixed = [(model_folder.load(place, machine.device), weight) for place, weight in others]
+    for (place, _), (other, _) in zip(others, mixed, strict=True):
+        model_folder.check_mixable(model, str(folder), other, str(place))
     said = caption_samples(
-        model.network, model.vocabulary, samples, frames, options, machine, advance
+        *(model.network, model.vocabulary, samples, frames, options, machine, advance),
+        others=[(other.network, weight) for other, weight in mixed],
     )
     java = has_java()
     texts = {key: each.text for key, each in said.items()}
@@ -60,7 +68,7 @@ def score_model(
         figures |= object_figures(texts, samples, objects)
     report = {
         "samples": len(samples),
-        "model_sha256": model.sha256,
+        "model_sha256": mixed_sha256([(model.sha256, 1), *((m.sha256, w) for m, w in mixed)]),
         "search": asdict(options),
         "frames": frames,
         "precision": machine.precision,

@@ -107,5 +107,6 @@ def _draw(count: int, rng: np.random.Generator) -> Array:
 
 def interval(values: Array) -> tuple[float, float] | None:
     """The 95% percentile interval, or None if a value is undefined."""
-    low, high = np.percentile(values, [2.5, 97.5])
+    with np.errstate(invalid="ignore"):  # an undefined value may be infinite
+        low, high = np.percentile(values, [2.5, 97.5])
     return (float(low), float(high)) if np.isfinite([low, high]).all() else None

@@ -93,9 +93,10 @@ class ModelConfig(Options):
     )
     attention_heads: int = option(4, "Heads of dot attention.", at_least=1, at_most=64)
     cell: str = option("lstm", "Recurrent cell of the decoder.", choices=CELLS)
-    feed: Literal["start", "every", "both"] = option(
+    feed: Literal["start", "word", "every", "both"] = option(
         "both",
-        "When the decoder gets the visual input: before the first word, at every word, or both.",
+        "When the decoder gets the visual input: at the start, as its first state; as a word "
+        "before the first one; at every word; or both, at the start and at every word.",
     )
     heads: str = option(
         "caption",
@@ -129,15 +130,21 @@ class ModelConfig(Options):
                 f"--concept-slots is {self.concept_slots}, and without the head caption nobody "
                 "looks at them; it must be 0"
             )
-        if self.feed == "start" and self.attention != "none":
+        if not self.fed_at_words and self.attention != "none":
             raise UsageError(
-                f"--feed start shows nothing to --attention {self.attention}; add --attention none"
+                f"--feed {self.feed} shows nothing to --attention {self.attention}; "
+                "add --attention none"
             )
-        if self.feed == "every" and self.temporal == "s2vt":
+        if self.feed in ("word", "every") and self.temporal == "s2vt":
             raise UsageError(
-                "--temporal s2vt reads the frames before the first word, and --feed is every; "
-                "give --feed start or both"
+                "--temporal s2vt reads the frames before the first word, and --feed is "
+                f"{self.feed}; give --feed start or both"
             )
+
+    @property
+    def fed_at_words(self) -> bool:
+        """Whether the decoder gets the visual input at every word."""
+        return self.feed in ("every", "both")
 
     @property
     def writes(self) -> bool:

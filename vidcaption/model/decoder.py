@@ -41,10 +41,13 @@ class Decoder(nn.Module):
         super().__init__()
         size, cell = config.size, CELLS[config.cell]
         # units of what is fed at every word
-        self._fed = 0 if config.feed == "start" else config.size
+        self._fed = config.size if config.fed_at_words else 0
         self.embedding = nn.Embedding(vocabulary_size, config.embedding)
         self.attention = ATTENTIONS[config.attention](config)
         self._starts = self._make_start(config)
+        self.first_word = (
+            nn.Linear(config.size, config.embedding) if config.feed == "word" else None
+        )
         below, above = self._inputs(config)
         self.lower, self.upper = cell(below, size), cell(above + self._fed, size)
         self.project = nn.Linear(size + self._fed, config.embedding)
@@ -55,7 +58,7 @@ class Decoder(nn.Module):
 
     def _make_start(self, config: ModelConfig) -> list[str]:
         """The names of the layers that make the first state, one for each part of it."""
-        if config.feed == "every":
+        if config.feed in ("word", "every"):
             return []
         names = [f"start_{part}" for part in CELLS[config.cell].parts]
         for name in names:
@@ -72,12 +75,26 @@ class Decoder(nn.Module):
         return embedded, []
 
     def start(self, memory: Memory, captions: int = 1) -> State:
-        """The state before the first word: by linear layers from what was seen, or zeros."""
+        """The state before the first word: by linear layers from what was seen, after that was
+        read as a word (Show and Tell, Vinyals et al. 2015), or zeros."""
+        if self.first_word is not None:
+            return self._after(self.first_word(memory.pooled).unsqueeze(1), captions)
         if not self._starts:
             return self._zeros(memory.pooled, captions)
         made = [torch.tanh(self.get_submodule(name)(memory.pooled)) for name in self._starts]
         both = zip(*(x.chunk(2, -1) for x in made), strict=True)
         return tuple(x.unsqueeze(1).expand(-1, captions, -1) for parts in both for x in parts)
+
+    def _after(self, seen: Tensor, captions: int) -> State:
+        """The state after the lower cell has read what was seen, (B, L, E), and the upper one only
+        what the lower one makes of it."""
+        parts = len(self.lower.parts)
+        state = self._zeros(seen)
+        below, first = self.lower.read(seen, state[:parts])
+        nothing = self.upper.input_size - below.shape[-1]
+        padded = nn.functional.pad(self.dropout(below.float()), (0, nothing))
+        _, second = self.upper.read(padded, state[parts:])
+        return tuple(x.unsqueeze(1).expand(-1, captions, -1) for x in (*first, *second))
 
     def _zeros(self, like: Tensor, *rows: int) -> State:
         shape = len(like), *rows, self.lower.hidden_size
@@ -131,10 +148,4 @@ class S2VTDecoder(Decoder):
 
     def start(self, memory: Memory, captions: int = 1) -> State:
         """The state after all frames."""
-        parts = len(self.lower.parts)
-        state = self._zeros(memory.frames)
-        below, first = self.lower.read(memory.frames, state[:parts])
-        nothing = self.upper.input_size - below.shape[-1]
-        padded = nn.functional.pad(self.dropout(below.float()), (0, nothing))
-        _, second = self.upper.read(padded, state[parts:])
-        return tuple(x.unsqueeze(1).expand(-1, captions, -1) for x in (*first, *second))
+        return self._after(memory.frames, captions)

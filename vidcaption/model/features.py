@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -59,13 +60,19 @@ class Looks:
 class Features:
     """From pictures to features, with those of the last batch cached for the next.
 
-    ``encoder``: (N, 3, S, S) uint8 RGB on ``device`` -> (N, R, C), ``at_once`` at most.
+    ``encoder``: (N, 3, S, S) uint8 RGB on ``device`` -> (N, R, C), ``at_once`` at most. ``side``:
+    the S to which pictures of another size are brought.
     """
 
     def __init__(
-        self, encoder: Callable[[Tensor], Tensor], device: torch.device, at_once: int = 8
+        self,
+        encoder: Callable[[Tensor], Tensor],
+        device: torch.device,
+        at_once: int = 8,
+        side: int | None = None,
     ) -> None:
         self._encoder, self._device, self._at_once = encoder, device, at_once
+        self._side = side
         self._cuda = device.type == "cuda"  # only there copies can be asynchronous
         self._known: dict[bytes, Tensor] = {}
 
@@ -82,7 +89,9 @@ class Features:
             computed.append(len(unknown))
         for start in range(0, len(new), self._at_once):
             part = new[start : start + self._at_once]
-            self._known |= zip(part, self._encoder(self._on_device(part)), strict=True)
+            self._known |= zip(
+                part, self._encoder(resized(self._on_device(part), self._side)), strict=True
+            )
         pictures = dict.fromkeys(chain.from_iterable((*looks, *keep)))
         rows = {
             picture: row for row, picture in enumerate(filter(self._known.__contains__, pictures))
@@ -100,6 +109,14 @@ class Features:
         images = [np.frombuffer(each, np.uint8).reshape(shape[1:]) for each in pictures]
         np.stack(images, out=both.numpy())
         return both.to(self._device, non_blocking=self._cuda).permute(0, 3, 1, 2)
+
+
+def resized(pictures: Tensor, side: int | None) -> Tensor:
+    """(N, 3, S, S) uint8 with S = ``side``, unless that is None."""
+    if side is None or pictures.shape[-1] == side:
+        return pictures
+    scaled = F.interpolate(pictures.float(), (side, side), mode="bilinear", antialias=True)
+    return scaled.round_().to(torch.uint8)
 
 
 def _block_means(image: NDArray[np.uint8]) -> NDArray[np.float32]:

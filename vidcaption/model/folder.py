@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch.overrides import TorchFunctionMode
 
-from vidcaption.errors import ModelError, OutputError
+from vidcaption.errors import ModelError, OutputError, UsageError
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.manifest import (
     CARD,
@@ -80,6 +80,19 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Model:
     network.load_state_dict(weights, assign=True)
     network.to(memory_format=torch.channels_last)
     return Model(network.to(device).eval(), vocabulary, rows[WEIGHTS]["sha256"])
+
+
+def check_mixable(first: Model, name: str, other: Model, other_name: str) -> None:
+    """Raise UsageError unless both write captions with the same words."""
+    for each, known in ((first, name), (other, other_name)):
+        if not each.network.config.writes:
+            raise UsageError(f"{known} writes no captions, so its words cannot be mixed")
+    if first.vocabulary.words != other.vocabulary.words:
+        raise UsageError(
+            f"{name} and {other_name} do not have the same words "
+            f"({len(first.vocabulary)} and {len(other.vocabulary)}), so they cannot be mixed; "
+            "train both on the same captions, with the same --min-count and --seed"
+        )
 
 
 class _NoRandomWeights(TorchFunctionMode):

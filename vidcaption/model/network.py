@@ -1,5 +1,6 @@
 """Encoder, content classifier, temporal layer and decoder in one module."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from vidcaption.model.decoder import Decoder
 from vidcaption.model.detector import ObjectDetector
 from vidcaption.model.encoder import Encoder
 from vidcaption.model.parts import HEADS, TEMPORAL
-from vidcaption.model.search import Caption, search
+from vidcaption.model.search import Caption, Voice, search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.model.wording import wording
 from vidcaption.options.captioning import SearchOptions
@@ -114,12 +115,22 @@ class CaptionNetwork(nn.Module):
         memory: Memory = self.decoder.attention.project(slots, pooled, frames)
         return memory
 
+    def voice(self, features: Tensor, found: Tensor | None, weight: float) -> Voice:
+        """What writes captions with another network; see ``recognise`` for the arguments."""
+        memory = self.remember(features, self.recognise(features, found))
+        return Voice(self.decoder, memory, weight)
+
     def caption(
-        self, features: Tensor, options: SearchOptions, concepts: Concepts | None = None
+        self,
+        features: Tensor,
+        options: SearchOptions,
+        concepts: Concepts | None = None,
+        others: Sequence[Voice] = (),
     ) -> list[Caption]:
         """Captions of B windows, with concepts and confidence, or what its first head says.
 
         ``features``: (B, T, R, C). ``concepts``: those that ``recognise`` finds unless given.
+        ``others``: of networks that write with this one, see ``search``.
         """
         if concepts is None:
             concepts = self.recognise(features)
@@ -128,9 +139,9 @@ class CaptionNetwork(nn.Module):
             head: Any = next(iter(self.heads.values()))
             return list(head.describe(memory))
         if self.slots is None or self.confidence is None or concepts is None:
-            return search(self.decoder, memory, options)
+            return search(self.decoder, memory, options, others=others)
         hints = HINT * self.slots.sure_words(concepts, len(self.decoder.bias))
-        captions = search(self.decoder, memory, options, hints)
+        captions = search(self.decoder, memory, options, hints, others)
         every = zip(
             *(captions, self.confidence(captions, concepts)),
             *(concepts.ids.tolist(), concepts.confidence.tolist()),

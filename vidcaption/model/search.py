@@ -5,9 +5,10 @@ filters change that, a picker (greedy and beam, or sampling) picks words, and a 
 best finished caption. All of them work on tensors; ``write`` is the only loop over words.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -50,30 +51,52 @@ class Caption:
         return sum(log_probs) / len(log_probs)
 
 
+class Voice(NamedTuple):
+    """A decoder and what it knows of the windows; ``weight``: its share of the probabilities."""
+
+    decoder: Decoder
+    memory: Memory
+    weight: float = 1.0
+
+
+def mix(voices: Sequence[Voice], log_probs: Sequence[Tensor]) -> Tensor:
+    """The log of the weighted mean of the voices' probabilities: late fusion (Venugopalan et al.
+    2015b, section 3.3)."""
+    if len(voices) == 1:
+        return log_probs[0]
+    weights = [math.log(voice.weight) if voice.weight else NEVER for voice in voices]
+    return torch.stack([x + w for x, w in zip(log_probs, weights, strict=True)]).logsumexp(0)
+
+
 class Inference:
-    """A decoder that writes some captions of each window: what it reads, and how far it is.
+    """Decoders that write some captions of each window together: what they read, and how far they
+    are.
 
     ``words``: (B, K, L) ids so far.
     """
 
-    def __init__(self, decoder: Decoder, memory: Memory, captions: int) -> None:
-        self._decoder, self._memory = decoder, memory
-        self._state = decoder.start(memory, captions)
-        batch, device = len(memory.pooled), memory.pooled.device
+    def __init__(self, voices: Sequence[Voice], captions: int) -> None:
+        self._voices = voices
+        self._states = [voice.decoder.start(voice.memory, captions) for voice in voices]
+        pooled = voices[0].memory.pooled
+        batch, device = len(pooled), pooled.device
         self._last = torch.full((batch, captions), BOS, device=device)
         self.words = torch.empty(batch, captions, 0, dtype=torch.long, device=device)
 
     def read(self) -> Tensor:
         """Read the last word of each caption: (B, K, V) log-probabilities of the next one."""
-        step = self._decoder(self._last.unsqueeze(-1), self._memory, self._state)
-        self._state = step.state
-        return self._decoder.logits(step.hidden.squeeze(-2)).float().log_softmax(-1)
+        log_probs = []
+        for number, (decoder, memory, _) in enumerate(self._voices):
+            step = decoder(self._last.unsqueeze(-1), memory, self._states[number])
+            self._states[number] = step.state
+            log_probs.append(decoder.logits(step.hidden.squeeze(-2)).float().log_softmax(-1))
+        return mix(self._voices, log_probs)
 
     def take(self, words: Tensor, origin: Tensor | None = None) -> None:
         """Go on with these words, (B, K), each behind the caption of index ``origin``, (B, K)."""
         if origin is not None:
             self.words = _pick(self.words, origin)
-            self._state = tuple(_pick(x, origin) for x in self._state)
+            self._states = [tuple(_pick(x, origin) for x in state) for state in self._states]
         self.words = torch.cat([self.words, words.unsqueeze(-1)], -1)
         self._last = words
 
@@ -103,14 +126,20 @@ def write(inference: Inference, picker: Picker, filters: Sequence[Filter]) -> No
 
 @torch.inference_mode()
 def search(
-    decoder: Decoder, memory: Memory, options: SearchOptions, hints: Tensor | None = None
+    decoder: Decoder,
+    memory: Memory,
+    options: SearchOptions,
+    hints: Tensor | None = None,
+    others: Sequence[Voice] = (),
 ) -> list[Caption]:
     """The best caption of each of the B windows in ``memory``.
 
     With one beam each word is the likeliest. With more, one lane still goes that greedy way and
     the others are a beam, so a beam's caption is never ranked below the greedy one. ``<unk>`` is
     never said. ``hints``: (B, V), what is added to the words' log-probabilities to choose by; they
-    stay below 0. The words' probabilities and attention come from one last pass over the result.
+    stay below 0. ``others``: decoders of the same words that write with this one, whose share is
+    what theirs leave of 1. The words' probabilities and attention come from one last pass over the
+    result.
     """
     ranker = Ranker(len(memory.pooled), options, memory.pooled.device)
     picker = BeamPicker(options, ranker)
@@ -121,8 +150,9 @@ def search(
         MinWords(options.min_words),
         NoRepeatedNgram(options.no_repeat_ngram),
     ]
-    write(Inference(decoder, memory, picker.lanes), picker, filters)
-    return _explain(decoder, memory, ranker)
+    voices = [Voice(decoder, memory, 1 - sum(each.weight for each in others)), *others]
+    write(Inference(voices, picker.lanes), picker, filters)
+    return _explain(voices, ranker)
 
 
 @torch.no_grad()
@@ -133,7 +163,7 @@ def sample(
 
     ``<unk>`` is never drawn; a caption of ``max_words`` has no ``<eos>``.
     """
-    inference = Inference(decoder, memory, captions)
+    inference = Inference([Voice(decoder, memory)], captions)
     write(inference, SamplePicker(max_words, temperature), [forbid_markers])
     return F.pad(inference.words, (1, 0), value=BOS)
 
@@ -300,24 +330,29 @@ def _pick(x: Tensor, origin: Tensor) -> Tensor:
     return x.flatten(0, 1).index_select(0, (first + origin).flatten()).view_as(x)
 
 
-def _explain(decoder: Decoder, memory: Memory, ranker: Ranker) -> list[Caption]:
-    """Words, probabilities and attention of the chosen captions, in one pass over all of them.
+def _explain(voices: Sequence[Voice], ranker: Ranker) -> list[Caption]:
+    """Words, probabilities and the first voice's attention of the chosen captions, in one pass over
+    all of them.
 
     Few captions are repeated to be EXPLAINED_AT_ONCE: CPU libraries multiply small matrices in
     other ways, which would let the last digits depend on which windows were in a batch.
     """
     said = [[word for word in ids if word != PAD] for ids in ranker.words.tolist()]
     rows = torch.arange(max(len(said), EXPLAINED_AT_ONCE), device=ranker.words.device) % len(said)
-    memory = Memory(*(part[rows] for part in memory)) if len(rows) > len(said) else memory
     words = ranker.words[rows, : max(map(len, said))]  # (B, longest)
     begin = words.new_full((len(words), 1), BOS)
     read = torch.cat([begin, words], -1).unsqueeze(1)
-    step = decoder(read, memory, decoder.start(memory))
-    log_probs = decoder.logits(step.hidden[:, 0]).float().log_softmax(-1)  # (B, longest + 1, V)
+    steps, every = [], []
+    for decoder, memory, _ in voices:
+        seen = Memory(*(part[rows] for part in memory)) if len(rows) > len(said) else memory
+        step = decoder(read, seen, decoder.start(seen))
+        steps.append(step)
+        every.append(decoder.logits(step.hidden[:, 0]).float().log_softmax(-1))
+    log_probs = mix(voices, every)  # (B, longest + 1, V)
     ends = (words != PAD).sum(-1, keepdim=True)
     targets = F.pad(words, (0, 1), value=PAD).scatter(-1, ends, EOS).unsqueeze(-1)
     log_probs = log_probs.gather(-1, targets).squeeze(-1).cpu()
-    attention = step.attention[:, 0].float().cpu()
+    attention = steps[0].attention[:, 0].float().cpu()
     return [
         Caption(ids, log_probs[row, : len(ids) + 1], attention[row, : len(ids) + 1], rank)
         for row, (ids, rank) in enumerate(zip(said, ranker.rank.tolist(), strict=True))

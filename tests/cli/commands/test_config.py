@@ -1,6 +1,7 @@
 """Options from files and the environment, and ``vidcaption config show``."""
 
 import json
+import os
 import sys
 import tomllib
 from collections.abc import Callable
@@ -107,8 +108,11 @@ def test_a_list_of_inputs(write: Write, capsys: pytest.CaptureFixture[str]) -> N
         ("[run]\nbeam = 3.0", "[run] beam is 3.0; it must be a whole number"),
         ("[run]\nwindow = false", "[run] window is false; it must be a number"),
         ("[run]\nsrt = 1", "[run] srt is 1; it must be true or false"),
-        ("[run]\nmodel = true", "[run] model is true; it must be a string"),
-        ("[run]\ninputs = [true]", "[run] inputs is [true]; it must be a list of strings"),
+        ("[run]\nmodel = true", "[run] model is true; it must be a string or a list"),
+        (
+            "[run]\ninputs = [true]",
+            "[run] inputs is [true]; it must be a string or a list of strings",
+        ),
         ('[run]\nsegment = "odd"', '"odd"; it must be one of "auto", "fixed", "scenes"'),
         ("[run]\nend = 1979-05-27", '[run] end is "1979-05-27"; it must be a number'),
         (
@@ -251,6 +255,16 @@ def test_show_refuses(
     write("vidcaption.toml", text)
     assert main(["config", "show", *args]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_one_value_of_a_list_needs_no_brackets(
+    write: Write, show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("vidcaption.toml", "[run]\nmodel = 'a'\ninputs = 'x.mp4'")
+    assert show("run")["model"] == (["a"], "vidcaption.toml")
+    assert show("run")["inputs"] == (["x.mp4"], "vidcaption.toml")
+    monkeypatch.setenv("VIDCAPTION_RUN_MODEL", f"my models/a{os.pathsep}b=0.3")
+    assert show("run")["model"] == (["my models/a", "b=0.3"], "VIDCAPTION_RUN_MODEL")
 
 
 def test_presets(write: Write, show: Show, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -365,3 +365,45 @@ def test_how_many_work_is_checked(
 def test_a_name_that_is_too_long(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(capsys, "a" * 300 + ".mp4", "--srt")
     assert run.code == 2 and "no such file" in run.err
+
+
+def test_several_models_write_together(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is done by one of them, or with other weights, is not done by both."""
+    first, second = write_tiny(here / "a"), write_tiny(here / "b", seed=1, grid=1)
+    mixed = ["--model", "a", "--model", "b=0.3"]
+    assert Run(capsys, "clip.mp4", "--model", "a", "--json").code == 0
+    alone = (here / "clip.json").read_text()
+    run = Run(capsys, "clip.mp4", *mixed, "--json")
+    assert run.code == 0 and "clip.mp4 -> clip.json" in run.err
+    document = json.loads((here / "clip.json").read_text())
+    jsonschema.validate(document, SCHEMA)
+    assert document["model"]["name"] == f"{first.name} + {second.name}=0.3"
+    assert document["segments"] != json.loads(alone)["segments"]
+    assert "clip.mp4 -> " not in Run(capsys, "clip.mp4", *mixed, "--json").err
+    run = Run(capsys, "clip.mp4", "--model", "a", "--model", "b=0.4", "--json")
+    assert run.code == 0 and "clip.mp4 -> clip.json" in run.err
+
+
+@pytest.mark.parametrize(
+    ("models", "code", "message"),
+    [
+        (["a", "b"], 2, "--model is 'b'; models after the first need a weight, such as b=0.3"),
+        (["a", "b=0.7", "b=0.7"], 2, "add up to 1.4; together they can be 1 at most"),
+        (["a", "c=0.5"], 2, "do not have the same words (44 and 42), so they cannot be mixed"),
+        (["a", "gone=0.5"], 3, "there is no model 'gone'"),
+    ],
+)
+def test_models_that_cannot_write_together(
+    models: list[str], code: int, message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, words in (("a", 40), ("b", 40), ("c", 38)):
+        write_tiny(here / name, words=words)
+    run = Run(capsys, "clip.mp4", "--srt", *(x for name in models for x in ("--model", name)))
+    assert run.code == code and message in run.lines[-1]
+    assert not (here / "clip.srt").exists()
+
+
+def test_an_index_has_one_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(capsys, "clip.mp4", "--index", "i.db", "--model", "a", "--model", "b=0.5")
+    assert run.code == 2 and "--index keeps captions of one model" in run.err
+    assert not (here / "i.db").exists()

@@ -318,3 +318,30 @@ def test_evaluate_names_an_empty_split(folder: Path, capsys: pytest.CaptureFixtu
     assert (
         "no captioned sample with split 'exam'; choose one of dev, train" in capsys.readouterr().err
     )
+
+
+def test_models_are_scored_together(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # without Java, which takes seconds
+    model, other = str(folder / "model"), tmp_path / "other"
+    data = str(folder / "data.jsonl")
+    seed = [*SMALL, "--seed", "2", "--image-size", "48", "--finetune-epochs", "0"]
+    assert main(["train", data, "--out", str(other), *seed]) == 0
+    reports = []
+    for mixed in ([], ["--model", f"{other}=0"], ["--model", f"{other}=1"]):
+        capsys.readouterr()
+        assert main(["evaluate", model, data, "--split", "dev", "--json", *mixed]) == 0
+        reports.append(json.loads(capsys.readouterr().out))
+    alone, without, wholly = reports
+    assert without["model"] == f"{model} + {other}=0"
+    assert len({report["model_sha256"] for report in reports}) == 3
+    assert without["scores"] == alone["scores"]
+    assert without["score_pearson"] == alone["score_pearson"]
+    assert wholly["score_pearson"] != alone["score_pearson"]
+    beyond = ["--split", "dev", "--model", f"{other}=2"]
+    assert main(["evaluate", model, data, *beyond]) == 2
+    assert f"the weight of {other} is 2; it must be from 0 to 1" in capsys.readouterr().err

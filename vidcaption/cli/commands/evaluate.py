@@ -2,14 +2,14 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidcaption.cli.captioning import resolve_with_bar
+from vidcaption.cli.captioning import resolve_mixture, resolve_with_bar
 from vidcaption.cli.flags import Json, Offline, complete_model, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
@@ -79,6 +79,15 @@ def evaluate(
             "with where the model looked for each word.",
         ),
     ] = None,
+    others: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL=WEIGHT",
+            autocompletion=complete_model,
+            help="Also mix the probabilities of this model's words in, as run does.",
+        ),
+    ] = None,
     offline: Offline = False,
 ) -> int:
     """Score a model's captions against human ones: BLEU, METEOR, ROUGE-L, CIDEr.
@@ -91,6 +100,7 @@ def evaluate(
     from vidcaption.datasets.samples import of_split
     from vidcaption.output.text import counted
     from vidcaption.output.write import check_writable, write_atomic
+    from vidcaption.store.mixture import folders
 
     targets = [path for path in (captions, html) if path]
     for path in targets:
@@ -103,7 +113,8 @@ def evaluate(
         coco = objects == "coco"
         names = coco_names().without("person") if coco else read_names(Path(objects))
     samples, split = of_split(read_references(dataset), split, dataset)
-    folder = resolve_with_bar(model, offline, voice)
+    given = [Path(model), *(others or ())]
+    (folder, _), *mixed = folders(resolve_mixture(given, offline, voice))
     other_folder = resolve_with_bar(against, offline, voice) if against else None
 
     from vidcaption.evaluation.evaluate import differences, score_model
@@ -122,11 +133,13 @@ def evaluate(
     where = f"{counted(len(samples), 'sample')} on {place.device}, {place.precision}"
     logger.log(VERBOSE, where)
 
-    def score(name: str, folder: Path) -> "Evaluation":
+    def score(name: str, folder: Path, mixed: Sequence[tuple[Path, float]] = ()) -> "Evaluation":
         with _counting(voice, name, len(samples)) as advance:
-            return score_model(folder, samples, options.frames, search, place, names, advance)
+            arguments = folder, samples, options.frames, search, place, names, advance, mixed
+            return score_model(*arguments)
 
-    evaluation = score(model, folder)
+    model = " + ".join([model, *map(str, others or ())])
+    evaluation = score(model, folder, mixed)
     facts = {"model": model, "dataset": dataset.name, "split": split, **evaluation.report}
     if objects:
         facts["objects"] = Path(objects).name

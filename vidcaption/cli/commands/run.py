@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidcaption.cli.console import closing_words
-from vidcaption.cli.flags import Model, Offline, with_options
+from vidcaption.cli.flags import Models, Offline, with_options
 from vidcaption.cli.help import helped
+from vidcaption.errors import UsageError
 from vidcaption.events import VERBOSE, event
 from vidcaption.options.batch import BatchOptions
 from vidcaption.options.captioning import CaptionOptions, MachineOptions
@@ -19,6 +20,7 @@ from vidcaption.options.output import LogOptions, OutputOptions
 if TYPE_CHECKING:
     from vidcaption.batch import Batch
     from vidcaption.batch.batch import Keep
+    from vidcaption.store.mixture import Mixture
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ def run(
             help="Videos, images, folders, patterns; - is a video on standard input.",
         ),
     ] = None,
-    model: Model = None,
+    model: Models = None,
     offline: Offline = False,
     index: Annotated[
         Path | None,
@@ -63,7 +65,7 @@ def run(
     written, 130 interrupted, 141 standard output was closed by its reader.
     """
     from vidcaption.batch import Batch
-    from vidcaption.cli.captioning import resolve_with_bar
+    from vidcaption.cli.captioning import resolve_mixture
     from vidcaption.cli.console import interruptible, put
     from vidcaption.cli.reporter import Reporter, described
 
@@ -71,7 +73,11 @@ def run(
         _say_what_is_run(work, batch)
         if not work.selection.chosen:
             return 0
-        folder = resolve_with_bar(model, offline or batch.dry_run, voice)
+        if index and model and len(model) > 1:
+            raise UsageError(
+                "--index keeps captions of one model; give --model once, or no --index"
+            )
+        folder = resolve_mixture(model, offline or batch.dry_run, voice)
         lines = [described(job, plan) for job, plan in work.plan(folder, options)]
         if batch.dry_run:
             put("".join(f"{line}\n" for line in lines))
@@ -100,10 +106,13 @@ def _say_what_is_run(work: "Batch", batch: BatchOptions) -> None:
 
 @contextmanager
 def _adding(
-    path: Path | None, model: str | None, folder: Path, options: CaptionOptions
+    path: Path | None,
+    model: list[Path] | None,
+    folder: "Path | Mixture",
+    options: CaptionOptions,
 ) -> "Iterator[Keep | None]":
     """A function that adds captions to an index, if there is one."""
-    if path is None:
+    if path is None or not isinstance(folder, Path):
         yield None
         return
     from vidcaption.cli.captioning import recipe_of
@@ -111,5 +120,5 @@ def _adding(
     from vidcaption.find.update import add
 
     with Index(path, create=True) as index:
-        number = index.recipe_id(recipe_of(model, folder, options))
+        number = index.recipe_id(recipe_of(model[0].as_posix() if model else None, folder, options))
         yield lambda outcome: add(index, outcome, number)

@@ -12,7 +12,7 @@ import typer
 
 from vidcaption.cli.flags import Datasets, complete_model, complete_preset, with_options
 from vidcaption.cli.help import helped
-from vidcaption.cli.settings import Setting, presets, settings, to_toml, use_preset
+from vidcaption.cli.settings import Setting, preset_lines, settings, to_toml, use_preset
 from vidcaption.errors import UsageError
 from vidcaption.model.config import ModelConfig
 from vidcaption.options.base import flag_of
@@ -44,6 +44,7 @@ _PLACES = (
     vidcaption run clip.mp4 --model my-model                   use it
     """,
     first="out init preset resume epochs finetune-epochs batch-size min-count features device",
+    Presets=preset_lines,
 )
 @with_options
 def train(
@@ -116,8 +117,8 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Options of a published system instead of the defaults: "
-            f"{', '.join(presets())}; or a TOML file.",
+            help="Options of a published system instead of the defaults: one of the presets below, "
+            "or a TOML file.",
             is_eager=True,
             callback=use_preset,
             autocompletion=complete_preset,
