@@ -1,17 +1,27 @@
 import importlib.util
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import av
 import pytest
 import srt
 from clips import every, write_clip
 from runs import install
+from streams import send
+from tiny import write_tiny
+
+from vidcaption.find.index import Index
+from vidcaption.output.subtitles import read_cues
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 QUICK = ["--beam", "1", "--frames", "1", "--max-words", "4", "-q"]
@@ -162,6 +172,99 @@ def wait_for(path: Path, process: "subprocess.Popen[bytes]") -> None:
     while not path.exists():
         assert process.poll() is None and time.monotonic() < deadline_s, f"no {path}"
         time.sleep(0.1)
+
+
+@pytest.fixture
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One that captions in no time."""
+    return str(write_tiny(tmp_path_factory.mktemp("tiny")))
+
+
+class Webhook(BaseHTTPRequestHandler):
+    """Remembers the JSON that it is sent."""
+
+    got: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        assert self.headers["Content-Type"] == "application/json"
+        self.got.append(json.loads(body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.slow
+@needs("bash", "curl", "jq")
+def test_frigate(tmp_path: Path, command: Path, model: str) -> None:
+    """Both ways at once; the client of the broker is a script that notes its arguments."""
+    send(str(tmp_path / "a.ts"), 3, paced=False)
+    client = command.with_name("mosquitto_pub")
+    client.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$*\" >>'{tmp_path}/published'\n")
+    client.chmod(0o755)
+    options = ["--model", model, "--window", "1", *QUICK]
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        variables = {
+            "WEBHOOK": f"http://127.0.0.1:{server.server_port}/hook", "MQTT": "broker",
+            "TOPIC": "home/door", "WORDS": "word14",
+        }  # fmt: skip
+        with (tmp_path / "a.ts").open("rb") as stream:
+            result = subprocess.run(
+                [EXAMPLES / "frigate.sh", "-", *options], stdin=stream, text=True,
+                capture_output=True, env=os.environ | variables,
+            )  # fmt: skip
+        server.shutdown()
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = [line.partition("] ")[2] for line in result.stdout.splitlines()]
+    wanted = [line for line in lines if "word14" in line.lower()]
+    assert wanted and sorted(each["text"] for each in Webhook.got) == sorted(wanted)
+    for each in Webhook.got:
+        assert each["camera"] == "standard input" and each["confidence"] is None
+        assert datetime.fromisoformat(each["start"]) < datetime.fromisoformat(each["end"])
+    published = (tmp_path / "published").read_text().splitlines()
+    assert all(line.startswith("-h broker -t home/door -m {") for line in published)
+    assert len(published) == len(wanted)
+
+
+@pytest.mark.slow
+@needs("bash", "find")
+def test_jellyfin(tmp_path: Path, command: Path, clip: Path, model: str) -> None:
+    for name in ("a film/a film.mkv", "b.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(clip, tmp_path / name)
+    edited = tmp_path / "b.en.vtt"
+    edited.write_text("WEBVTT\n")
+    for _ in range(2):
+        assert run("jellyfin.sh", ".", "--model", model, *QUICK, cwd=tmp_path) == ""
+    assert [len(read_cues(path)) for path in tmp_path.glob("*/*.en.vtt")] == [1]
+    assert edited.read_text() == "WEBVTT\n"
+    (tmp_path / "broken.mp4").write_text("no video")
+    script = [EXAMPLES / "jellyfin.sh", tmp_path, "--model", model, *QUICK]
+    assert subprocess.run(script, stderr=subprocess.PIPE).returncode == 1
+
+
+@pytest.mark.slow
+@needs("sh", "flock", "nice")
+def test_cron(tmp_path: Path, command: Path, clip: Path, model: str) -> None:
+    lines = (EXAMPLES / "index.cron").read_text().splitlines()
+    [job] = [line for line in lines if line and not re.match(r"#|\w+=", line)]
+    *times, line = job.split(maxsplit=5)
+    assert times == ["30", "2", "*", "*", "*"]
+    assert "%" not in line  # a line break to cron
+    (tmp_path / "Videos").mkdir()
+    shutil.copy(clip, tmp_path / "Videos")
+    variables = {
+        "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "VIDCAPTION_INDEX_MODEL": model,
+    }  # fmt: skip
+    result = subprocess.run(
+        ["sh", "-c", line], env=os.environ | variables, capture_output=True, cwd=tmp_path
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+    with Index(tmp_path / "vidcaption/index.sqlite") as index:
+        assert len(list(index.videos())) == 1
 
 
 @needs("make")

@@ -15,7 +15,7 @@ ROOMS = """
     doctor
     serve
     scale
-    find
+    find live
     batch
     training
     report

@@ -55,6 +55,8 @@ class Captioning:
     """One video while it is being captioned: a context manager that yields segments once.
 
     ``shared``: whether other videos also use ``batcher``; otherwise it is closed with this one.
+    ``live``: whether ``reader`` waits for what is filmed. Then each window is captioned before the
+    next one is read, and memory does not grow: ``captions`` has no segments.
     ``before``: what an earlier run has finished, which ``reader`` skips. ``keep`` is called with
     the number of windows already saved and those finished since, every ``keep_s`` seconds and when
     the context is left early; it returns whether it saved them. Nothing is saved for damaged
@@ -73,6 +75,7 @@ class Captioning:
         batcher: Batcher,
         *,
         shared: bool = False,
+        live: bool = False,
         before: Progress | None = None,
         keep: Keep | None = None,
     ) -> None:
@@ -85,6 +88,7 @@ class Captioning:
         if not shared:
             self._closing.callback(batcher.close)
         self._batcher = batcher
+        self._live, self._ahead = live, 0 if live else batcher.size
         self._before, self._keep = before, keep
         self._kept, self._kept_at = len(before.segments), math.inf
         self.keep_s = KEEP_S
@@ -201,7 +205,8 @@ class Captioning:
     def _collect(self) -> Iterator[Segment]:
         segments = self._caption_windows()
         for segment in merge_equal(segments) if self.options.merge else segments:
-            self._segments.append(segment)
+            if not self._live:
+                self._segments.append(segment)
             yield segment
 
     def _caption_windows(self) -> Iterator[Segment]:
@@ -249,7 +254,7 @@ class Captioning:
         return None
 
     def _read_ahead(self) -> None:
-        while self.reading and len(self._queue) <= self._batcher.size:
+        while self.reading and len(self._queue) <= self._ahead:
             began = time.monotonic()
             try:
                 windows = self._reader.read()

@@ -206,6 +206,7 @@ class Captioner:
         batcher: Batcher | None = None,
         before: Progress | None = None,
         keep: Keep | None = None,
+        live: bool = False,
     ) -> Captioning:
         if options.min_confidence and self._network.confidence is None:
             raise UsageError(
@@ -219,6 +220,7 @@ class Captioner:
             options,
             batcher or self.batcher(options),
             shared=batcher is not None,
+            live=live,
             before=before,
             keep=keep,
         )
@@ -281,6 +283,22 @@ class Captioner:
             while windows := reader.read():
                 yield from windows
 
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(width, height) of the frames that readers have to give."""
+        side = self._network.config.input.image_size
+        return side, side
+
+    def open_live(
+        self, reader: AbstractContextManager[Reader], options: CaptionOptions, batcher: Batcher
+    ) -> Captioning:
+        """Caption what a reader waits for, each window before the next one is read.
+
+        Raises UsageError, and DeviceError as ``open`` does.
+        """
+        self.machine.check_process()
+        return self._captioning(reader, options, batcher, live=True)
+
     def _runner(self) -> Runner:
         others = [(each._runner(), weight) for each, weight in self._others]
         return Runner(self._network, self._encoder, self.machine, others)
@@ -327,7 +345,6 @@ class Captioner:
         before: Progress | None = None,
         name: str | None = None,
     ) -> Request:
-        side = self._network.config.input.image_size
         batch_size = min(self._batch_size, MOST_FRAMES // options.frames)
         done = (before.start_s, before.end_s) if before and before.segments else None
-        return Request(path, (side, side), options, batch_size, self._video_decoder, done, name)
+        return Request(path, self.frame_size, options, batch_size, self._video_decoder, done, name)

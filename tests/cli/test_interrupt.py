@@ -50,6 +50,30 @@ def test_one_is_an_exception_and_two_end_it(name: str, times: str, code: int, re
     assert process.returncode == code
 
 
+LOST = """
+import os, signal, time
+from vidcaption.cli.console import interruptible
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)  # the exception is raised here, and gets no further
+
+with interruptible():
+    try:
+        Finalized()
+        time.sleep(20)
+        print("lost")
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def test_none_is_lost_in_a_finalizer() -> None:
+    result = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "interrupted\n", "")
+
+
 def test_a_hangup_that_is_ignored_stays_so() -> None:
     """As under nohup, which is what keeps a run going when its terminal is closed."""
     command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", sys.executable, "-c", SCRIPT, "once"]

@@ -166,6 +166,11 @@ class Commands(Group):
                 configured=True,
             ),
             Later(
+                "live",
+                "Caption a camera or a stream while it is filmed, with the time of day.",
+                configured=True,
+            ),
+            Later(
                 "serve",
                 "Caption videos for browsers and programs: a page, and an HTTP API.",
                 configured=True,

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ import typer
 from vidcaption.errors import OutputError, UsageError, VidcaptionError
 from vidcaption.events import VERBOSE, event
 from vidcaption.options.output import LogOptions, VoiceOptions
-from vidcaption.output.text import aligned, json_text, printable
+from vidcaption.output.text import aligned, json_text, printable, timestamp
 
 if TYPE_CHECKING:
     from vidcaption.cli.bar import Bar
@@ -108,6 +107,16 @@ def interruptible() -> Iterator[None]:
         yield  # only the main thread handles signals
         return
     caught = False
+    report = sys.unraisablehook
+
+    def raise_again(lost: "sys.UnraisableHookArgs") -> None:
+        """For one that was raised in a finalizer or a callback of a weak reference."""
+        nonlocal caught
+        if lost.exc_type is not KeyboardInterrupt:
+            report(lost)
+            return
+        caught = False
+        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal caught
@@ -123,12 +132,14 @@ def interruptible() -> Iterator[None]:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     before = [signal.signal(number, stop) for number in numbers]
+    sys.unraisablehook = raise_again
     try:
         yield
     finally:
         for number, handler in zip(numbers, before, strict=True):
             if not caught:
                 signal.signal(number, handler)
+                sys.unraisablehook = report
 
 
 def say(message: str) -> None:
@@ -279,7 +290,8 @@ class _Line(logging.Formatter):
 
 class _DatedLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"{_time(record)} {record.levelname.lower()}: {printable(record.getMessage())}"
+        told = printable(record.getMessage())
+        return f"{timestamp(record.created)} {record.levelname.lower()}: {told}"
 
 
 class _Json(logging.Formatter):
@@ -287,7 +299,7 @@ class _Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         row = {
-            "time": _time(record),
+            "time": timestamp(record.created),
             "level": record.levelname.lower(),
             "event": getattr(record, "event", "note"),
             "text": record.getMessage(),
@@ -299,7 +311,3 @@ class _Json(logging.Formatter):
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(4096)
-
-
-def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

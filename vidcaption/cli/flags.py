@@ -204,14 +204,19 @@ def _parameter(kind: type[Options], f: Field[Any]) -> inspect.Parameter:
         rich_help_panel=_panel(kind),
         parser=_parser(f),
     )
-    # Typer takes no dict[str, Any]
-    kind_of_value = list[dict] if f.type == TABLES else f.type  # type: ignore[type-arg]
     return inspect.Parameter(
         f.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=f.default,
-        annotation=Annotated[kind_of_value, info],
+        annotation=Annotated[_kind(f), info],
     )
+
+
+def _kind(f: Field[Any]) -> Any:
+    """The type for Typer, which takes no dict[str, Any], and a list where there may be several."""
+    if f.type == TABLES:
+        return list[dict]  # type: ignore[type-arg]
+    return list[str] if f.type == tuple[str, ...] else f.type
 
 
 def _parser(f: Field[Any]) -> Callable[[str], Any] | None:

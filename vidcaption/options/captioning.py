@@ -41,16 +41,49 @@ class SearchOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptionOptions(SearchOptions):
+class WindowOptions(SearchOptions):
+    """Windows and captions. These options change the text."""
+
+    window_s: float = option(4.0, "Seconds per caption.", at_least=0.1, at_most=3600)
+    stride_s: float | None = option(
+        None, "Seconds from one window's start to the next.  [default: --window]",
+        at_least=0.1, at_most=3600,
+    )  # fmt: skip
+    frames: int = option(4, "Frames per window.", at_least=1, at_most=64)
+    same_within: float = option(
+        0.0,
+        "Treat frames as equal if no 8x8 block of the network's input differs by more than this, "
+        "of 255 levels; 8 suits a static camera.",
+        at_least=0,
+        at_most=255,
+    )
+    min_confidence: float = option(
+        0.0,
+        "Drop captions with a lower confidence; JSON keeps them, marked.",
+        at_least=0,
+        at_most=1,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window_s == WHOLE:
+            return
+        stride_s = self.stride_s or self.window_s
+        if (overlapping := math.ceil(self.window_s / stride_s)) * self.frames > MOST_FRAMES:
+            raise UsageError(
+                f"--stride is {stride_s:g} and --window is {self.window_s:g}: at each time "
+                f"{overlapping} windows of {self.frames} frames overlap; the limit is "
+                f"{MOST_FRAMES} frames: set a longer --stride, a shorter --window or fewer --frames"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionOptions(WindowOptions):
     """Windows and captions. These options change the text."""
 
     window_s: float = option(
         4.0, "Seconds per caption; whole: one caption for each input.",
         at_least=0.1, at_most=3600, whole=True,
-    )  # fmt: skip
-    stride_s: float | None = option(
-        None, "Seconds from one window's start to the next.  [default: --window]",
-        at_least=0.1, at_most=3600,
     )  # fmt: skip
     segment: Literal["auto", "fixed", "scenes"] = option(
         "auto",
@@ -69,28 +102,14 @@ class CaptionOptions(SearchOptions):
         at_least=0,
         at_most=3600,
     )
-    frames: int = option(4, "Frames per window.", at_least=1, at_most=64)
     sampling: Sampling = option(
         "exact",
         "exact: the frame shown at each time; fast: frames up to 2 s older that need less "
         "decoding, without the loop filter; keyframes: only key frames.",
     )
-    same_within: float = option(
-        0.0,
-        "Treat frames as equal if no 8x8 block of the network's input differs by more than this, "
-        "of 255 levels; 8 suits a static camera.",
-        at_least=0,
-        at_most=255,
-    )
     start_s: float = option(0.0, "Start here: seconds, or a time such as 1:05.", at_least=0)
     end_s: float | None = option(None, "Stop here.", above=0)
     merge: bool = option(True, "Join consecutive segments with the same caption.")
-    min_confidence: float = option(
-        0.0,
-        "Drop captions with a lower confidence; JSON keeps them, marked.",
-        at_least=0,
-        at_most=1,
-    )
 
     @property
     def shortest_scene_s(self) -> float:
@@ -110,13 +129,6 @@ class CaptionOptions(SearchOptions):
                 flag = "--segment scenes" if self.stride_s is None else "--stride"
                 raise UsageError(f"{flag} has no effect with --window whole; remove one of them")
             return
-        stride_s = self.stride_s or self.window_s
-        if (overlapping := math.ceil(self.window_s / stride_s)) * self.frames > MOST_FRAMES:
-            raise UsageError(
-                f"--stride is {stride_s:g} and --window is {self.window_s:g}: at each time "
-                f"{overlapping} windows of {self.frames} frames overlap; the limit is "
-                f"{MOST_FRAMES} frames: set a longer --stride, a shorter --window or fewer --frames"
-            )
         if self.sampling == "keyframes" and self.segment == "scenes":
             raise UsageError(
                 "--sampling keyframes has too few frames for --segment scenes; use fast or exact"

@@ -91,7 +91,21 @@ def document(captions: CaptionData) -> dict[str, Any]:
         "model": asdict(captions.model),
         "options": {name: plain(value) for name, value in asdict(captions.options).items()},
         "corrupt": captions.corrupt,
-        "segments": [_segment(segment) for segment in captions.segments],
+        "segments": [segment_row(segment) for segment in captions.segments],
+    }
+
+
+def segment_row(segment: Segment) -> dict[str, Any]:
+    """A segment as in JSON; see ``schema.json``."""
+    return {
+        "start": milliseconds(segment.start_s) / 1000,
+        "end": milliseconds(segment.end_s) / 1000,
+        "text": segment.text,
+        "score": round(segment.score, 4),
+        "confidence": None if segment.confidence is None else round(segment.confidence, 4),
+        "below_min_confidence": segment.below_min_confidence,
+        "words": _words(segment.words),
+        "concepts": _words(segment.concepts),
     }
 
 
@@ -110,12 +124,17 @@ def _srt(captions: CaptionData) -> str:
     return text
 
 
-def _vtt(captions: CaptionData) -> str:
-    parts = ["WEBVTT\n"]
-    for cue in cues(captions.shown, captions.video.duration_s):
+def webvtt(segments: Iterable[Segment], note: str = "", video_end_s: float | None = None) -> str:
+    """WebVTT. ``note``: a comment at its beginning; for ``video_end_s`` see ``cues``."""
+    parts = ["WEBVTT\n"] + [f"NOTE {one_line(note)}\n"] * bool(note)
+    for cue in cues(segments, video_end_s):
         text = html.escape("\n".join(cue.lines), quote=False)
         parts.append(f"{clock(cue.start_ms)} --> {clock(cue.end_ms)}\n{text}\n")
     return "\n".join(parts)
+
+
+def _vtt(captions: CaptionData) -> str:
+    return webvtt(captions.shown, video_end_s=captions.video.duration_s)
 
 
 def _json(captions: CaptionData) -> str:
@@ -123,7 +142,7 @@ def _json(captions: CaptionData) -> str:
 
 
 def _jsonl(captions: CaptionData) -> str:
-    rows = ({"video": captions.video.path, **_segment(segment)} for segment in captions.segments)
+    rows = ({"video": captions.video.path, **segment_row(segment)} for segment in captions.segments)
     return "".join(json_text(row, allow_nan=False) + "\n" for row in rows)
 
 
@@ -164,19 +183,6 @@ def _tsv_piece(captions: CaptionData) -> str:
 
 def _txt_piece(captions: CaptionData) -> str:
     return f"{printable(captions.video.path)}:\n{_txt(captions)}"
-
-
-def _segment(segment: Segment) -> dict[str, Any]:
-    return {
-        "start": milliseconds(segment.start_s) / 1000,
-        "end": milliseconds(segment.end_s) / 1000,
-        "text": segment.text,
-        "score": round(segment.score, 4),
-        "confidence": None if segment.confidence is None else round(segment.confidence, 4),
-        "below_min_confidence": segment.below_min_confidence,
-        "words": _words(segment.words),
-        "concepts": _words(segment.concepts),
-    }
 
 
 def _words(words: Iterable[Word]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 # Characters that act instead of being shown: C0 and C1 controls (escape sequences), direction marks
@@ -51,6 +52,11 @@ def aligned(rows: Sequence[Sequence[str]], flush: str = "<") -> list[str]:
 def milliseconds(seconds: float) -> int:
     """The nearest whole millisecond: the rounding that all formats share."""
     return round(seconds * 1000)
+
+
+def timestamp(time_s: float) -> str:
+    """ISO 8601 in UTC, to the millisecond; ``time_s``: seconds since 1970."""
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds")
 
 
 def clock(ms: int) -> str:

@@ -23,8 +23,10 @@ from vidcaption.video.names import address_hint, is_address, pipe_hint
 PROTOCOL = "file:"
 MAX_SIDE = 16_384  # pixels
 MAX_PIXELS = 2**27  # 134 million in a frame: 400 MB as RGB
-# Lists of other files, which FFmpeg may wait for forever, and text, which it renders as video.
-REFUSED = {"hls", "dash", "concat", "sdp", "imf"} | {"tty", "bin", "xbin", "idf", "adf"}
+# Text, which FFmpeg renders as video, lists of other files, and of streams, for which it may wait
+# forever.
+TEXTS_AND_LISTS = {"tty", "bin", "xbin", "idf", "adf", "concat", "sdp", "imf"}
+REFUSED = TEXTS_AND_LISTS | {"hls", "dash"}
 
 
 @contextmanager
@@ -42,7 +44,7 @@ def open_video(
     except (OSError, FFmpegError) as error:
         raise _unreadable(path, error) from error
     with container:
-        yield container, _best_stream(path, container)
+        yield container, best_stream(path, container)
 
 
 def undecodable(path: str) -> InputError:
@@ -159,7 +161,7 @@ def _seconds(text: str) -> Fraction | None:
     return int(found[1]) * 3600 + int(found[2]) * 60 + Fraction(found[3])
 
 
-def _best_stream(path: str, container: InputContainer) -> VideoStream:
+def best_stream(path: str, container: InputContainer) -> VideoStream:
     """FFmpeg's choice, unless that is a cover picture. Raises InputError."""
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:

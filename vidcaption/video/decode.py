@@ -1,6 +1,6 @@
 """Decodes a video from its first frame to its last, with times that can be relied on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -16,6 +16,7 @@ from vidcaption.video.container import MAX_PIXELS, encrypted, open_video
 MOST_THREADS = 16  # as many as FFmpeg uses by itself
 
 Shown = tuple[float, float, VideoFrame]  # shown from, until (seconds), and the decoded frame
+Packets = Iterator["Packet[VideoStream] | None"]
 
 
 def decode_all(
@@ -47,18 +48,24 @@ def decode_all(
 
 
 def decode(
-    container: InputContainer, stream: VideoStream, said_s: float | None, *, careful: bool
+    container: InputContainer,
+    stream: VideoStream,
+    said_s: float | None,
+    *,
+    careful: bool,
+    read: Callable[[InputContainer, VideoStream], Packets] | None = None,
 ) -> Iterator[Shown | None]:
     """Every frame in the order shown, and None for each damaged packet.
 
-    Not ``careful``: fast, but frames after a damaged packet are unreliable.
+    Not ``careful``: fast, but frames after a damaged packet are unreliable. ``read``: what takes
+    the place of ``packets``.
     """
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     stream.thread_type = "SLICE" if careful else "AUTO"
     # At least two: with one, FFmpeg's VP9 decoder loses more than the damaged packet.
     stream.thread_count = 2 if careful else min(cpu_count(), MOST_THREADS)
     clock = Clock.of(container, stream, said_s)
-    for packet in packets(container, stream):
+    for packet in (read or packets)(container, stream):
         if packet is None or (packet.is_corrupt and not careful):
             yield None
         if packet is not None:
@@ -94,9 +101,7 @@ def measure(container: InputContainer, stream: VideoStream) -> tuple[float, int]
     return end_s - (first_s if clock.origin is None else 0), count
 
 
-def packets(
-    container: InputContainer, stream: VideoStream
-) -> "Iterator[Packet[VideoStream] | None]":
+def packets(container: InputContainer, stream: VideoStream) -> Packets:
     """The stream's packets, then an empty one, which flushes the decoder.
 
     If the file cannot be read any further, that one is None. Raises InputError for encrypted

@@ -250,7 +250,7 @@ class VideoReader:
     def _every_shown(self, stop: Event) -> Iterator[Shown]:
         """Each frame, shown until the next one starts, so one frame behind the decoder."""
         held: tuple[float, VideoFrame] | None = None
-        for shown in decode_all(self.info.path, self.info.duration_s, self._decoder):
+        for shown in self._decoded():
             if stop.is_set():
                 return
             if shown is None:
@@ -263,6 +263,9 @@ class VideoReader:
         if held is None:
             raise undecodable(self.info.path)
         yield held[0], self._end_s, held[1]
+
+    def _decoded(self) -> Iterator[Shown | None]:
+        return decode_all(self.info.path, self.info.duration_s, self._decoder)
 
     def _convert(self, frame: VideoFrame) -> RGB:
         try:

@@ -129,7 +129,9 @@ def _windows(
 ) -> Iterator[Window]:
     """The windows of a video of this expected duration, from the one of this number on."""
     # The reader's thread consumes the times, so the spans are computed again for the frames.
-    drawn = _limited(islice(_spans(duration_s, options), first, None), reader.info.path)
+    drawn: Iterator[Span] = islice(_spans(duration_s, options), first, None)
+    if duration_s < math.inf:
+        drawn = _limited(drawn, reader.info.path)
     times_s = (time_s for time_s, *_ in _schedule(drawn))
     frames = finder.frames(reader, times_s) if finder else reader.frames(times_s)
     schedule = _schedule(islice(_spans(duration_s, options), first, None))
