@@ -356,6 +356,10 @@ def test_mixing_changes_what_is_said_and_no_weight_changes_nothing(pair):
         assert (same.ids, same.rank) == (one.ids, one.rank)
         assert torch.equal(same.log_probs, one.log_probs)
         assert torch.equal(same.attention, one.attention)
+    parts = [
+        second._replace(weight=weight) for weight in (0.14, 0.17, 0.17, 0.2, 0.32)
+    ]  # in floats above 1
+    assert search(first.decoder, first.memory, options, others=parts)[0].log_probs.isfinite().all()
     wholly = search(first.decoder, first.memory, options, others=[second])
     assert [x.ids for x in wholly] == [x.ids for x in search(*second[:2], options)]
     assert [x.ids for x in wholly] != [x.ids for x in alone]

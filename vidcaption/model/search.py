@@ -61,7 +61,7 @@ class Voice(NamedTuple):
 
 def mix(voices: Sequence[Voice], log_probs: Sequence[Tensor]) -> Tensor:
     """The log of the weighted mean of the voices' probabilities: late fusion (Venugopalan et al.
-    2015b, section 3.3)."""
+    2015b)."""
     if len(voices) == 1:
         return log_probs[0]
     weights = [math.log(voice.weight) if voice.weight else NEVER for voice in voices]
@@ -150,7 +150,8 @@ def search(
         MinWords(options.min_words),
         NoRepeatedNgram(options.no_repeat_ngram),
     ]
-    voices = [Voice(decoder, memory, 1 - sum(each.weight for each in others)), *others]
+    rest = max(1 - sum(each.weight for each in others), 0.0)  # rounding may leave less
+    voices = [Voice(decoder, memory, rest), *others]
     write(Inference(voices, picker.lanes), picker, filters)
     return _explain(voices, ranker)
 
