@@ -84,5 +84,6 @@ def send(address: str, seconds: float, *, paced: bool = True) -> None:
 
 if __name__ == "__main__":
     address, seconds, times = sys.argv[1:]
-    for _ in range(int(times)):
-        send(address, float(seconds))
+    with suppress(ConnectionError):  # who has seen enough hangs up
+        for _ in range(int(times)):
+            send(address, float(seconds))

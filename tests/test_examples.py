@@ -200,11 +200,11 @@ class Webhook(BaseHTTPRequestHandler):
 @needs("bash", "curl", "jq")
 def test_frigate(tmp_path: Path, command: Path, model: str) -> None:
     """Both ways at once; the client of the broker is a script that notes its arguments."""
-    send(str(tmp_path / "a.ts"), 3, paced=False)
+    send(str(tmp_path / "a.ts"), 30, paced=False)
     client = command.with_name("mosquitto_pub")
     client.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$*\" >>'{tmp_path}/published'\n")
     client.chmod(0o755)
-    options = ["--model", model, "--window", "1", *QUICK]
+    options = ["--model", model, "--window", "10", *QUICK]
     with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         variables = {

@@ -21,7 +21,7 @@ from vidcaption.options.live import LiveOptions
 from vidcaption.output.subtitles import read_cues
 from vidcaption.video.source import Source
 
-WINDOWS = WindowOptions(window_s=1, frames=1, beam=1, max_words=4)
+WINDOWS = WindowOptions(window_s=10, frames=1, beam=1, max_words=4)
 ONE = Segment(1e9, 1e9 + 4, "A person walks", -0.5, confidence=0.25)
 
 
@@ -33,9 +33,9 @@ def captioner(tmp_path_factory: pytest.TempPathFactory) -> Captioner:
 
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Four seconds."""
+    """40 seconds: so long windows are not dropped, however busy the machine."""
     path = tmp_path_factory.mktemp("stream") / "a.ts"
-    send(str(path), 4, paced=False)
+    send(str(path), 40, paced=False)
     return path.read_bytes()
 
 
@@ -52,11 +52,12 @@ def test_times_are_those_of_day(captioner: Captioner, stream: bytes) -> None:
     before_s = time.time()
     with served(stream) as address:
         watch = watching(captioner, address, retries=0)
-        found = list(watch)
+        came = [(segment, time.time()) for segment in watch]
+    found = [segment for segment, _ in came]
     assert len(found) == watch.captions == 4 and not watch.dropped
-    for i, segment in enumerate(found):
-        assert segment.end_s - segment.start_s == pytest.approx(1, abs=0.2)
-        assert before_s - 4 <= segment.start_s <= time.time() - 4 + i + 0.2
+    for segment, now_s in came:
+        assert segment.end_s - segment.start_s == pytest.approx(10, abs=0.2)
+        assert before_s - 40 <= segment.start_s and segment.end_s <= now_s + 0.2
         assert segment.text and segment.words
     assert all(a.start_s < b.start_s for a, b in pairwise(found))
 
@@ -111,8 +112,8 @@ def test_who_is_slow_loses_windows_and_is_told_once(
         watch = Watching(captioner, Source.of(address), windows, LiveOptions(retries=0))
         for _ in watch:
             time.sleep(0.3)
-    assert watch.dropped["windows"] + watch.captions == 40
-    assert watch.dropped["windows"] >= 20
+    assert watch.dropped["windows"] + watch.captions == 400
+    assert watch.dropped["windows"] >= 200
     assert sum("captioning is slower than the stream" in line for line in caplog.messages) == 1
 
 

@@ -220,7 +220,7 @@ def test_start_and_end(clips: Clips) -> None:
 
 def test_so_many_frames_of_windows_that_overlap() -> None:
     CaptionOptions(window_s=3600, stride_s=4, frames=9)
-    with pytest.raises(UsageError, match=r"1029 windows of 8 frames overlap, .* longer --stride"):
+    with pytest.raises(UsageError, match=r"1029 windows of 8 frames overlap; .* longer --stride"):
         CaptionOptions(window_s=3600, stride_s=3.5, frames=8)
 
 

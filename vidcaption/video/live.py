@@ -161,7 +161,7 @@ class LiveReader(VideoReader):
 class LiveWindows:
     """The windows of a source, one by one, read in a thread: a ``Reader``.
 
-    A window is dropped if it had to wait for longer than its length while newer ones came. Inside
+    A window is dropped if it waited for longer than half its length while newer ones came. Inside
     the context ``info`` describes the stream, and ``wall`` has the time of day.
     """
 
@@ -217,7 +217,7 @@ class LiveWindows:
                     raise InputError(f"{self._source.name} ended before its first window")
                 return []
             came_s, window = item
-            late = time.monotonic() - came_s > self._options.window_s
+            late = time.monotonic() - came_s > self._options.window_s / 2
             if not late or window is self._newest:
                 return [window]
             self._dropped += 1

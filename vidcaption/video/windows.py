@@ -54,11 +54,12 @@ def fixed_windows(
     image is one window of ``window_s`` seconds, whatever the start and end. A ``finder`` looks for
     cuts in the same pass.
     """
-    if reader.info.duration_s is None:
+    duration_s = reader.info.duration_s
+    if duration_s is None:
         yield still_window(reader, options)
         return
-    empty = first == 0
-    for window in _windows(reader, options, reader.info.duration_s, finder, first):
+    empty = first == 0 and duration_s < math.inf  # a live stream cannot be read twice
+    for window in _windows(reader, options, duration_s, finder, first):
         empty = False
         yield window
     if empty and options.start_s < reader.end_s:  # very short, and now it is known how short
