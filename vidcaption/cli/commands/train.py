@@ -196,6 +196,9 @@ def train(
         vocabulary=start.vocabulary if start else None,
         heads=heads.split("+"),
     )
+    if "caption" in heads.split("+") and len(material.vocabulary) == len(SPECIAL):
+        least = training.min_count
+        raise UsageError(f"no word occurs {least} times in the captions; lower --min-count")
     if not world.first:
         voice = replace(voice, progress="off")
         logging.getLogger("vidcaption").setLevel(logging.ERROR)
@@ -209,9 +212,6 @@ def train(
                 init=start,
                 features=features,
             )
-            if trainer.config.writes and len(trainer.vocabulary) == len(SPECIAL):
-                least = training.min_count
-                raise UsageError(f"no word occurs {least} times in the captions; lower --min-count")
             if world.first and not resume and not (out / CHECKPOINT).exists():
                 write_atomic(out / RECIPE, _recipe(settings(context)))
             for warning in (*_left_out(samples, trainer), *_warnings(trainer, init)):
