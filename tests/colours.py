@@ -66,6 +66,7 @@ def trainer(
         scores=scores,
         with_concepts=bool(config.concept_slots),
         vocabulary=init.vocabulary if init else None,
+        heads=(init.network.config if init else config).heads.split("+"),
     )
     return Trainer(folder, config, options, machine, material, World(machine.device), **more)
 

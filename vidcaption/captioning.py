@@ -281,12 +281,12 @@ class Captioning:
     def _segment(self, window: _Waiting, caption: Caption) -> Segment:
         words = self._vocabulary.decode(caption.ids)
         log_probs = caption.log_probs[:-1].tolist()  # without <eos>
-        text = caption.text or " ".join(words)
+        text = " ".join(words)
         sure, least = caption.confidence, self.options.min_confidence
         return Segment(
             start_s=window.start_s,
             end_s=window.end_s,
-            text=text[0].upper() + text[1:],
+            text=caption.text or text[0].upper() + text[1:],  # labels are as in the dataset
             score=caption.score,
             words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
             confidence=sure,

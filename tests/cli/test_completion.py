@@ -78,7 +78,7 @@ def in_bash(typed: str) -> dict[str, str]:
         ("models rm ow", ["owner/name", "owner/name@v1"]),
         ("train --init ow", ["owner/name", "owner/name@v1"]),
         ("features --model def", ["default"]),
-        ("train --preset m", ["mean-pool"]),
+        ("train --preset mea", ["mean-pool"]),
         ("config show t", ["train"]),
         ("run --segment ", ["auto", "fixed", "scenes"]),
         ("run --sampling ", ["exact", "fast", "keyframes"]),

@@ -88,3 +88,11 @@ def test_unreadable_and_empty_files_are_usage_errors(tmp_path):
         read_jsonl(tmp_path / "binary.jsonl")
     with pytest.raises(UsageError, match="has no rows"):
         read_jsonl(write(tmp_path / "empty.jsonl"))
+
+
+def test_the_label_is_in_the_field_that_is_asked_for(tmp_path):
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"id": "a", "image": "a.png", "category": "food/drink", "label": 3}\n')
+    assert [s.label for s in read_jsonl(path, "category")] == ["food/drink"]
+    with pytest.raises(UsageError, match=r"line 1: label must be a word or several; got 3"):
+        read_jsonl(path)

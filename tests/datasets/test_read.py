@@ -81,6 +81,26 @@ def test_csv_of_paths_and_captions(tmp_path):
     ]
 
 
+def test_the_column_of_the_label(tmp_path):
+    make(tmp_path, {"l.csv": "path,sport\na.mp4,high jump\n", **media("a.mp4")})
+    [sample] = read_dataset(tmp_path / "l.csv", label_field="sport")
+    assert sample.label == "high jump"
+    with pytest.raises(UsageError, match=r"the columns path and caption \(or label, or score\)"):
+        read_dataset(tmp_path / "l.csv")
+
+
+def test_other_formats_have_no_field_for_labels(tmp_path):
+    make(tmp_path, {"d.token": "a.jpg#0\tx\n", **media("a.jpg")})
+    with pytest.raises(UsageError, match=r"--label-field is for \.jsonl and \.csv files"):
+        read_dataset(tmp_path / "d.token", label_field="category")
+
+
+def test_a_label_is_one_line(tmp_path):
+    make(tmp_path, {"d.jsonl": {"id": "a", "image": "a.png", "label": "high\njump"}})
+    with pytest.raises(UsageError, match=r"the label of a is 'high\\njump'; labels are printable"):
+        read_dataset(tmp_path / "d.jsonl")
+
+
 def test_csv_of_labels_and_scores(tmp_path):
     make(tmp_path, {"l.csv": "path,label\na.mp4, high jump \nb.jpg,\n", **media("a.mp4", "b.jpg")})
     table = "path,score,caption,label\na.mp4,0.5,a dog,run\na.mp4,.5,dogs,run\nb.jpg,,a cat,\n"

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from vidcaption.datasets.samples import Sample
@@ -31,6 +32,6 @@ def test_what_the_standard_metrics_do_not_tell():
 
 def test_differences_are_paired():
     """A model that is worse by 1 everywhere is so with certainty, however the samples vary."""
-    first = Evaluation({}, {}, {"CIDEr": mean([1.0, 90.0, 30.0])})
-    second = Evaluation({}, {}, {"CIDEr": mean([0.0, 89.0, 29.0])})
+    first = Evaluation({}, {}, {"CIDEr": mean([1.0, 90.0, 30.0])}, np.zeros(3))
+    second = Evaluation({}, {}, {"CIDEr": mean([0.0, 89.0, 29.0])}, np.zeros(3))
     assert differences(first, second) == {"CIDEr": {"difference": 1.0, "interval": [1.0, 1.0]}}

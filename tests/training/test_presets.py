@@ -22,6 +22,8 @@ from vidcaption.options.training import TrainOptions
 from vidcaption.training.stages import stages_of
 
 TINY = {"backbone": "mobilenet_v2", "image_size": 32, "size": 16, "embedding": 8}
+METRICS = {"caption": ["CIDEr"], "classes": ["accuracy"], "score": ["spearman"]}
+SHAPES = {"caption": (1, 1, 3, 11), "classes": (1, 5), "score": (1,)}
 # two steps of the first stage, one of those that follow
 BRIEF: dict[str, Any] = {
     **{"concept_epochs": 1, "epochs": 1, "finetune_epochs": 0, "scst_epochs": 0, "batch": 8},
@@ -49,15 +51,26 @@ def test_help_lists_each_preset_in_a_line(capsys: pytest.CaptureFixture[str]) ->
     lines = capsys.readouterr().out.splitlines()
     listed = lines[lines.index("Presets:") + 1 : lines.index("Examples:") - 1]
     assert [line.split()[0] for line in listed] == [
-        *["default", "inception-gru", "lsmdc", "mean-pool", "s2vt", "show-and-tell"],
+        *[
+            "activity",
+            "activity-frame",
+            "default",
+            "inception-gru",
+            "lsmdc",
+            "mean-pool",
+            "memorability",
+            "s2vt",
+            "show-and-tell",
+        ],
         *["show-attend-tell", "show-attend-tell-hard", "temporal-attention"],
     ]
-    assert listed[3].split(maxsplit=1)[1] == "Venugopalan et al. 2015a: the mean of all frames."
+    assert listed[5].split(maxsplit=1)[1] == "Venugopalan et al. 2015a: the mean of all frames."
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
-    return write_colours(tmp_path_factory.mktemp("data"))
+    samples = write_colours(tmp_path_factory.mktemp("data"))
+    return [replace(s, label=s.captions[0].split()[2], score=float(s.id)) for s in samples]
 
 
 @pytest.mark.parametrize("name", presets())
@@ -74,10 +87,13 @@ def test_a_preset_trains_and_its_model_runs_and_is_scored(
     assert captioner.loaded.network.config == config
     [still] = pictures[0].stills
     [segment] = captioner.caption(still)
-    assert set(segment.text.lower().split()) <= COLOURED
+    if config.says == "score":
+        assert -100 < float(segment.text) < 100
+    else:
+        assert set(segment.text.lower().split()) <= COLOURED
     monkeypatch.setenv("PATH", "")  # without Java, which takes seconds
     scored = score_model(tmp_path, pictures[:4], 2, SearchOptions(), CPU)
-    assert scored.report["scores"]["CIDEr"] >= 0 and len(scored.said) == 4
+    assert set(METRICS[config.says]) <= set(scored.report["scores"]) and len(scored.said) == 4
 
 
 @pytest.mark.parametrize("name", presets())
@@ -85,23 +101,27 @@ def test_a_preset_builds_a_network_that_runs(name: str) -> None:
     network, training = chosen_by(name)
     assert stages_of(TrainOptions(**training))
     with torch.device("meta"):  # as large as it is, without the numbers
-        words, weights = run(ModelConfig.flat(**network))
-    assert words.shape == (1, 1, 3, 11)
+        config = ModelConfig.flat(**network)
+        assert run(config)[0].shape == SHAPES[config.heads]
     words, weights = run(ModelConfig.flat(**network | TINY))
     assert words.isfinite().all()
-    torch.testing.assert_close(weights.sum(-1), torch.ones(1, 1, 3))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
 
 
 @torch.inference_mode()
 def run(config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """Logits of a vocabulary of 11 after each of three words about two frames, and weights."""
-    vocabulary = Vocabulary([f"word{i}" for i in range(7)], ["word0", "word1"])
+    """Logits of a vocabulary of 11 after each of three words about two frames, and weights; or what
+    another head gives, and the weight 1."""
+    labels = ["a", "b", "c", "d", "e"]
+    vocabulary = Vocabulary([f"word{i}" for i in range(7)], ["word0", "word1"], labels=labels)
     network = CaptionNetwork(config, vocabulary).eval()
     frames = torch.zeros(
         1, 2, 3, config.input.image_size, config.input.image_size, dtype=torch.uint8
     )
     network.to(frames.device)  # the CNN keeps some numbers elsewhere
     memory = network.remember(network.encode(frames))
+    if not config.writes:
+        return network.heads[config.says](memory), torch.ones(1, 1)
     words = torch.tensor([[[1, 2, 3]]])
     out, weights, *_ = network.decoder(words, memory, network.decoder.start(memory))
     return network.decoder.logits(out), weights

@@ -227,7 +227,7 @@ def test_shows_how_far_it_is(tmp_path, samples):
 
 
 def test_needs_both_splits(tmp_path, samples):
-    with pytest.raises(UsageError, match="no captioned sample is in the split 'dev'"):
+    with pytest.raises(UsageError, match="no sample with a caption is in the split 'dev'"):
         trainer(tmp_path, [s for s in samples if s.split == "train"])
 
 

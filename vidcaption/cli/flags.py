@@ -75,6 +75,12 @@ def _folders(incomplete: str) -> list[str]:
     return [prefix + name for name in shown if name.startswith(beginning)]
 
 
+LabelField = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="Field of JSON lines, or column of CSV, that has a sample's label."
+    ),
+]
 Datasets = Annotated[list[Path], typer.Argument(metavar="DATASET", help="Datasets, used together.")]
 Videos = Annotated[
     list[str], typer.Argument(metavar="INPUT", help="Videos, folders of them, patterns.")

@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def read_references(path: Path) -> "list[Sample]":
+def read_references(path: Path, label_field: str = "label") -> "list[Sample]":
     """The samples of a dataset, without captions that ``run`` wrote: a model would score itself.
 
-    Logs how many of those are skipped. Raises UsageError, OutputError.
+    ``label_field``: see ``read_dataset``. Logs how many of those are skipped. Raises UsageError,
+    OutputError.
     """
     from vidcaption.batch.ledger import unchanged_in
     from vidcaption.datasets.read import read_dataset
@@ -27,4 +28,4 @@ def read_references(path: Path) -> "list[Sample]":
             f"{path}: skipped {files} that 'vidcaption run' wrote; its captions are only "
             "references if a person has edited them"
         )
-    return read_dataset(path, own)
+    return read_dataset(path, own, label_field)

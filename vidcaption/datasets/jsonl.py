@@ -16,14 +16,15 @@ from vidcaption.datasets.samples import Sample
 from vidcaption.errors import UsageError
 
 
-def read_jsonl(path: Path) -> list[Sample]:
-    """The rows of a file. Raises UsageError that names file and line."""
+def read_jsonl(path: Path, label_field: str = "label") -> list[Sample]:
+    """The rows of a file; ``label_field`` has the label. Raises UsageError that names file and
+    line."""
     samples, seen = [], set()
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
         try:
-            sample = _parse(json.loads(line), path.parent)
+            sample = _parse(json.loads(line), path.parent, label_field)
         except ValueError as error:
             raise UsageError(f"{path}, line {number}: {error}") from error
         if sample.id in seen:
@@ -35,7 +36,7 @@ def read_jsonl(path: Path) -> list[Sample]:
     return samples
 
 
-def _parse(row: Any, folder: Path) -> Sample:
+def _parse(row: Any, folder: Path, label_field: str) -> Sample:
     """Raises ValueError that explains what is wrong with ``row``."""
     if not isinstance(row, dict):
         raise ValueError("a row must be a JSON object")
@@ -51,9 +52,9 @@ def _parse(row: Any, folder: Path) -> Sample:
         raise ValueError("captions must be a list of sentences")
     if split is not None and not isinstance(split, str):
         raise ValueError("split must be a string")
-    label, score = row.get("label"), row.get("score")
+    label, score = row.get(label_field), row.get("score")
     if label is not None and not (isinstance(label, str) and label.strip()):
-        raise ValueError(f"label must be a word or several; got {label!r}")
+        raise ValueError(f"{label_field} must be a word or several; got {label!r}")
     if score is not None and not _is_number(score):
         raise ValueError(f"score must be a number; got {score!r}")
     source = row[kinds[0]]

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vidcaption.datasets.annotations import read_annotations
+from vidcaption.datasets.folders import read_labelled
 from vidcaption.datasets.items import holds_times
 from vidcaption.datasets.jsonl import read_jsonl
 from vidcaption.datasets.samples import Sample
@@ -14,7 +15,7 @@ from vidcaption.datasets.texts import read_flickr, read_msvd
 from vidcaption.errors import UsageError
 
 # The first pattern that matches the name, in lower case, decides.
-READERS: dict[str, Callable[[Path], list[Sample]]] = {
+READERS: dict[str, Callable[..., list[Sample]]] = {
     "*.jsonl": read_jsonl,
     "*.csv": read_csv,
     "*.json": read_annotations,
@@ -25,15 +26,34 @@ READERS: dict[str, Callable[[Path], list[Sample]]] = {
 }
 
 
-def read_dataset(path: Path, without: Set[Path] = frozenset()) -> list[Sample]:
-    """The samples of a dataset: a folder of captioned videos, or a file in a format of READERS.
+def read_dataset(
+    path: Path, without: Set[Path] = frozenset(), label_field: str = "label"
+) -> list[Sample]:
+    """The samples of a dataset: a folder of captioned or labelled videos, or a file in a format of
+    READERS.
 
-    ``without``: caption files in the folder to skip. Raises UsageError that names file and line.
+    ``without``: caption files in the folder to skip. ``label_field``: the field of JSON lines, or
+    column of CSV, that has the label. Raises UsageError that names file and line.
     """
     if not path.exists():
         raise UsageError(f"no such dataset: {path}")
-    samples = read_folder(path, without) if path.is_dir() else _reader(path)(path)
+    if path.is_dir():
+        samples = read_labelled(path) or read_folder(path, without)
+    elif (read := _reader(path)) in (read_jsonl, read_csv):
+        samples = read(path, label_field)
+    elif label_field == "label":
+        samples = read(path)
+    else:
+        raise UsageError(
+            f"{path} has no field {label_field!r} to read; --label-field is for .jsonl and .csv "
+            "files"
+        )
     for sample in samples:
+        if sample.label is not None and not sample.label.isprintable():
+            raise UsageError(
+                f"{path}: the label of {sample.id} is {sample.label!r}; labels are printable, on "
+                "one line"
+            )
         if timed := next(filter(holds_times, sample.captions), None):
             raise UsageError(
                 f"{path}: a caption of {sample.id} contains times, {timed[:60]!r}; remove "
@@ -42,11 +62,12 @@ def read_dataset(path: Path, without: Set[Path] = frozenset()) -> list[Sample]:
     return samples
 
 
-def _reader(path: Path) -> Callable[[Path], list[Sample]]:
+def _reader(path: Path) -> Callable[..., list[Sample]]:
     for pattern, read in READERS.items():
         if fnmatchcase(path.name.lower(), pattern):
             return read
     raise UsageError(
         f"{path} has no known format; a dataset is a folder of videos with .txt or .srt files, "
+        f"or of folders named by label, "
         f"or a file named {', '.join(READERS)}"
     )

@@ -15,6 +15,13 @@ from vidcaption.video.windows import centres
 
 Clip = NDArray[np.uint8]
 
+# What each head of a network is to say of a sample: the field, and its name for people.
+TARGETS = {
+    "caption": ("captions", "caption"),
+    "classes": ("label", "label"),
+    "score": ("score", "score"),
+}
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -36,10 +43,20 @@ class Sample:
     label: str | None = None
     score: float | None = None
 
+    def has(self, head: str) -> bool:
+        """Whether it has what this head is to say."""
+        return getattr(self, TARGETS[head][0]) not in (None, ())
+
     @property
     def has_target(self) -> bool:
         """Whether a model can learn something from it by itself."""
-        return bool(self.captions) or self.label is not None or self.score is not None
+        return any(map(self.has, TARGETS))
+
+    def references(self, head: str) -> tuple[str, ...]:
+        """What people say of it, as this head says it."""
+        if head == "caption":
+            return self.captions
+        return (str(getattr(self, TARGETS[head][0])),) if self.has(head) else ()
 
 
 def with_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
@@ -55,24 +72,26 @@ def with_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
 
 
 def of_split(
-    samples: Sequence[Sample], split: str | None, dataset: Path
+    samples: Sequence[Sample], split: str | None, dataset: Path, head: str = "caption"
 ) -> tuple[list[Sample], str]:
-    """The captioned samples to score, and their name: a split, or ``all``.
+    """The samples by which to score a head, and their name: a split, or ``all``.
 
     Without ``split``: ``test``, or all samples if none of them has a split. Raises UsageError if
     there are none, listing the splits of ``dataset``.
     """
-    captioned = [sample for sample in samples if sample.captions]
-    there = sorted({sample.split for sample in captioned if sample.split})
-    if not captioned:
-        raise UsageError(f"{dataset} has no captions to score against")
+    useful = [sample for sample in samples if sample.has(head)]
+    there = sorted({sample.split for sample in useful if sample.split})
+    what = TARGETS[head][1]
+    if not useful:
+        hint = "; choose the field with --label-field" if head == "classes" else ""
+        raise UsageError(f"{dataset} has no {what}s to score against{hint}")
     if split is None and not there:
-        return captioned, "all"
+        return useful, "all"
     split = split or "test"
-    chosen = [sample for sample in captioned if sample.split == split]
+    chosen = [sample for sample in useful if sample.split == split]
     if not chosen:
         raise UsageError(
-            f"{dataset} has no captioned sample with split {split!r}; "
+            f"{dataset} has no sample with a {what} in the split {split!r}; "
             + (f"choose one of {', '.join(there)} with --split" if there else "omit --split")
         )
     return chosen, split

@@ -41,8 +41,8 @@ def read_folder(folder: Path, without: Set[Path] = frozenset()) -> list[Sample]:
     if not samples:
         raise UsageError(
             f"no video or image in {folder} has a .txt or .srt file beside it"
-            f"{' that vidcaption did not write' if without else ''}; "
-            "for a dataset in another format give its caption file, not its folder"
+            f"{' that vidcaption did not write' if without else ''}, or is in a folder named by "
+            "its label; for a dataset in another format give its file, not its folder"
         )
     return samples
 

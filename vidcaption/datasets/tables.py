@@ -31,12 +31,13 @@ Row = Mapping[str, str]
 _CORPUS = {"VideoID", "Start", "End", "Language", "Description"}
 
 
-def read_csv(path: Path) -> list[Sample]:
-    """The samples of a table. Raises UsageError that names file and line."""
+def read_csv(path: Path, label_field: str = "label") -> list[Sample]:
+    """The samples of a table; the column ``label_field`` has the label. Raises UsageError that
+    names file and line."""
     _, header = next(_records(path), ("", []))
     columns = {name.strip() for name in header}
-    if "path" in columns and columns & {"caption", "label", "score"}:
-        return _by_path(path, list(_rows(path)))
+    if "path" in columns and columns & {"caption", label_field, "score"}:
+        return _by_path(path, list(_rows(path)), label_field)
     if columns >= {"image", "caption"}:
         rows = ((where, row["image"], row["caption"]) for where, row in _rows(path))
         return find_files(path, with_lists(path, gather(path, rows)))
@@ -44,8 +45,9 @@ def read_csv(path: Path) -> list[Sample]:
         clips = _clips(_rows(path, strict=False))
         return find_files(path, with_lists(path, gather(path, clips)))
     raise UsageError(
-        f"{path}, line 1: the header must have the columns path and caption (or label, or score), "
-        f"image and caption, or {', '.join(sorted(_CORPUS))}; got {', '.join(header) or 'nothing'}"
+        f"{path}, line 1: the header must have the columns path and caption (or {label_field}, or "
+        f"score), image and caption, or {', '.join(sorted(_CORPUS))}; got "
+        f"{', '.join(header) or 'nothing'}"
     )
 
 
@@ -77,14 +79,14 @@ def _rows(path: Path, *, strict: bool = True) -> Iterator[tuple[str, Row]]:
         yield where, dict(zip(columns, fields, strict=True))
 
 
-def _by_path(path: Path, rows: list[tuple[str, Row]]) -> list[Sample]:
+def _by_path(path: Path, rows: list[tuple[str, Row]], label_field: str) -> list[Sample]:
     """Each path with its targets. Raises UsageError."""
     facts: dict[str, dict[str, Any]] = {}
     for where, row in rows:
         name = row["path"]
         own = {
             "split": canonical_split(row.get("split", "").strip()) or None,
-            "label": row.get("label", "").strip() or None,
+            "label": row.get(label_field, "").strip() or None,
             "score": _number(path, where, row.get("score", "").strip()),
         }
         above = facts.setdefault(name, own)

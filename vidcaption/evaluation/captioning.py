@@ -91,14 +91,9 @@ def caption_samples(
     ``advance`` is called with the number of samples of each batch. ``others``: networks that write
     with this one, with the weights of their words.
     """
-    size = network.config.input.image_size
     said = {}
-    every = range(len(samples))
-    clips = in_batches(lambda i: load_clip(samples[i], frames, size), every, 16, machine)
-    for indices, batch in clips:
+    for indices, batch, features, concepts in _encoded(network, samples, frames, machine):
         with machine.autocast():
-            features = network.encode(batch)
-            concepts = network.recognise(features, network.detect(batch))
             voices = [_voice(other, batch, weight) for other, weight in others]
             captions = caption_features(network, vocabulary, features, options, concepts, voices)
         said.update({samples[i].id: each for i, each in zip(indices, captions, strict=True)})
@@ -111,3 +106,37 @@ def _voice(network: CaptionNetwork, clips: Tensor, weight: float) -> Voice:
     frames = resized(clips.flatten(0, 1), network.config.input.image_size)
     clips = frames.unflatten(0, clips.shape[:2])
     return network.voice(network.encode(clips), network.detect(clips), weight)
+
+
+@torch.inference_mode()
+def head_of_samples(
+    network: CaptionNetwork,
+    samples: Sequence[Sample],
+    frames: int,
+    machine: Machine,
+    advance: Callable[[int], object] = lambda count: None,
+) -> Tensor:
+    """What the head of N samples gives that ``run`` writes, other than captions: (N, ...), on the
+    CPU. ``advance``: as above. Raises InputError."""
+    head, said = network.heads[network.config.says], dict[int, Tensor]()
+    for indices, _, features, _ in _encoded(network, samples, frames, machine):
+        with machine.autocast():
+            given = head(network.remember(features))
+        said.update(zip(indices, given.float().cpu(), strict=True))
+        advance(len(indices))
+    return torch.stack([said[i] for i in range(len(samples))])
+
+
+def _encoded(
+    network: CaptionNetwork, samples: Sequence[Sample], frames: int, machine: Machine
+) -> Iterator[tuple[list[int], Tensor, Tensor, Concepts | None]]:
+    """Indices, clips (B, T, 3, S, S), features (B, T, R, C) and concepts of some samples at a
+    time."""
+    size, every = network.config.input.image_size, range(len(samples))
+    for indices, batch in in_batches(
+        lambda i: load_clip(samples[i], frames, size), every, 16, machine
+    ):
+        with machine.autocast():
+            features = network.encode(batch)
+            concepts = network.recognise(features, network.detect(batch))
+        yield indices, batch, features, concepts

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,24 @@ import numpy as np
 from vidcaption.datasets.objects import ObjectNames
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation import statistics
-from vidcaption.evaluation.captioning import Said, caption_samples
+from vidcaption.evaluation.captioning import Said, caption_samples, head_of_samples
+from vidcaption.evaluation.labels import confusion, label_figures, label_rows, roc
 from vidcaption.evaluation.metrics import check_scoring, coco_figures, describe_scoring, has_java
+from vidcaption.evaluation.numbers import number_figures
 from vidcaption.evaluation.objects import object_figures
-from vidcaption.evaluation.statistics import Figure, f1, mean, pearson, ranks, ratio
+from vidcaption.evaluation.statistics import (
+    Array,
+    Figure,
+    Weighted,
+    f1,
+    mean,
+    pearson,
+    ranks,
+    ratio,
+)
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
+from vidcaption.model.folder import Model
 from vidcaption.model.vocabulary import tokenize
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.store.mixture import mixed_sha256
@@ -24,14 +36,20 @@ from vidcaption.store.mixture import mixed_sha256
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """``report``: scores with everything they depend on, for JSON. ``said``: captions by sample id.
+    """``report``: scores with everything they depend on, for JSON. ``said``: captions, or what else
+    the model says, by sample id.
 
-    ``figures``: the source of the report's values and intervals, by their names in it.
+    ``figures``: the source of the report's values and intervals, by their names in it. ``merits``:
+    how good what is said of each sample is, the higher the better: its CIDEr, the probability of
+    its label (below 0 if that is wrong), or minus the error of its number. ``curves``: of each
+    label, the false and the true positive rates, and the area below.
     """
 
     report: dict[str, Any]
     said: Mapping[str, Said]
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, Figure | Weighted]
+    merits: Array
+    curves: Mapping[str, tuple[Array, Array, float]] = field(default_factory=dict)
 
 
 def score_model(
@@ -44,18 +62,50 @@ def score_model(
     advance: Callable[[int], object] = lambda count: None,
     others: Sequence[tuple[Path, float]] = (),
 ) -> Evaluation:
-    """Caption the samples and score the captions, approximately if Java is missing.
+    """Score what a model says of the samples: captions, labels or numbers. Captions are scored
+    approximately if Java is missing, and with ``objects``, also by the objects that they name.
 
-    With ``objects``, also by the objects that they name. ``advance``: see ``caption_samples``.
-    ``others``: folders of models whose words are mixed into this one's, with their weights.
-    Raises UsageError if they cannot be, ModelError, InputError, and SetupError if pycocoevalcap is
-    missing.
+    ``advance``: see ``caption_samples``. ``others``: folders of models whose words are mixed into
+    this one's, with their weights. Raises UsageError if they cannot be, ModelError, InputError, and
+    SetupError if pycocoevalcap is missing.
     """
-    check_scoring()
     model = model_folder.load(folder, machine.device)
     mixed = [(model_folder.load(place, machine.device), weight) for place, weight in others]
     for (place, _), (other, _) in zip(others, mixed, strict=True):
         model_folder.check_mixable(model, str(folder), other, str(place))
+    if model.network.config.writes:
+        check_scoring()
+        found = _score_captions(model, mixed, samples, frames, options, machine, objects, advance)
+    else:
+        given = head_of_samples(model.network, samples, frames, machine, advance).numpy()
+        score = _score_labels if model.network.config.says == "classes" else _score_numbers
+        found = score(model, samples, given.astype(float))
+    report = {
+        "samples": len(samples),
+        "head": model.network.config.says,
+        "model_sha256": mixed_sha256([(model.sha256, 1), *((m.sha256, w) for m, w in mixed)]),
+        "frames": frames,
+        "precision": machine.precision,
+        **found.report,
+        "bootstrap": {"resamples": statistics.RESAMPLES, "seed": statistics.SEED, "level": 0.95},
+        "intervals": {
+            name: _round_both(statistics.interval(values))
+            for name, values in statistics.resample(found.figures).items()
+        },
+    }
+    return replace(found, report=report)
+
+
+def _score_captions(
+    model: Model,
+    mixed: Sequence[tuple[Model, float]],
+    samples: Sequence[Sample],
+    frames: int,
+    options: SearchOptions,
+    machine: Machine,
+    objects: ObjectNames | None,
+    advance: Callable[[int], object],
+) -> Evaluation:
     said = caption_samples(
         *(model.network, model.vocabulary, samples, frames, options, machine, advance),
         others=[(other.network, weight) for other, weight in mixed],
@@ -67,23 +117,55 @@ def score_model(
     if objects:
         figures |= object_figures(texts, samples, objects)
     report = {
-        "samples": len(samples),
-        "model_sha256": mixed_sha256([(model.sha256, 1), *((m.sha256, w) for m, w in mixed)]),
         "search": asdict(options),
-        "frames": frames,
-        "precision": machine.precision,
         "metrics": describe_scoring(java),
         "scores": {name: _round(float(figure), 2) for name, figure in scores.items()},
         "distinct_captions": round(len(set(texts.values())) / len(texts), 3),
         "vocabulary_used": len({word for text in texts.values() for word in tokenize(text)}),
         **{name: _round(float(figures[name]), 3) for name in figures if name not in scores},
-        "bootstrap": {"resamples": statistics.RESAMPLES, "seed": statistics.SEED, "level": 0.95},
-        "intervals": {
-            name: _round_both(statistics.interval(values))
-            for name, values in statistics.resample(figures).items()
-        },
     }
-    return Evaluation(report, said, figures)
+    return Evaluation(report, said, figures, scores["CIDEr"].rows[:, 0])
+
+
+def _score_labels(model: Model, samples: Sequence[Sample], log_probs: Array) -> Evaluation:
+    """``log_probs``: (N, K)."""
+    labels, probabilities = model.vocabulary.labels, np.exp(log_probs)
+    index = {label: i for i, label in enumerate(labels)}
+    truth = np.array([index.get(sample.label or "", -1) for sample in samples])
+    figures = label_figures(truth, probabilities)
+    rows = label_rows(truth, probabilities, labels)
+    unknown = int((truth < 0).sum())
+    report = {
+        "metrics": "one label per sample",
+        "scores": {name: _round(float(figure), 2) for name, figure in figures.items()},
+        **({"samples_of_unknown_labels": unknown} if unknown else {}),
+        "labels": rows,
+        "confusion": confusion(truth, probabilities),
+    }
+    given, sure = probabilities.argmax(1), log_probs.max(1)
+    said = {
+        sample.id: Said(labels[k], float(log_prob))
+        for sample, k, log_prob in zip(samples, given, sure, strict=True)
+    }
+    merits = np.where(given == truth, np.exp(sure), -np.exp(sure))
+    curves = {
+        row["label"]: (*roc((truth == k).astype(float), probabilities[:, k]), row["auc"] / 100)
+        for k, row in enumerate(rows)
+        if row["auc"] is not None
+    }
+    return Evaluation(report, said, figures, merits, curves)
+
+
+def _score_numbers(model: Model, samples: Sequence[Sample], given: Array) -> Evaluation:
+    """``given``: (N,)."""
+    wanted = np.array([sample.score for sample in samples], float)
+    figures = number_figures(given, wanted)
+    report = {
+        "metrics": "one score per sample",
+        "scores": {name: _round(float(figure), 4) for name, figure in figures.items()},
+    }
+    said = {s.id: Said(f"{x:.4g}", 0.0) for s, x in zip(samples, given, strict=True)}
+    return Evaluation(report, said, figures, -abs(given - wanted))
 
 
 def text_figures(

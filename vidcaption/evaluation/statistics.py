@@ -1,7 +1,7 @@
 """Figures over samples, and their variation with other samples.
 
-Every figure is a function of sums of per-sample statistics, so a bootstrap (Efron 1979; for BLEU:
-Koehn 2004) re-weights statistics that are computed once, and never runs a scorer again.
+Nearly every figure is a function of sums of per-sample statistics, so a bootstrap (Efron 1979; for
+BLEU: Koehn 2004) re-weights statistics that are computed once, and never runs a scorer again.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,9 +27,31 @@ class Figure:
     rows: Array
     value: Callable[[Array], Array]
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
     def __float__(self) -> float:
         with np.errstate(all="ignore"):
             return float(self.value(self.rows.sum(0)))
+
+    def of(self, weights: Array) -> Array:
+        """For each row of ``weights``, (..., N): how often each sample counts."""
+        return self.value(weights @ self.rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """A figure of N samples that is no function of sums. ``of``: as that of a Figure."""
+
+    count: int
+    of: Callable[[Array], Array]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __float__(self) -> float:
+        with np.errstate(all="ignore"):
+            return float(self.of(np.ones(self.count)))
 
 
 def ratio(above: ArrayLike, below: ArrayLike) -> Figure:
@@ -79,24 +101,21 @@ def ranks(values: ArrayLike) -> Array:
     return shared
 
 
-def resample(figures: Mapping[str, Figure]) -> dict[str, Array]:
+def resample(figures: Mapping[str, Figure | Weighted]) -> dict[str, Array]:
     """RESAMPLES values of each figure, each of N samples drawn with replacement.
 
     Figures of another model on the same samples, in the same order, get the same
     resamples: their differences are those of a paired bootstrap.
     """
-    rows = np.concatenate([figure.rows for figure in figures.values()], -1)
+    count = len(next(iter(figures.values())))
     rng = np.random.default_rng(SEED)
-    sums = np.concatenate(
-        [_draw(len(rows), rng) @ rows for _ in range(RESAMPLES // _PART)]
-    )  # (RESAMPLES, K of all)
-    ends = np.cumsum([figure.rows.shape[1] for figure in figures.values()])
-    parts = np.split(sums, ends[:-1], -1)
+    parts: dict[str, list[Array]] = {name: [] for name in figures}
     with np.errstate(all="ignore"):
-        return {
-            name: figure.value(part)
-            for (name, figure), part in zip(figures.items(), parts, strict=True)
-        }
+        for _ in range(RESAMPLES // _PART):
+            weights = _draw(count, rng)
+            for name, figure in figures.items():
+                parts[name].append(figure.of(weights))
+    return {name: np.concatenate(values) for name, values in parts.items()}
 
 
 def _draw(count: int, rng: np.random.Generator) -> Array:

@@ -100,8 +100,8 @@ class ModelConfig(Options):
     )
     heads: str = option(
         "caption",
-        "What it says of a window, joined by +.",
-        flag="",
+        "What the model says of a window, joined by +: a caption, one of the labels (classes) or a "
+        "number (score).",
         choices=HEADS,
         several=True,
     )
@@ -150,6 +150,11 @@ class ModelConfig(Options):
     def writes(self) -> bool:
         """Whether it writes captions."""
         return "caption" in self.heads.split("+")
+
+    @property
+    def says(self) -> str:
+        """The head whose words ``run`` writes: caption, or else the first."""
+        return "caption" if self.writes else self.heads.split("+")[0]
 
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, "since": SINCE, **asdict(self)}, indent=2) + "\n"

@@ -36,10 +36,9 @@ class Model:
 
 
 def save(folder: Path, network: CaptionNetwork, vocabulary: Vocabulary, card: str) -> None:
-    """Write a model folder, weights in fp16. Raises OutputError."""
-    weights = {
-        name: x.detach().cpu().half().contiguous() for name, x in network.state_dict().items()
-    }
+    """Write a model folder, weights in fp16, single numbers as they are. Raises OutputError."""
+    state = {name: x.detach().cpu() for name, x in network.state_dict().items()}
+    weights = {name: x.half().contiguous() if x.ndim else x for name, x in state.items()}
     files = {
         WEIGHTS: to_safetensors(weights, metadata={"format": "pt"}),
         CONFIG: network.config.to_json().encode(),

@@ -1,6 +1,6 @@
 """What a network can say of a window beside captions, which ``decoder.py`` writes.
 
-A head reads a Memory: ``loss`` is what training makes small, ``describe`` what ``run`` writes.
+A head reads a Memory: ``loss`` is what training minimizes, ``describe`` what ``run`` writes.
 """
 
 import math
@@ -48,25 +48,43 @@ class ClassesHead(nn.Module):
 
 
 class ScoreHead(nn.Module):
-    """A number, from the mean of the frames."""
+    """A number, from the mean of the frames.
+
+    ``mean`` and ``std``: of the numbers that it learns, so that their scale does not matter.
+    """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.dropout = nn.Dropout(config.dropout)
         self.out = nn.Linear(config.size, 1)
+        self.register_buffer("mean", torch.tensor(0.0))
+        self.register_buffer("std", torch.tensor(1.0))
+
+    def standardize(self, scores: Tensor) -> None:
+        """Take mean and standard deviation from the numbers to learn, (N,)."""
+        self.mean.copy_(scores.mean())
+        std = scores.std(correction=0)
+        self.std.copy_(std if std > 0 else torch.ones_like(std))
 
     def forward(self, memory: Memory) -> Tensor:
         """(B,)."""
+        return self._standard(memory) * self.std + self.mean
+
+    def _standard(self, memory: Memory) -> Tensor:
         out: Tensor = self.out(self.dropout(memory.frames.mean(1))).float().squeeze(-1)
         return out
 
     def loss(self, memory: Memory, scores: Tensor) -> Tensor:
-        """The squared errors of B windows' numbers, (B,), added up."""
-        return F.mse_loss(self(memory), scores, reduction="sum")
+        """The squared errors of B windows' numbers, (B,), in standard deviations, added up."""
+        wanted = (scores - self.mean) / self.std
+        return F.mse_loss(self._standard(memory), wanted, reduction="sum")
 
     def describe(self, memory: Memory) -> list[Caption]:
-        """The number of each window, to three digits."""
-        return [_said(f"{number:.3f}", torch.zeros(())) for number in self(memory).tolist()]
+        """The number of each window, to four significant digits."""
+        return [_said(f"{number:.4g}", torch.zeros(())) for number in self(memory).tolist()]
 
 
 def _said(text: str, log_prob: Tensor) -> Caption:

@@ -17,7 +17,7 @@ from vidcaption.model.detector import ObjectDetector
 from vidcaption.model.encoder import Encoder
 from vidcaption.model.parts import HEADS, TEMPORAL
 from vidcaption.model.search import Caption, Voice, search
-from vidcaption.model.vocabulary import Vocabulary
+from vidcaption.model.vocabulary import SPECIAL, Vocabulary
 from vidcaption.model.wording import wording
 from vidcaption.options.captioning import SearchOptions
 
@@ -33,8 +33,11 @@ class CaptionNetwork(nn.Module):
     decoder: Decoder
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
-        """Raises ModelError where ``config`` has concept slots and ``vocabulary`` no concepts."""
+        """Raises ModelError where ``vocabulary`` has no words, concepts or labels for what is in
+        ``config``."""
         super().__init__()
+        if config.writes and len(vocabulary) == len(SPECIAL):
+            raise ModelError("config.json has the head caption, but vocab.json has 0 words")
         if config.concept_slots and not vocabulary.concepts:
             raise ModelError(
                 f"config.json has {config.concept_slots} concept slots, but vocab.json no concepts"
@@ -136,7 +139,7 @@ class CaptionNetwork(nn.Module):
             concepts = self.recognise(features)
         memory = self.remember(features, concepts)
         if not self.config.writes:
-            head: Any = next(iter(self.heads.values()))
+            head: Any = self.heads[self.config.says]
             return list(head.describe(memory))
         if self.slots is None or self.confidence is None or concepts is None:
             return search(self.decoder, memory, options, others=others)

@@ -103,7 +103,7 @@ class Vocabulary:
             raise ModelError(
                 f"vocab.json has unknown fields: {', '.join(map(repr, sorted(parsed)))}"
             )
-        vocabulary = cls(_words(words, min_count=0 if parts["labels"] else 1), **parts)
+        vocabulary = cls(_words(words), **parts)
         vocabulary._check_concepts()
         vocabulary._check_labels()
         return vocabulary
@@ -136,11 +136,11 @@ class Vocabulary:
             raise ModelError("vocab.json holds a label twice; each label must stand once")
 
 
-def _words(words: Any, min_count: int = 1) -> list[str]:
+def _words(words: Any) -> list[str]:
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ModelError("vocab.json must contain a list of words")
-    if not min_count <= len(words) <= MOST_WORDS:
-        raise ModelError(f"vocab.json has {len(words)} words; allowed are 1 to {MOST_WORDS}")
+    if len(words) > MOST_WORDS:
+        raise ModelError(f"vocab.json has {len(words)} words; allowed are up to {MOST_WORDS}")
     odd = [word for word in words if not word or " " in word or not word.isprintable()]
     if odd:
         raise ModelError(f"vocab.json contains {odd[0]!r}; words are printable, without spaces")

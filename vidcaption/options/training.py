@@ -118,7 +118,11 @@ class TrainOptions(Options):
         0.995, "Decay of the moving average of the weights, which is what is saved; 0: none.",
         at_least=0, at_most=1,
     )  # fmt: skip
-    select: Literal["cider", "loss"] = option("cider", "Dev score that selects the best epoch.")
+    select: Literal["cider", "loss"] = option(
+        "cider",
+        "Dev score that selects the best epoch; cider stands for the accuracy of labels, and for "
+        "Spearman's correlation of scores.",
+    )
     patience: int = option(
         3, "Early stopping: epochs of a stage without a better dev score.", at_least=1
     )

@@ -27,7 +27,8 @@ class Case:
 
     ``cider``: x 100, of this caption alone, None if unknown; ``frames``: the T pictures that the
     model saw, in their own shape; ``words``: the caption's L words; ``attention``: (L, T, G, G),
-    that of each word to each cell of a grid over each frame; a word's weights sum to 1.
+    that of each word to each cell of a grid over each frame; a word's weights sum to 1; ``head``:
+    which said it. Only captions have words.
     """
 
     sample: Sample
@@ -36,6 +37,12 @@ class Case:
     frames: Sequence[Clip]
     words: Sequence[str]
     attention: Attention
+    head: str = "caption"
+
+    @property
+    def references(self) -> Sequence[str]:
+        """What people say of the sample."""
+        return self.sample.references(self.head)
 
 
 def choose(merits: Array, each: int) -> dict[str, list[int]]:
@@ -59,22 +66,23 @@ def look(
     of every sample. ``frames``: at most this many, each decoded once, for the model and the
     picture. Raises InputError.
     """
-    words, size = tokenize(said.text), model.network.config.input.image_size
+    config = model.network.config
+    words, size = tokenize(said.text) if config.writes else [], config.input.image_size
     pictures = load_frames(sample, frames)
     clip = to_clip([resize(picture, (size, size)) for picture in pictures])
-    attention = attend(model, clip, model.vocabulary.encode(said.text), machine)
-    return Case(sample, said, cider, pictures, words, attention)
+    attention = attend(model, clip, [model.vocabulary.id_of(word) for word in words], machine)
+    return Case(sample, said, cider, pictures, words, attention, config.says)
 
 
 @torch.inference_mode()
 def attend(model: Model, clip: Tensor, words: Sequence[int], machine: Machine) -> Attention:
     """Where the model looks for each of L words: (L, T, G, G).
 
-    ``clip``: (T, 3, S, S) uint8; ``words``: their ids. Zeros of a model that writes no captions.
+    ``clip``: (T, 3, S, S) uint8; ``words``: their ids, of a model that writes captions.
     """
     network, grid = model.network, model.network.config.input.grid
-    if not network.config.writes:
-        return np.zeros((len(words), len(clip), grid, grid), np.float32)
+    if not words:
+        return np.zeros((0, len(clip), grid, grid), np.float32)
     with machine.autocast():
         frames = clip.unsqueeze(0).to(machine.device)
         features = network.encode(frames)

@@ -5,7 +5,8 @@ from typing import Any
 
 from vidcaption.output.text import aligned, counted, printable
 
-_COUNTS = ("distinct_captions", "vocabulary_used")  # they depend on the sample count
+# they depend on the sample count
+_COUNTS = ("distinct_captions", "vocabulary_used", "samples_of_unknown_labels")
 
 _MEANINGS = {
     "BLEU": "Share of a caption's sequences of 1 to 4 words that a reference has; less for short "
@@ -23,6 +24,17 @@ _MEANINGS = {
     "word_f1": "The harmonic mean of both.",
     "objects_named": "Share of the objects in at least two human captions that the caption names.",
     "objects_confirmed": "Share of the objects in the caption that a human caption names as well.",
+    "accuracy": "Share of samples that get their label, x 100.",
+    "top_5": "Share of samples whose label is among the five most probable, x 100.",
+    "macro_precision": "Of the samples given a label, the share whose label it is; the mean over "
+    "labels, x 100.",
+    "macro_recall": "Of a label's samples, the share that get it; the mean over labels, x 100.",
+    "macro_f1": "The harmonic mean of a label's precision and recall; the mean over labels, x 100.",
+    "macro_auc": "Area under the ROC curve: how often a sample of a label has a higher probability "
+    "of it than another sample; the mean over labels, x 100. Chance is 50.",
+    "spearman": "Correlation of the ranks of the model's and the true scores, x 100.",
+    "pearson": "Correlation of the model's and the true scores, x 100.",
+    "mean_absolute_error": "Mean distance from the true score.",
     "score_pearson": "Correlation of a caption's score, its mean log-probability, with its CIDEr.",
     "score_spearman": "The same for their ranks.",
 }
@@ -61,17 +73,27 @@ def comparison_rows(report: Report) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
+def label_table(report: Report) -> list[tuple[str, ...]]:
+    """The figures of each label, below their names; empty unless the model gives labels."""
+    head = ("", "samples", "precision", "recall", "F1", "AUC")
+    rows = [tuple(_number(x) for x in row.values()) for row in report.get("labels", ())]
+    return [head, *rows] if rows else []
+
+
 def score_table(report: Report) -> str:
     """What ``evaluate --json`` prints, as lines: each figure with its interval."""
-    bootstrap, search = report["bootstrap"], report["search"]
-    settings = ", ".join(f"{name} {value}" for name, value in search.items())
+    bootstrap = report["bootstrap"]
+    settings = [f"{name} {value}" for name, value in report.get("search", {}).items()]
+    settings = [", ".join(settings)] if settings else []
+    labels = label_table(report)
     lines = [
         f"{report['dataset']}, {report['split']}: {counted(report['samples'], 'sample')}",
         "",
         *aligned([("", "", f"{bootstrap['level']:.0%} interval"), *figure_rows(report)], ">"),
         "",
+        *([*aligned(labels, ">"), ""] if labels else []),
         f"{report['metrics']}; {bootstrap['resamples']} bootstrap resamples",
-        f"{settings}; {counted(report['frames'], 'frame')}, {report['precision']}",
+        "; ".join([*settings, f"{counted(report['frames'], 'frame')}, {report['precision']}"]),
         f"model {report['model']}, sha256 {report['model_sha256']}",
     ]
     return "".join(printable(line) + "\n" for line in lines)
@@ -90,10 +112,12 @@ def comparison_table(report: Report, model: str, against: str) -> str:
     return "".join(printable(line) + "\n" for line in lines)
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | str | None) -> str:
     if value is None:
         return "none"
-    return str(value) if isinstance(value, int) else f"{value:.{2 if abs(value) >= 2 else 3}f}"
+    return (
+        str(value) if isinstance(value, int | str) else f"{value:.{2 if abs(value) >= 2 else 3}f}"
+    )
 
 
 def _range(interval: Sequence[float] | None) -> str:

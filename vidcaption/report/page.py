@@ -35,7 +35,7 @@ def card(case: Case) -> dict[str, Any]:
     return {
         "id": case.sample.id,
         "text": case.said.text,
-        "references": case.sample.captions,
+        "references": case.references,
         "score": ", ".join([*figures, f"score {case.said.score:.2f}"]),
         "strip": jpeg_uri(picture),
         "frames": frames,

@@ -63,7 +63,7 @@ def _draw(drawing: Drawing, case: Case, top: int) -> int:
     drawing.pictures.append((_GAP, top, shrink(frames, height, width)))
     y = top
     lines: list[tuple[str, dict[str, Any]]] = [(case.said.text or "(nothing)", {"weight": "bold"})]
-    lines += [(caption, {"color": "dimgrey"}) for caption in case.sample.captions[:_REFERENCES]]
+    lines += [(caption, {"color": "dimgrey"}) for caption in case.references[:_REFERENCES]]
     for words, style in lines:
         short = textwrap.shorten(one_line(words), _CHARACTERS, placeholder=" ...")
         drawing.labels.append((_LEFT, y + _ASCENT, short, style))

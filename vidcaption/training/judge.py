@@ -1,14 +1,17 @@
 """Evaluation of the heads of a network on the dev split."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.captioning import caption_features, in_batches
 from vidcaption.evaluation.metrics import cider
+from vidcaption.evaluation.statistics import pearson, ranks
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
@@ -74,6 +77,49 @@ def judge_concepts(
         known = torch.ones_like(targets)
         total += classification(network, features.float(), targets, known).total.item()
     return {"concept_loss": total / max(1, len(material.held_out))}
+
+
+@torch.inference_mode()
+def ask_head(
+    name: str,
+    network: CaptionNetwork,
+    rows: Sequence[int],
+    look: Callable[[int], Tensor],
+    machine: Machine,
+    world: World,
+) -> Tensor:
+    """What a head beside captions gives for each of N rows: (N, ...), on the CPU.
+
+    All processes of ``world`` call this together: each takes a part of the rows, and all get the
+    same result. ``look``: of a row, (T, 3, S, S) uint8 pixels or (T, R, C) features.
+    """
+    network.eval()
+    head, said = network.heads[name], dict[int, Tensor]()
+    for indices, clips in in_batches(look, rows[world.rank :: world.size], BATCH, machine):
+        with machine.autocast():
+            features = network.encode(clips) if clips.dtype == torch.uint8 else clips.float()
+            said.update(zip(indices, head(network.remember(features)).cpu(), strict=True))
+    every = {row: out for part in world.gather(said) for row, out in part.items()}
+    return torch.stack([every[row] for row in rows])
+
+
+def judge_labels(log_probs: Tensor, labels: Tensor) -> dict[str, float]:
+    """``loss``, the mean cross entropy of known labels, and ``accuracy``, x 100.
+
+    ``log_probs``: (N, K); ``labels``: (N,), -1 for one that the model does not know, which counts
+    as wrong.
+    """
+    known = labels >= 0
+    loss = F.nll_loss(log_probs[known], labels[known]) if known.any() else log_probs.new_zeros(())
+    right = (log_probs.argmax(1) == labels).float().mean()
+    return {"loss": loss.item(), "accuracy": 100 * right.item()}
+
+
+def judge_scores(said: Tensor, scores: Tensor) -> dict[str, float]:
+    """``loss``, the mean squared error, and ``spearman``, x 100; 0 where either is constant."""
+    correlation = float(pearson(ranks(said.numpy()), ranks(scores.numpy())))
+    spearman = 100 * correlation if math.isfinite(correlation) else 0.0
+    return {"loss": F.mse_loss(said, scores).item(), "spearman": spearman}
 
 
 def _references(sample: Sample, vocabulary: Vocabulary) -> list[list[int]]:

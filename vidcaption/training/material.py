@@ -1,6 +1,6 @@
-"""Training data: captioned samples, sentences without pictures, and concepts."""
+"""Training data: samples with their targets, sentences without pictures, and concepts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from vidcaption.datasets.objects import ObjectNames, coco_names
-from vidcaption.datasets.samples import Sample
+from vidcaption.datasets.samples import TARGETS, Sample
 from vidcaption.datasets.scores import Scores
 from vidcaption.errors import UsageError
 from vidcaption.model.concepts import Concepts
-from vidcaption.model.vocabulary import Vocabulary
+from vidcaption.model.vocabulary import SPECIAL, Vocabulary
 from vidcaption.training.clips import pad, target
 from vidcaption.training.concepts import SentenceConcepts, concept_targets, name_concepts
 
@@ -23,8 +23,8 @@ MOST_HELD_OUT = 1000
 class Material:
     """The samples and sentences of a training, and their concepts.
 
-    ``train``, ``dev``: captioned samples; ``pictures``: others, which only teach concepts. A row is
-    an index of ``samples``.
+    ``train``, ``dev``: samples with a target for each head; ``pictures``: others, which only teach
+    concepts. A row is an index of ``samples``.
     ``held_out``: indices of ``train`` on which the classifier's probabilities are measured.
     ``targets``: (S, N) in [0, 1] and ``known``: (S, N), of ``train`` and ``pictures`` together,
     with the concepts of the vocabulary.
@@ -41,25 +41,29 @@ class Material:
         classes: Sequence[str | None] = (),
         with_concepts: bool = False,
         vocabulary: Vocabulary | None = None,
+        heads: Sequence[str] = ("caption",),
     ) -> None:
         """``texts``: sentences without pictures. ``scores``: by which other networks teach
         concepts. ``classes``: what each class of the CNN's original classifier is called.
-        ``vocabulary``: to keep, instead of one of the words that occur ``min_count`` times.
+        ``vocabulary``: to keep, instead of one of the words that occur ``min_count`` times, and of
+        the labels. ``heads``: what the network has.
 
-        Raises UsageError if a split is empty.
+        Raises UsageError if a split is empty, or all labels are the same.
         """
         self.train, self.dev = (
-            [s for s in samples if s.split == split and s.captions] for split in ("train", "dev")
+            [s for s in samples if s.split == split and all(map(s.has, heads))]
+            for split in ("train", "dev")
         )
         for split, part in (("train", self.train), ("dev", self.dev)):
             if not part:
+                what = " and ".join(TARGETS[head][1] for head in heads)
+                hint = "; --label-field names the field of the label" if "classes" in heads else ""
                 raise UsageError(
-                    f"no captioned sample is in the split {split!r}; training needs train and dev"
+                    f"no sample with a {what} is in the split {split!r}; training needs train and "
+                    f"dev{hint}"
                 )
-        captions = [sample.captions for sample in self.train]
-        self.vocabulary = vocabulary or Vocabulary.build(
-            [*(text for several in captions for text in several), *texts], min_count
-        )
+        captions = [sample.captions for sample in self.train if "caption" in heads]
+        self.vocabulary = vocabulary or _vocabulary(captions, texts, min_count, self.train, heads)
         self._texts = [target(self.vocabulary, text) for text in texts]
         self._named: list[list[int]] = [[] for _ in texts]
         self.pictures: list[Sample] = []
@@ -72,7 +76,8 @@ class Material:
         if vocabulary is None:
             index = {name: i for i, name in enumerate(names.classes)}
             meant = [index.get(names.meanings.get(name or "") or "") for name in classes]
-            self.vocabulary = Vocabulary(self.vocabulary.words[4:], names.classes, meant)
+            words, labels = self.vocabulary.words[len(SPECIAL) :], self.vocabulary.labels
+            self.vocabulary = Vocabulary(words, names.classes, meant, labels=labels)
         names = ObjectNames(
             self.vocabulary.concepts,
             {n: c for n, c in names.meanings.items() if c in {None, *self.vocabulary.concepts}},
@@ -117,10 +122,18 @@ class Material:
 
     def describe(self) -> list[Any]:
         """The data that must be the same when a training is resumed."""
-        samples = [(s.id, s.split, s.captions) for s in (*self.train, *self.dev, *self.pictures)]
+        every = (*self.train, *self.dev, *self.pictures)
+        samples = [(s.id, s.split, s.captions, s.label, s.score) for s in every]
         concepts = (self.vocabulary.concepts, self.vocabulary.classes)
         taught = [self.targets.sum().item(), self.known.sum().item()] if self.held_out else []
-        return [self.vocabulary.words, concepts, samples, self._texts, taught]
+        return [
+            self.vocabulary.words,
+            self.vocabulary.labels,
+            concepts,
+            samples,
+            self._texts,
+            taught,
+        ]
 
     @property
     def samples(self) -> list[Sample]:
@@ -135,3 +148,26 @@ class Material:
     @property
     def has_texts(self) -> bool:
         return bool(self._texts)
+
+
+def _vocabulary(
+    captions: Iterable[Sequence[str]],
+    texts: Iterable[str],
+    min_count: int | None,
+    train: Sequence[Sample],
+    heads: Sequence[str],
+) -> Vocabulary:
+    """The words of captions and texts, and the labels in alphabetical order, as far as the heads
+    need them."""
+    words = Vocabulary.build([*(x for several in captions for x in several), *texts], min_count)
+    labels = labels_of(train) if "classes" in heads else ()
+    return Vocabulary(words.words[len(SPECIAL) :], labels=labels)
+
+
+def labels_of(samples: Iterable[Sample]) -> list[str]:
+    """The labels in alphabetical order. Raises UsageError if there are fewer than two."""
+    labels = sorted({sample.label for sample in samples if sample.label is not None})
+    if len(labels) < 2:
+        found = f"only the label {labels[0]!r}" if labels else "no label"
+        raise UsageError(f"the training samples have {found}; classes need at least two")
+    return labels

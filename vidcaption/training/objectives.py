@@ -3,10 +3,12 @@
 A new objective is a class here, or in a module beside this one, and a line in OBJECTIVES.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +23,13 @@ from vidcaption.options.training import TrainOptions
 from vidcaption.training.clips import MOST_WORDS, Batch, Look, target
 from vidcaption.training.consensus import Consensus
 from vidcaption.training.distributed import World
-from vidcaption.training.judge import judge_captions, judge_concepts
+from vidcaption.training.judge import (
+    ask_head,
+    judge_captions,
+    judge_concepts,
+    judge_labels,
+    judge_scores,
+)
 from vidcaption.training.losses import Term, classification, cross_entropy, self_critical
 from vidcaption.training.material import Material
 
@@ -104,6 +112,10 @@ class Objective(nn.Module):
 class Captions(Objective):
     """The captions of the samples, by cross entropy."""
 
+    @staticmethod
+    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
+        return network.config.writes
+
     def takes(self, sample: Sample) -> bool:
         return bool(sample.captions)
 
@@ -124,7 +136,7 @@ class Texts(Objective):
 
     @staticmethod
     def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
-        return material.has_texts and options.text_batch > 0
+        return network.config.writes and material.has_texts and options.text_batch > 0
 
     @torch.inference_mode()
     def begin(self, network: CaptionNetwork, look: Look) -> None:
@@ -181,6 +193,10 @@ class Rewards(Objective):
     dropout = False  # captions are drawn from the network that is then judged
     in_nats = False
 
+    @staticmethod
+    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
+        return network.config.writes
+
     def takes(self, sample: Sample) -> bool:
         return bool(sample.captions)
 
@@ -205,11 +221,93 @@ class Rewards(Objective):
         return worth
 
 
+class HeadTarget(Objective):
+    """What samples have for a head beside captions, by the loss of that head."""
+
+    head: str
+
+    def __init__(
+        self, network: CaptionNetwork, material: Material, machine: Machine, world: World
+    ) -> None:
+        super().__init__(network, material, machine, world)
+        self._targets = self._read(material)
+
+    @abstractmethod
+    def _read(self, material: Material) -> Tensor:
+        """The target of each row."""
+
+    @abstractmethod
+    def _score(self, said: Tensor, targets: Tensor) -> dict[str, float]:
+        """``loss``, and the metric by which epochs are chosen. ``said``: what the head gives."""
+
+    def forward(self, seen: Seen) -> Term:
+        targets = self._targets[seen.batch.samples].to(seen.features.device)
+        head: Any = seen.network.heads[self.head]
+        return Term(head.loss(seen.memory, targets), len(targets))
+
+    def judge(self, network: CaptionNetwork, look: Look, options: TrainOptions) -> dict[str, float]:
+        dev = range(self._material.first_dev, len(self._targets))
+        said = ask_head(self.head, network, dev, look, self._machine, self._world)
+        metrics = self._score(said, self._targets[dev.start :])
+        return metrics if options.select == "cider" else dict(reversed(metrics.items()))
+
+
+class Labels(HeadTarget):
+    """The labels of the samples, by cross entropy; judged by the accuracy."""
+
+    head = "classes"
+
+    @staticmethod
+    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
+        return "classes" in network.heads
+
+    def takes(self, sample: Sample) -> bool:
+        return sample.label in self._material.vocabulary.labels
+
+    def _read(self, material: Material) -> Tensor:
+        index = {label: i for i, label in enumerate(material.vocabulary.labels)}
+        return torch.tensor([index.get(s.label or "", -1) for s in material.samples])
+
+    def _score(self, said: Tensor, targets: Tensor) -> dict[str, float]:
+        return judge_labels(said, targets)
+
+
+class Scores(HeadTarget):
+    """The scores of the samples, by squared error; judged by Spearman's correlation."""
+
+    head = "score"
+    in_nats = False
+
+    def __init__(
+        self, network: CaptionNetwork, material: Material, machine: Machine, world: World
+    ) -> None:
+        super().__init__(network, material, machine, world)
+        if "score" in network.heads:
+            head: Any = network.heads["score"]
+            head.standardize(self._targets[: len(material.train)])
+
+    @staticmethod
+    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
+        return "score" in network.heads
+
+    def takes(self, sample: Sample) -> bool:
+        return sample.score is not None
+
+    def _read(self, material: Material) -> Tensor:
+        scores = (math.nan if s.score is None else s.score for s in material.samples)
+        return torch.tensor(list(scores), dtype=torch.float32)
+
+    def _score(self, said: Tensor, targets: Tensor) -> dict[str, float]:
+        return judge_scores(said, targets)
+
+
 OBJECTIVES: dict[str, type[Objective]] = {
     "captions": Captions,
     "texts": Texts,
     "concepts": ConceptLabels,
     "rewards": Rewards,
+    "labels": Labels,
+    "scores": Scores,
 }
 
 

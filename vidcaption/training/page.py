@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidcaption.datasets.samples import Sample
+from vidcaption.datasets.samples import TARGETS, Sample
 from vidcaption.evaluation.captioning import Said, caption_samples
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
@@ -15,7 +15,7 @@ from vidcaption.output.write import write_atomic
 from vidcaption.report.cases import SEED, look
 from vidcaption.report.page import card, render
 from vidcaption.report.pictures import data_uri
-from vidcaption.report.plots import plot_captions
+from vidcaption.report.plots import plot_captions, plot_confusion, plot_scatter
 from vidcaption.report.sheet import plot_sheet
 from vidcaption.training.history import (
     LOSS,
@@ -29,6 +29,12 @@ from vidcaption.training.history import (
 )
 
 PAGE, CAPTIONS, SHEET = "training.html", "captions.png", "sheet.png"
+# for each head the name of its plot, and what draws it from what is said and wanted
+PLOTS = {
+    "caption": (CAPTIONS, plot_captions),
+    "classes": ("confusion.png", plot_confusion),
+    "score": ("scatter.png", plot_scatter),
+}
 MOST_SAMPLES = 1000  # captioned for the histograms
 SHOWN = 12
 
@@ -41,9 +47,9 @@ def write_training_page(
     *,
     shown: Sequence[Sample] = (),
 ) -> None:
-    """Write ``training.html``, ``loss.png``, ``captions.png`` and ``sheet.png`` into ``folder``.
+    """Write ``training.html``, ``loss.png``, ``sheet.png`` and the plot of PLOTS into ``folder``.
 
-    ``folder``: of a model and its ``history.csv``; ``samples``: captioned ones of ``dev``, of
+    ``folder``: of a model and its ``history.csv``; ``samples``: of ``dev``, of
     which at most ``MOST_SAMPLES`` are used, drawn at random with a fixed seed; ``frames``: per
     sample; ``shown``: samples whose pictures are shown instead, if those of ``samples`` may not be
     shared. None of these files is in the manifest: a model runs without them, and they may show
@@ -63,11 +69,12 @@ def write_training_page(
     said = caption(part)
     own = caption(shown) if shown else said
     cases = [look(model, s, own[s.id], None, frames, machine) for s in shown or part[:SHOWN]]
+    head = model.network.config.says
+    plotted, plot = PLOTS[head]
+    texts = [each.text for each in said.values()]
     pictures = {
         LOSS: plot_history(epochs),
-        CAPTIONS: plot_captions(
-            [each.text for each in said.values()], [text for s in part for text in s.captions]
-        ),
+        plotted: plot(texts, [text for s in part for text in s.references(head)]),
         SHEET: plot_sheet(cases),
     }
     for name, png in pictures.items():
@@ -77,12 +84,13 @@ def write_training_page(
         "training.html",
         title=f"Training of {folder.resolve().name}",
         loss=data_uri("image/png", pictures[LOSS]),
-        captions=data_uri("image/png", pictures[CAPTIONS]),
+        captions=data_uri("image/png", pictures[plotted]),
         columns=["epoch", "stage", "loss", *map(label, metrics), "learning rate", "seconds"],
         epochs=[_row(epoch, metrics) for epoch in epochs],
         best=best.epoch,
         marked=epochs.index(best),
-        counts=f"Captions of {len(part)} of {len(samples)} dev samples, by the best epoch's model.",
+        counts=f"{TARGETS[head][1].capitalize()}s of {len(part)} of {len(samples)} dev samples, by "
+        "the best epoch's model.",
         cases=map(card, cases),
         model_card=read_text(folder / CARD),
     )

@@ -101,7 +101,7 @@ def _usual(options: TrainOptions) -> dict[str, dict[str, Any]]:
         "frozen": {
             "epochs": o.epochs,
             "trains": {"decoder": o.lr},
-            "objectives": {"captions": 1.0, "texts": o.text_weight},
+            "objectives": {"captions": 1.0, "labels": 1.0, "scores": 1.0, "texts": o.text_weight},
         },
         "finetune": {
             "epochs": o.finetune_epochs,
@@ -115,6 +115,8 @@ def _usual(options: TrainOptions) -> dict[str, dict[str, Any]]:
             },
             "objectives": {
                 "captions": 1.0,
+                "labels": 1.0,
+                "scores": 1.0,
                 "texts": o.text_weight,
                 "concepts": o.concept_weight,
             },
@@ -125,6 +127,8 @@ def _usual(options: TrainOptions) -> dict[str, dict[str, Any]]:
             "objectives": {
                 "rewards": 1.0,
                 "captions": o.scst_imitate,
+                "labels": o.scst_imitate,
+                "scores": o.scst_imitate,
                 "texts": o.scst_imitate * o.text_weight,
             },
         },

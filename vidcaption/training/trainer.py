@@ -82,12 +82,12 @@ class Trainer:
 
         Raises ModelError where ``imagenet`` does not fit, UsageError where a stage cannot be.
         """
-        if options.select == "cider":
+        self.config = init.network.config if init else config
+        if options.select == "cider" and self.config.writes:
             check_scoring()
         check_plotting()
         stages = stages_of(options)
         self.folder, self.options, self.machine = folder, options, machine
-        self.config = init.network.config if init else config
         self.world = world
         self._watch = watch
         self._features = features or folder / "features"
@@ -272,9 +272,10 @@ class Trainer:
         self.world.wait()
 
     def _card(self) -> str:
+        words, labels = len(self.vocabulary), len(self.vocabulary.labels)
         counts = (
-            f"{len(self.train)} training and {len(self.dev)} dev samples, "
-            f"{len(self.vocabulary)} words and markers."
+            f"{len(self.train)} training and {len(self.dev)} dev samples, {words} words and markers"
+            f"{f', {labels} labels' if labels else ''}."
         )
         return write_card(counts, self.config, self.options, self.position.history)
 

@@ -1,9 +1,11 @@
-"""Adds words to a model that is trained further."""
+"""Adds words and heads to a model that is trained further."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 
+from vidcaption.errors import UsageError
 from vidcaption.model.folder import Model
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import SPECIAL, Vocabulary
@@ -35,4 +37,37 @@ def with_new_words(
             if old.ndim == 1:
                 state[name][len(old) :] = old.min()
     network.load_state_dict(state)
+    return Model(network, vocabulary, model.sha256)
+
+
+def with_heads(model: Model, heads: str, labels: Sequence[str], seed: int) -> Model:
+    """``model`` with other heads: those that it has stay as they are, and new ones start at random.
+
+    ``labels``: for the head classes, which is new if the model does not know one of them. Raises
+    UsageError for the head caption if the model writes none.
+    """
+    old, before = model.vocabulary, model.network.config
+    names = heads.split("+")
+    writes = "caption" in names
+    if writes and not before.writes:
+        raise UsageError(
+            "the model of --init writes no captions; choose one that does, or --heads "
+            f"{before.heads}"
+        )
+    if set(labels) <= set(old.labels):
+        labels = old.labels
+    vocabulary = (
+        Vocabulary(old.words[len(SPECIAL) :], old.concepts, old.classes, old.objects, labels)
+        if writes
+        else Vocabulary([], labels=labels)
+    )
+    config = replace(before, heads=heads, concept_slots=before.concept_slots if writes else 0)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = CaptionNetwork(config, vocabulary)
+    known = model.network.state_dict()
+    if vocabulary.labels != old.labels:
+        known = {name: x for name, x in known.items() if not name.startswith("heads.classes.")}
+    state = network.state_dict()
+    network.load_state_dict(state | {name: x for name, x in known.items() if name in state})
     return Model(network, vocabulary, model.sha256)

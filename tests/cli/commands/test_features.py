@@ -145,7 +145,7 @@ def test_a_dataset_without_samples_for_training(
     row = {"id": "a", "image": str(folder / "1.png"), "split": "test", "captions": ["a"]}
     (tmp_path / "test.jsonl").write_text(json.dumps(row))
     assert main(["features", str(tmp_path / "test.jsonl"), "-o", str(tmp_path / "f")]) == 2
-    assert "no captioned sample is in the split 'train' or 'dev'" in capsys.readouterr().err
+    assert "no sample with a caption, label or score is in the split" in capsys.readouterr().err
 
 
 def test_a_picture_that_cannot_be_read(

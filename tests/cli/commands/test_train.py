@@ -181,7 +181,7 @@ def test_a_training_is_repeated_from_its_file(
     assert tomllib.loads((again / "training.toml").read_text())["train"] == table
     options = {flag_of(f)[2:] for kind in (TrainOptions, ModelConfig) for f in kind.flat_fields()}
     assert table.keys() == options - {"stage"} | {
-        "datasets", "precision", "backbone-weights", "new-words",
+        "datasets", "precision", "backbone-weights", "new-words", "label-field",
     }  # fmt: skip
     assert table["datasets"] == [str(folder / "data.jsonl")]
     lines = recipe.read_text().splitlines()
@@ -242,7 +242,7 @@ def test_the_file_of_a_training_from_a_model_leaves_the_network_to_it(folder: Pa
     assert main([*command, "--init", str(folder / "model"), "--finetune-epochs", "0"]) == 0
     table = tomllib.loads((folder / "further/training.toml").read_text())["train"]
     assert table["init"] == str(folder / "model")
-    assert not {flag_of(f)[2:] for f in ModelConfig.flat_fields()} & table.keys()
+    assert {flag_of(f)[2:] for f in ModelConfig.flat_fields()} & table.keys() == {"heads"}
 
 
 def test_a_refused_training_writes_no_file(folder: Path) -> None:
@@ -316,7 +316,8 @@ def test_evaluate_names_an_empty_split(folder: Path, capsys: pytest.CaptureFixtu
     command = ["evaluate", str(folder / "model"), str(folder / "data.jsonl"), "--split", "exam"]
     assert main(command) == 2
     assert (
-        "no captioned sample with split 'exam'; choose one of dev, train" in capsys.readouterr().err
+        "no sample with a caption in the split 'exam'; choose one of dev, train"
+        in capsys.readouterr().err
     )
 
 

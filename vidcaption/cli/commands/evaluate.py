@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidcaption.cli.captioning import resolve_mixture, resolve_with_bar
-from vidcaption.cli.flags import Json, Offline, complete_model, with_options
+from vidcaption.cli.flags import Json, LabelField, Offline, complete_model, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
 from vidcaption.events import VERBOSE
@@ -69,14 +69,15 @@ def evaluate(
         ),
     ] = None,
     captions: Annotated[
-        Path | None, typer.Option(help="Also write the captions to this file, as JSON lines.")
+        Path | None,
+        typer.Option(help="Also write what the model says to this file, as JSON lines."),
     ] = None,
     html: Annotated[
         Path | None,
         typer.Option(
             metavar="PAGE",
-            help="Also write an HTML page: the figures, and the best, the worst and other samples, "
-            "with where the model looked for each word.",
+            help="Also write an HTML page: the figures, plots of labels or scores, and the best, "
+            "the worst and other samples, with where the model looked for each word.",
         ),
     ] = None,
     others: Annotated[
@@ -88,16 +89,20 @@ def evaluate(
             help="Also mix the probabilities of this model's words in, as run does.",
         ),
     ] = None,
+    label_field: LabelField = "label",
     offline: Offline = False,
 ) -> int:
-    """Score a model's captions against human ones: BLEU, METEOR, ROUGE-L, CIDEr.
+    """Score what a model says: captions by BLEU, METEOR, ROUGE-L and CIDEr, labels by accuracy, F1
+    and ROC curves, scores by correlation.
 
-    Needs the extra "eval". Without Java there is no METEOR, and the others are approximate.
+    Captions need the extra "eval". Without Java there is no METEOR, and the others are approximate.
     """
     from vidcaption.cli.console import put, put_json
     from vidcaption.cli.references import read_references
     from vidcaption.datasets.objects import coco_names, read_names
     from vidcaption.datasets.samples import of_split
+    from vidcaption.model.config import ModelConfig
+    from vidcaption.model.manifest import CONFIG, read_text
     from vidcaption.output.text import counted
     from vidcaption.output.write import check_writable, write_atomic
     from vidcaption.store.mixture import folders
@@ -112,10 +117,23 @@ def evaluate(
         # persons are in most captions, and would dominate the figures
         coco = objects == "coco"
         names = coco_names().without("person") if coco else read_names(Path(objects))
-    samples, split = of_split(read_references(dataset), split, dataset)
+    every = read_references(dataset, label_field)
     given = [Path(model), *(others or ())]
     (folder, _), *mixed = folders(resolve_mixture(given, offline, voice))
     other_folder = resolve_with_bar(against, offline, voice) if against else None
+    head, *second = (
+        ModelConfig.from_json(read_text(each / CONFIG)).says
+        for each in (folder, other_folder)
+        if each
+    )
+    if second and second != [head]:
+        raise UsageError(
+            f"{model} has the head {head}, and {against} has {second[0]}; choose models with the "
+            "same"
+        )
+    if objects and head != "caption":
+        raise UsageError(f"--objects needs captions, and {model} has the head {head}; remove it")
+    samples, split = of_split(every, split, dataset, head)
 
     from vidcaption.evaluation.evaluate import differences, score_model
     from vidcaption.evaluation.metrics import has_java
@@ -123,7 +141,7 @@ def evaluate(
     from vidcaption.report.evaluation import evaluation_page
     from vidcaption.report.figures import comparison_table, score_table
 
-    if not has_java():
+    if head == "caption" and not has_java():
         logger.warning(
             "there is no java command: METEOR is missing, and BLEU, ROUGE-L and CIDEr are "
             "approximate; install a Java runtime for standard scores"

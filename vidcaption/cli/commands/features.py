@@ -73,9 +73,11 @@ def features(
             "file of weights, or imagenet"
         )
     known = [s for path in datasets for s in with_splits(read_references(path), seed=0)]
-    samples = [s for split in ("train", "dev") for s in known if s.split == split and s.captions]
+    samples = [s for split in ("train", "dev") for s in known if s.split == split and s.has_target]
     if not samples:
-        raise UsageError("no captioned sample is in the split 'train' or 'dev' for training")
+        raise UsageError(
+            "no sample with a caption, label or score is in the split 'train' or 'dev' for training"
+        )
 
     from vidcaption.model.device import Machine
     from vidcaption.model.encoder import Encoder

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidcaption.cli.flags import Datasets, complete_model, complete_preset, with_options
+from vidcaption.cli.flags import Datasets, LabelField, complete_model, complete_preset, with_options
 from vidcaption.cli.help import helped
-from vidcaption.cli.settings import Setting, preset_lines, settings, to_toml, use_preset
+from vidcaption.cli.settings import DEFAULT, Setting, preset_lines, settings, to_toml, use_preset
 from vidcaption.errors import UsageError
 from vidcaption.model.config import ModelConfig
 from vidcaption.options.base import flag_of
@@ -21,6 +21,7 @@ from vidcaption.options.output import VoiceOptions
 from vidcaption.options.training import TrainOptions
 
 if TYPE_CHECKING:
+    from vidcaption.datasets.samples import Sample
     from vidcaption.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -41,9 +42,10 @@ _PLACES = (
     vidcaption train data.csv --out my-model
     vidcaption train data.csv --out my-model --init default    from the built-in model
     vidcaption train data.csv --out my-model --resume          after an interruption
+    vidcaption train data.csv --out my-model --heads classes   labels instead of captions
     vidcaption run clip.mp4 --model my-model                   use it
     """,
-    first="out init preset resume epochs finetune-epochs batch-size min-count features device",
+    first="out init preset heads resume epochs finetune-epochs batch-size features device",
     Presets=preset_lines,
 )
 @with_options
@@ -110,6 +112,7 @@ def train(
         bool,
         typer.Option("--new-words", help="Add the words of the captions to those of --init."),
     ] = False,
+    label_field: LabelField = "label",
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the checkpoint in the folder.")
     ] = False,
@@ -125,7 +128,7 @@ def train(
         ),
     ] = None,
 ) -> int:
-    """Train a model on captioned images and videos.
+    """Train a model on images and videos with captions, labels or scores.
 
     Needs the extra "train". The folder can be used as run --model and with evaluate; its
     training.html shows the training and sample captions. Under torchrun all processes train one
@@ -137,7 +140,11 @@ def train(
     from vidcaption.datasets.scores import read_classes, read_scores
     from vidcaption.datasets.sentences import read_sentences
 
-    samples = [s for path in datasets for s in with_splits(read_references(path), training.seed)]
+    samples = [
+        sample
+        for path in datasets
+        for sample in with_splits(read_references(path, label_field), training.seed)
+    ]
     texts = [sentence for path in text or () for sentence in read_sentences(path)]
     folders = {path.parent for path in datasets}
     scores = [read_scores(path, folders) for path in concept_scores or ()]
@@ -152,17 +159,24 @@ def train(
     from vidcaption.training.clips import DEV_FRAMES
     from vidcaption.training.distributed import World, own_device
     from vidcaption.training.history import best_of
-    from vidcaption.training.material import Material
+    from vidcaption.training.material import Material, labels_of
     from vidcaption.training.page import write_training_page
     from vidcaption.training.trainer import CHECKPOINT, Trainer
-    from vidcaption.training.words import with_new_words
+    from vidcaption.training.words import with_heads, with_new_words
 
     if new_words and init is None:
         raise UsageError("--new-words needs --init; add that, or remove --new-words")
     start = load(resolve(init)) if init else None
-    if start and not start.network.config.writes:
-        raise UsageError(f"--init is {init}, which writes no captions; name a model that does")
+    heads = config.heads
+    if start:
+        if {each.key: each.source for each in settings(context)}["heads"] == DEFAULT:
+            heads = start.network.config.heads
+        train = (s for s in samples if s.split == "train" and s.label is not None)
+        labels = labels_of(train) if "classes" in heads.split("+") else ()
+        start = with_heads(start, heads, labels, training.seed)
     if start and new_words:
+        if not start.network.config.writes:
+            raise UsageError(f"--new-words is for captions, and --heads is {heads}; remove one")
         captions = [text for s in samples if s.split == "train" for text in s.captions]
         start = with_new_words(start, captions, training.min_count, training.seed)
     # a checkpoint includes the CNN, and so does a model
@@ -180,7 +194,11 @@ def train(
         classes=classes,
         with_concepts=bool((start.network.config if start else config).concept_slots),
         vocabulary=start.vocabulary if start else None,
+        heads=heads.split("+"),
     )
+    if "caption" in heads.split("+") and len(material.vocabulary) == len(SPECIAL):
+        least = training.min_count
+        raise UsageError(f"no word occurs {least} times in the captions; lower --min-count")
     if not world.first:
         voice = replace(voice, progress="off")
         logging.getLogger("vidcaption").setLevel(logging.ERROR)
@@ -194,12 +212,9 @@ def train(
                 init=start,
                 features=features,
             )
-            if len(trainer.vocabulary) == len(SPECIAL):
-                least = training.min_count
-                raise UsageError(f"no word occurs {least} times in the captions; lower --min-count")
             if world.first and not resume and not (out / CHECKPOINT).exists():
                 write_atomic(out / RECIPE, _recipe(settings(context)))
-            for warning in _warnings(trainer, init):
+            for warning in (*_left_out(samples, trainer), *_warnings(trainer, init)):
                 logger.warning(warning)
             history = trainer.run(resume).history
             if history and world.first:
@@ -232,6 +247,8 @@ def _warnings(trainer: "Trainer", init: str | None) -> Iterator[str]:
             f"{counted(len(trainer.train), 'sample')} for training are very few: thousands are "
             "needed, or hundreds with --init default"
         )
+    if not trainer.config.writes:
+        return
     captions = [text for sample in trainer.train for text in sample.captions]
     unknown = trainer.vocabulary.unknown(captions)
     if unknown:
@@ -242,16 +259,39 @@ def _warnings(trainer: "Trainer", init: str | None) -> Iterator[str]:
             yield f"{what}, as {init} does not know them; --new-words adds those that are not rare"
 
 
+def _left_out(samples: "Sequence[Sample]", trainer: "Trainer") -> Iterator[str]:
+    """Warnings about samples and labels that a head beside captions cannot learn."""
+    from vidcaption.datasets.samples import TARGETS
+    from vidcaption.output.text import counted
+
+    for head in trainer.network.heads:
+        lacking = [s for s in samples if s.split != "test" and not s.has(head)]
+        if lacking:
+            yield (
+                f"{counted(len(lacking), 'sample')} without a {TARGETS[head][1]} will not be used, "
+                f"such as {lacking[0].id}"
+            )
+    known = trainer.vocabulary.labels
+    if known and (
+        new := sorted({s.label for s in (*trainer.train, *trainer.dev) if s.label} - set(known))
+    ):
+        yield (
+            f"no training sample has {counted(len(new), 'label')} of the dev split, such as "
+            f"{new[0]!r}, which count as wrong"
+        )
+
+
 def _recipe(chosen: Iterable[Setting]) -> str:
     """The options of a training, for ``--config`` of another one.
 
-    Paths are made absolute. With ``--init`` the network's options are omitted, as they have no
-    effect.
+    Paths are made absolute. With ``--init`` the network's options are omitted except for the heads,
+    as they have no effect.
     """
     from vidcaption.output.text import printable
 
     lines = {each.key: each for each in chosen if each.value not in (None, [], ())}
-    passing = [flag_of(f)[2:] for f in ModelConfig.flat_fields()] if "init" in lines else []
+    network = [flag_of(f)[2:] for f in ModelConfig.flat_fields() if f.name != "heads"]
+    passing = network if "init" in lines else []
     rows = [
         f"{key} = {to_toml(_absolute(key, each.value))}  # {printable(each.source)}\n"
         for key, each in lines.items()
