@@ -177,7 +177,7 @@ def test_java_that_does_not_run_is_named(tmp_path, monkeypatch):
     (tmp_path / "java").write_text("#!/bin/sh\necho no memory >&2\nexit 1\n")
     (tmp_path / "java").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SetupError, match=r"java cannot run the tokenizer \(exit code 1\); see"):
+    with pytest.raises(SetupError, match=r"java cannot run the tokenizer \(exit code 1\); check"):
         metrics.coco_figures(PERFECT, REFERENCES, java=True)
 
 
