@@ -182,12 +182,13 @@ class Commands(Group):
             ),
             Later(
                 "train",
-                "Train a model on captioned images and videos.",
+                "Train a model on images and videos with captions, labels or scores.",
                 configured=True,
             ),
             Later(
                 "evaluate",
-                "Score a model's captions against human ones: BLEU, METEOR, ROUGE-L, CIDEr.",
+                "Score what a model says: captions by BLEU, METEOR, ROUGE-L and CIDEr, labels by "
+                "accuracy, F1 and ROC curves, scores by correlation.",
                 configured=True,
             ),
             Later(

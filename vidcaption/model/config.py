@@ -100,8 +100,7 @@ class ModelConfig(Options):
     )
     heads: str = option(
         "caption",
-        "What the model says of a window, joined by +: a caption, one of the labels (classes) or a "
-        "number (score).",
+        "What the model says, joined by +: a caption, a label (classes), a number (score).",
         choices=HEADS,
         several=True,
     )

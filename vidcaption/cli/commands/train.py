@@ -96,16 +96,15 @@ def train(
         typer.Option(
             metavar="MODEL",
             autocompletion=complete_model,
-            help="Model to start from, such as default: its network and vocabulary are kept, and "
-            "the network options have no effect.",
+            help="Model to start from, such as default; keeps its network and vocabulary.",
         ),
     ] = None,
     features: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder for the features of the frozen CNN, shared with other trainings and "
-            "vidcaption features; missing ones are added.  [default: below --out]",
+            help="Folder of the frozen CNN's features, which trainings can share.  "
+            "[default: below --out]",
         ),
     ] = None,
     new_words: Annotated[
@@ -120,8 +119,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Options of a published system instead of the defaults: one of the presets below, "
-            "or a TOML file.",
+            help="Options to use as defaults: a preset below, or a TOML file.",
             is_eager=True,
             callback=use_preset,
             autocompletion=complete_preset,
