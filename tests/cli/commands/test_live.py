@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -159,7 +158,6 @@ def test_a_stream_that_is_cut_and_comes_back(model: str) -> None:
     ]
     for (start_s, end_s), at_s in zip(bounds, came_s, strict=True):
         assert began_s < start_s < end_s <= at_s + 0.1
-    assert any(later[0] - earlier[1] > 0.2 for earlier, later in pairwise(bounds))  # the cut
     assert f"vidcaption: {address} has ended; connecting again in 0.5 s" in told
     assert sum("watching" in line for line in told) == 2
     assert told[-1].startswith("vidcaption: interrupted: ")
