@@ -33,7 +33,7 @@ from vidcaption.options.captioning import SearchOptions
 from vidcaption.store import resolve
 
 FRAMES = 4
-Choose = Callable[[Tensor, list[int]], Concepts]
+Choose = Callable[[list[int], Tensor, Tensor | None], Concepts]
 
 
 def main() -> None:
@@ -62,11 +62,11 @@ class Dev:
         self.network, self.vocabulary = loaded.network.eval(), loaded.vocabulary
         self.samples, self.scores = samples, scores
         self.slots = self.network.config.concept_slots
-        size = self.network.config.image_size
+        size = self.network.config.input.image_size
         machine = Machine(torch.device("cpu"), torch.float32)
         with torch.inference_mode():
             self.batches = [
-                (batch, self.network.encode(clips))
+                (batch, self.network.encode(clips), self.network.detect(clips))
                 for batch, clips in in_batches(
                     lambda i: load_clip(samples[i], FRAMES, size), range(len(samples)), 16, machine
                 )
@@ -76,7 +76,8 @@ class Dev:
         hint = network.HINT
         rows = {"the built-in model": self.score(self.own)}
         rows["greedy"] = self.score(self.own, beam=1)
-        rows["the detector's classes"] = self.score(self.detector)
+        rows["no second CNN"] = self.score(self.alone)
+        rows["the detector itself in its place"] = self.score(self.detector)
         network.HINT = 0.0
         rows["no preference for sure words"] = self.score(self.own)
         rows["no concepts at all"] = self.score(self.none)
@@ -86,25 +87,30 @@ class Dev:
         self.network.decoder.wording = wording
         return rows
 
-    def own(self, probabilities: Tensor, batch: list[int]) -> Concepts:
-        return surest(probabilities, self.slots)
+    def own(self, batch: list[int], features: Tensor, found: Tensor | None) -> Concepts:
+        concepts = self.network.recognise(features, found)
+        assert concepts is not None
+        return concepts
 
-    def none(self, probabilities: Tensor, batch: list[int]) -> Concepts:
-        return surest(probabilities * 0, self.slots)
+    def alone(self, batch: list[int], features: Tensor, found: Tensor | None) -> Concepts:
+        return self.own(batch, features, None)
 
-    def detector(self, probabilities: Tensor, batch: list[int]) -> Concepts:
+    def none(self, batch: list[int], features: Tensor, found: Tensor | None) -> Concepts:
+        concepts = self.alone(batch, features, None)
+        return Concepts(concepts.ids, torch.zeros_like(concepts.confidence))
+
+    def detector(self, batch: list[int], features: Tensor, found: Tensor | None) -> Concepts:
+        assert self.network.classifier is not None
+        probabilities = self.network.classifier(features).sigmoid().mean(1)
         scores = [self.scores[i] for i in batch]
         return surest(mix(probabilities, scores, self.vocabulary, coco_names()), self.slots)
 
     @torch.inference_mode()
     def score(self, choose: Choose, beam: int = SearchOptions().beam) -> dict[str, float]:
         said = {}
-        for batch, features in self.batches:
-            assert self.network.classifier is not None
-            found = self.network.classifier(features).sigmoid().mean(1)
-            captions = self.network.caption(
-                features, SearchOptions(beam=beam), choose(found, batch)
-            )
+        for batch, features, found in self.batches:
+            concepts = choose(batch, features, found)
+            captions = self.network.caption(features, SearchOptions(beam=beam), concepts)
             for i, caption in zip(batch, captions, strict=True):
                 said[self.samples[i].id] = " ".join(self.vocabulary.decode(caption.ids))
         figures = object_figures(said, self.samples, coco_names().without("person"))
