@@ -197,6 +197,18 @@ def variants() -> str:
     return table(heads, *rows) + f"\n\n```sh\n{commands}\n```"
 
 
+def concepts() -> str:
+    """What parts of the built-in model give while it captions: CIDEr, objects named, confirmed."""
+    rows = read("concepts")["rows"]
+    datasets = list(next(iter(rows.values())))
+    figures = ("CIDEr", "objects_named", "objects_confirmed")
+    cells = [
+        (name, *(" / ".join(f"{row[d][f]:.1f}" for f in figures) for d in datasets))
+        for name, row in rows.items()
+    ]
+    return table(["", *(f"{Path(d).stem.capitalize()} dev" for d in datasets)], *cells)
+
+
 def startup() -> str:
     """What commands take, beside the imports that they cannot do without."""
     named = {"help": ("`--help`", "typer, rich"), "clip": ("5 s of a video", "torch")}
@@ -346,6 +358,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "serve": serve,
     "long_video": long_video,
     "variants": variants,
+    "concepts": concepts,
     "startup": startup,
     "search": search,
     "find": find,
