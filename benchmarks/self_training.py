@@ -28,7 +28,7 @@ from vidcaption.store import resolve
 
 SURE = 0.5  # of the detector
 SEEN = 0.3
-DOUBTED = 0.5  # what is left of the classifier's probability where the detector sees nothing
+DOUBTED = 0.5  # factor of the classifier's probability where the detector sees nothing
 
 
 def mix(

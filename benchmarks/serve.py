@@ -5,7 +5,7 @@
 Starts ``vidcaption serve`` and clients that send it clips of a second each, all at once. Every
 fifth upload is slow, and as many more are broken off in the middle. The server is killed (SIGKILL)
 when it has accepted as many uploads as was drawn by chance, and started again; clients try again
-until they are answered. In the end every job that a client was told of must be done, with the
+until they are answered. In the end every accepted job must be done, with the
 captions that the same clip gets without a server. The exit code is 1 if anything is not as it must
 be.
 """

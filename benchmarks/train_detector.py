@@ -4,7 +4,7 @@
       --scores SCORES.jsonl.gz --work runs/detector --out runs/with-detector
 
 ``SSD.safetensors``: the convolutions of an SSD detector with MobileNetV2, ``stem``,
-``blocks.N.expand``, ``.dw``, ``.project``, ``head``, perhaps int8 with a ``.scale`` for each output
+``blocks.N.expand``, ``.dw``, ``.project``, ``head``; int8 weights need a ``.scale`` for each output
 channel. The trunk stays as it is. The heads learn the detector's scores of training pictures, and
 the objects that people name there. Prints the average precision on dev samples as JSON, by the
 objects that at least two people name; those that one names do not count.

@@ -4,7 +4,7 @@
 #     examples/jellyfin.sh FOLDER [OPTION...]             # options of vidcaption run
 #     SUFFIX=en.sdh.vtt examples/jellyfin.sh /media/films
 #
-# Videos that have such a file are passed over, so that it goes on where it was interrupted, and
+# Videos that have such a file are skipped, so it continues where it was interrupted, and
 # edited captions stay. The model is loaded for each video, which takes seconds.
 #
 # Exit code: 0 all are captioned, 1 some are not.

@@ -5,7 +5,7 @@
 #     sbatch --array=1-64 --export=ALL,PATH="$PWD/.venv/bin:$PATH" examples/slurm.sh /data/videos
 #     vidcaption status vidcaption-JOB-*.jsonl            # progress
 #
-# Run the same command again after timeouts and node failures: it continues with what is left. All
+# Run the same command again after timeouts and node failures: it continues with the remaining inputs. All
 # tasks must run for all files to be captioned: --array=1-64%8 is fine, --array=1,3 is refused.
 #
 #SBATCH --job-name=vidcaption

@@ -95,8 +95,8 @@ class Captioner:
 
         ``name_or_folder``: or several models with the same words, each but the first with a weight,
         as in ``["A", ("B", 0.3)]``: they write together, by the weighted mean of their
-        probabilities of each word. Concepts, confidence and attention are those of the first, which
-        has what is left of 1.
+        probabilities of each word. Concepts, confidence and attention are those of the first, whose
+        weight is the rest.
 
         ``batch_size``: windows per batch. ``threads``: CPU threads of PyTorch, for the whole
         process. ``engine``: ``openvino`` runs the CNN in OpenVINO, on the CPU, with the same

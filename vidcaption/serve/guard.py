@@ -73,7 +73,7 @@ class Guard:
         refusal = self._refusal(Request(scope))
         try:
             await (refusal or self._app)(scope, receive, protected)
-        except Exception as error:  # which was answered
+        except Exception as error:  # Starlette has sent a response
             logger.error(f"{scope['path']}: unexpected {type(error).__name__}: {error}")
 
     def _refusal(self, request: Request) -> Response | None:

@@ -53,7 +53,7 @@ def weigh(mixture: Name | Mixture | None) -> list[tuple[Name | None, float]]:
     if rest < -1e-9:
         raise UsageError(
             f"the weights of the models to mix add up to {1 - rest:g}; together they can be 1 at "
-            "most, and the first model has what is left"
+            "most, and the first model gets the rest"
         )
     return [(mixture[0], max(rest, 0.0)), *others]
 
