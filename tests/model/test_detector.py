@@ -10,10 +10,14 @@ from vidcaption.model import folder as model_folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.detector import ObjectDetector
 from vidcaption.model.device import Machine
+from vidcaption.model.folder import Model
 from vidcaption.model.fused import FusedConvolution, fused
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
+from vidcaption.options.training import TrainOptions
+from vidcaption.training.calibration import calibrate
+from vidcaption.training.stages import PARTS
 
 CPU = Machine(torch.device("cpu"), torch.float32)
 WORDS = Vocabulary(["a", "dog", "cat", "on"], ["dog", "cat"], (), [1])
@@ -109,3 +113,20 @@ def test_captions_know_what_it_found(network, monkeypatch):
     sample = Sample("x", ("a cat",), None)
     caption_samples(network, WORDS, [sample, replace(sample, id="y")], 3, SearchOptions(), CPU)
     torch.testing.assert_close(seen[0].confidence[0], found.confidence[0])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_stage_of_training_changes_it(network, part):
+    trained = {id(parameter) for parameter in PARTS[part](network, TrainOptions())}
+    assert trained and not trained & {id(x) for x in network.detector.parameters()}
+
+
+def test_confidence_is_fitted_to_captions_that_know_what_it_found(network, monkeypatch):
+    seen = []
+    recognise = network.recognise
+    monkeypatch.setattr(network, "recognise", lambda *args: seen.append(args) or recognise(*args))
+    samples = [Sample(str(i), ("a cat",), "dev") for i in range(2)]
+    calibrate(Model(network, WORDS, ""), samples, lambda i: FRAMES[i], CPU)
+    [(_, found)] = seen
+    with torch.inference_mode():
+        torch.testing.assert_close(found, network.detect(FRAMES))
