@@ -57,7 +57,7 @@ def main() -> None:
 
     def load(i: int) -> torch.Tensor:
         sample = Sample(paths[i], (), None, (every[paths[i]][0],))
-        return to_clip(load_frames(sample, 1, config.image_size))[0]
+        return to_clip(load_frames(sample, 1, config.input.image_size))[0]
 
     with (
         gzip.open(arguments.out, "wt", encoding="utf-8") as file,

@@ -62,7 +62,7 @@ def main() -> None:
     detected = read_scores(Path(arguments.scores), [photographs.parent])
     index = {name: i for i, name in enumerate(vocabulary.concepts)}
     objects = set(names.classes) - {"person"}
-    size, slots = network.config.image_size, network.config.concept_slots
+    size, slots = network.config.input.image_size, network.config.concept_slots
     rows = []
 
     def load(i: int) -> Tensor:

@@ -30,7 +30,8 @@ class Sample:
 
     ``label``: the class that it shows; ``score``: a number to be predicted. ``start_s`` and
     ``end_s``: the part of the video that the captions describe, in seconds of its timestamps, a
-    single frame if they are equal; without ``end_s`` it extends to the video's end.
+    single frame if they are equal; without ``end_s`` it extends to the video's end. ``dataset``:
+    what it is scored with, where there are several.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Sample:
     end_s: float | None = None
     label: str | None = None
     score: float | None = None
+    dataset: str = ""
 
     def has(self, head: str) -> bool:
         """Whether it has what this head is to say."""

@@ -1,8 +1,8 @@
 """CIDEr-D as a reward: fast for single captions, with precomputed document frequencies."""
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 
 NGRAM = 4
 SIGMA = 6.0  # of the length penalty, in words
@@ -30,13 +30,11 @@ class Consensus:
         documents = Counter(gram for several in counted for gram in set().union(*several))
         self._log_samples = math.log(len(references))
         self._log_documents = {gram: math.log(count) for gram, count in documents.items()}
-        self._references = [[self._vectors(counts) for counts in several] for several in counted]
+        self._references = [_References(map(self._vectors, several)) for several in counted]
 
     def score(self, sample: int, words: Words) -> float:
         """CIDEr-D x 10, as usual, of one caption of one sample."""
-        hypothesis = self._vectors(ngrams(words))
-        references = self._references[sample]
-        return 10 * sum(_similarity(hypothesis, each) for each in references) / len(references)
+        return 10 * self._references[sample].similarity(self._vectors(ngrams(words)))
 
     def _vectors(self, counts: Counter[tuple[int, ...]]) -> Vectors:
         """tf-idf of each n-gram, norms for n = 1 to 4, and the number of word pairs."""
@@ -51,15 +49,34 @@ class Consensus:
         return weights, [math.sqrt(square) for square in squares], pairs
 
 
-def _similarity(hypothesis: Vectors, reference: Vectors) -> float:
-    """Mean over n of the clipped cosine, times the Gaussian length penalty."""
-    weights, norms, pairs = hypothesis
-    wanted, wanted_norms, wanted_pairs = reference
-    cosines = [0.0] * NGRAM
-    for gram, weight in weights.items():
-        if gram in wanted:
-            cosines[len(gram) - 1] += min(weight, wanted[gram]) * wanted[gram]
-    for n in range(NGRAM):
-        if norms[n] and wanted_norms[n]:
-            cosines[n] /= norms[n] * wanted_norms[n]
-    return sum(cosines) / NGRAM * math.exp(-((pairs - wanted_pairs) ** 2) / (2 * SIGMA**2))
+class _References:
+    """The captions of a sample, by the n-grams in them: most captions share few."""
+
+    def __init__(self, references: Iterable[Vectors]) -> None:
+        self._norms: list[list[float]] = []
+        self._pairs: list[int] = []
+        self._weights: dict[tuple[int, ...], list[tuple[int, float]]] = defaultdict(list)
+        for number, (weights, norms, pairs) in enumerate(references):
+            self._norms.append(norms)
+            self._pairs.append(pairs)
+            for gram, weight in weights.items():
+                self._weights[gram].append((number, weight))
+
+    def similarity(self, hypothesis: Vectors) -> float:
+        """The mean over references, and over n, of the clipped cosine times the Gaussian length
+        penalty."""
+        weights, norms, pairs = hypothesis
+        products = [[0.0] * NGRAM for _ in self._norms]
+        for gram, weight in weights.items():
+            for number, wanted in self._weights.get(gram, ()):
+                products[number][len(gram) - 1] += min(weight, wanted) * wanted
+        total = 0.0
+        for product, wanted_norms, wanted_pairs in zip(
+            products, self._norms, self._pairs, strict=True
+        ):
+            lengths = [norms[n] * wanted_norms[n] for n in range(NGRAM)]
+            cosines = [
+                x / length if length else x for x, length in zip(product, lengths, strict=True)
+            ]
+            total += sum(cosines) * math.exp(-((pairs - wanted_pairs) ** 2) / (2 * SIGMA**2))
+        return total / NGRAM / len(self._norms)

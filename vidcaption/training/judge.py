@@ -1,8 +1,10 @@
 """Evaluation of the heads of a network on the dev split."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, islice
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -36,7 +38,8 @@ def judge_captions(
     *,
     with_cider: bool,
 ) -> dict[str, float]:
-    """``loss``, the mean cross entropy of the references' words, and if requested ``cider``, x 100.
+    """``loss``, the mean cross entropy of the references' words, and if requested ``cider``, x 100:
+    the mean over datasets, each scored by itself.
 
     All processes of ``world`` call this together: each takes a part of the samples, and all get
     the same result. ``look``: of a sample's index, (T, 3, S, S) uint8 pixels or (T, R, C) features.
@@ -56,10 +59,17 @@ def judge_captions(
     totals, counts, parts = zip(*world.gather((total, words, said)), strict=True)
     metrics = {"loss": sum(totals) / sum(counts)}
     if with_cider and world.first:
-        references = {str(i): sample.captions for i, sample in enumerate(samples)}
         texts = {key: text for each in parts for key, text in each.items()}
-        metrics["cider"] = cider(texts, references)
+        metrics["cider"] = mean_cider(texts, samples)
     return world.take(metrics)
+
+
+def mean_cider(texts: Mapping[str, str], samples: Sequence[Sample]) -> float:
+    """``texts``: by the sample's index."""
+    datasets: dict[str, dict[str, Sequence[str]]] = defaultdict(dict)
+    for i, sample in enumerate(samples):
+        datasets[sample.dataset][str(i)] = sample.captions
+    return fmean(cider({i: texts[i] for i in each}, each) for each in datasets.values())
 
 
 @torch.inference_mode()

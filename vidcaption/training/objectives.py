@@ -5,7 +5,8 @@ A new objective is a class here, or in a module beside this one, and a line in O
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -201,9 +202,19 @@ class Rewards(Objective):
         return bool(sample.captions)
 
     @cached_property
-    def _consensus(self) -> Consensus:
+    def _cider(self) -> Mapping[int, Callable[[Sequence[int]], float]]:
+        """CIDEr-D by the sample. N-grams are as rare as they are in its dataset, as when that is
+        evaluated by itself."""
         vocabulary, train = self._material.vocabulary, self._material.train
-        return Consensus([[target(vocabulary, text) for text in s.captions] for s in train])
+        datasets: dict[str, list[int]] = defaultdict(list)
+        for row, sample in enumerate(train):
+            datasets[sample.dataset].append(row)
+        scorers: dict[int, Callable[[Sequence[int]], float]] = {}
+        for rows in datasets.values():
+            captions = [[target(vocabulary, text) for text in train[row].captions] for row in rows]
+            consensus = Consensus(captions)
+            scorers |= {row: partial(consensus.score, place) for place, row in enumerate(rows)}
+        return scorers
 
     def forward(self, seen: Seen) -> Term:
         options = seen.options
@@ -215,7 +226,7 @@ class Rewards(Objective):
 
     def _reward(self, seen: Seen, row: int, words: Sequence[int]) -> float:
         sample, weight = seen.batch.samples[row], seen.options.scst_concepts
-        worth = self._consensus.score(sample, words)
+        worth = self._cider[sample](words)
         if weight and seen.network.classifier:
             worth += weight * 10 * self._material.agree(sample, words)
         return worth

@@ -139,7 +139,7 @@ def train(
     from vidcaption.datasets.sentences import read_sentences
 
     samples = [
-        sample
+        replace(sample, dataset=str(path))
         for path in datasets
         for sample in with_splits(read_references(path, label_field), training.seed)
     ]
