@@ -338,6 +338,9 @@ class Loss(nn.Module):
     def forward(self, clips: Tensor, batch: Batch, done: float) -> list[Term]:
         """``clips``: (B, T, 3, S, S) uint8 pixels or (B, T, R, C) features."""
         self.network.train(all(each.dropout for each in self._weights))
+        for module in self.network.modules():
+            if isinstance(module, nn.RNNBase):
+                module.train()  # it has no dropout, and cuDNN has no gradient of it in eval mode
         features = self.network.encode(clips) if clips.dtype == torch.uint8 else clips
         self._seen = Seen(self.network, features, batch, self._options, done)
         return [each(self._seen)._replace(weight=weight) for each, weight in self._weights.items()]
