@@ -174,3 +174,16 @@ def test_objectives_see_only_samples_that_all_can_learn_from(tmp_path, samples):
 def test_a_wrong_stage_is_refused_at_the_start(tmp_path, samples):
     with pytest.raises(UsageError, match="in objectives, which is unknown"):
         trainer(tmp_path, samples, staged(beauty=1))
+
+
+def test_under_rewards_there_is_no_dropout_but_lstms_train(tmp_path, samples):
+    """cuDNN has no gradient of an LSTM in eval mode."""
+    rewarded = {"name": "scst", "epochs": 1, "scst-temperature": 1.0}
+    trained = trainer(tmp_path, samples, replace(ONE_EPOCH, stage=(rewarded,)))
+    modes = []
+    trained.objectives["rewards"].register_forward_pre_hook(
+        lambda _, args: modes.extend((type(m), m.training) for m in args[0].network.modules())
+    )
+    trained.run()
+    assert {mode for kind, mode in modes if issubclass(kind, nn.RNNBase)} == {True}
+    assert {mode for kind, mode in modes if not issubclass(kind, nn.RNNBase)} == {False}
