@@ -10,7 +10,6 @@ from collections.abc import Generator, Iterable, Iterator
 from itertools import tee
 from queue import Queue
 from threading import Event, Thread
-from types import TracebackType
 from typing import Self
 
 from av.error import FFmpegError
@@ -145,12 +144,7 @@ class VideoReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
