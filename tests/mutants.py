@@ -1,8 +1,9 @@
 """Changes modules in small ways, and sees whether their tests notice each change.
 
-    python tests/mutants.py                    # all modules of TESTS: half an hour
+    python tests/mutants.py                    # all modules of TESTS: hours
     python tests/mutants.py model/search.py
     python tests/mutants.py model/search.py:91 # a line of it
+    python tests/mutants.py --sample 40        # so many of each module, always the same ones
 
 Each mutant differs from the module in one place: an operator, a comparison or a condition, a
 number, an argument or a call that is left out. It is in memory only, in a forked process that runs
@@ -13,9 +14,11 @@ Left alone are errors' messages, annotations, and the arguments KEPT, which are 
 what is wrong with the program.
 """
 
+import argparse
 import ast
 import gc
 import os
+import random
 import resource
 import signal
 import sys
@@ -36,8 +39,13 @@ TESTS = {
     "model/attention.py": ["model/test_attention.py", "model/test_network.py"],
     "model/cells.py": ["model/test_cells.py"],
     "training/losses.py": ["training/test_losses.py"],
+    "training/objectives.py": ["training/test_objectives.py"],
     "evaluation/metrics.py": ["evaluation/test_metrics.py"],
     "batch/ledger.py": ["batch/test_ledger.py"],
+    "video/plan.py": ["video/test_plan.py"],
+    "video/sparse.py": ["video/test_sparse.py"],
+    "video/windows.py": ["video/test_windows.py"],
+    "output/merge.py": ["output/test_merge.py"],
 }
 KEPT = ("device", "non_blocking", "strict")
 CPU_S, TIMEOUT_S = 60, 900  # of one mutant, which may run for ever; a busy machine takes long
@@ -177,18 +185,25 @@ def _test(module: str, source: bytes) -> int:
     return pytest.main([*options, *(str(ROOT / "tests" / name) for name in TESTS[module])])
 
 
-def main(asked: list[str]) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("modules", nargs="*", default=list(TESTS), metavar="MODULE[:LINE]")
+    parser.add_argument("--sample", type=int, help="how many mutants of each module")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
     gc.freeze()
     unexplained = 0
-    for each in asked or TESTS:
+    for each in asked.modules:
         module, _, line = each.partition(":")
         source = (ROOT / "vidcaption" / module).read_bytes()
         if not survives(module, source):
             print(f"{module}: its tests fail as it is")
             return 1
         chosen = [mutant for mutant in mutants(source) if line in ("", str(mutant.line))]
+        if asked.sample and asked.sample < len(chosen):
+            chosen = sorted(random.Random(asked.seed).sample(chosen, asked.sample))
         alive = 0
         for mutant in chosen:
             if survives(module, mutant.source):
@@ -201,4 +216,4 @@ def main(asked: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
