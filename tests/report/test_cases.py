@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 from vidcaption.datasets import samples as reading
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.captioning import caption_samples, load_clip
+from vidcaption.model.config import ModelConfig
+from vidcaption.model.folder import Model
+from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import search
+from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.report.cases import attend, choose, look
 from vidcaption.video.reader import VideoReader
@@ -46,6 +50,20 @@ def test_attention_lands_on_the_frame_and_the_cell_that_differ(model, cpu):
     for other in (1, 3):
         assert attention[:, other] == pytest.approx(attention[:, 0], rel=1e-3)
     assert (abs(attention[:, 2] / attention[:, 0] - 1).max((1, 2)) > 0.01).all()
+
+
+def test_attention_depends_on_what_the_detector_finds(cpu):
+    config = ModelConfig.flat(
+        image_size=64, grid=2, size=16, attention_heads=2, embedding=12, concept_slots=2
+    )
+    vocabulary = Vocabulary(["a", "dog", "cat", "on"], ["dog", "cat"], (), [1])
+    model = Model(CaptionNetwork(config, vocabulary).eval(), vocabulary, "")
+    clip = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    seen = []
+    for logit in (-20.0, 20.0):
+        torch.nn.init.constant_(model.network.detector.out.bias, logit)
+        seen.append(attend(model, clip, vocabulary.encode("a dog"), cpu))
+    assert abs(seen[0] - seen[1]).max() > 1e-3
 
 
 def test_a_case_shows_the_caption_that_was_said(model, samples, cpu, monkeypatch):

@@ -13,12 +13,11 @@ from vidcaption.batch.plan import Books, Job, Plan
 from vidcaption.batch.runner import Captioners, Executor, Outcome, Runner, Watcher, in_process
 from vidcaption.errors import OutputError
 from vidcaption.events import event
-from vidcaption.model.manifest import WEIGHTS, read_rows
 from vidcaption.options.batch import BatchOptions
 from vidcaption.options.captioning import CaptionOptions, MachineOptions
 from vidcaption.options.output import OutputOptions
 from vidcaption.output.write import check_some_writable
-from vidcaption.store.mixture import Mixture, folders, mixed_sha256
+from vidcaption.store.mixture import Mixture, sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +55,7 @@ class Batch:
         Raises ModelError, UsageError, OutputError.
         """
         self._model = model
-        hashes = [(read_rows(folder)[WEIGHTS]["sha256"], w) for folder, w in folders(model)]
-        self._books = Books(mixed_sha256(hashes), options, force=self._options.force)
+        self._books = Books(sha256_of(model), options, force=self._options.force)
         spool = self.selection.piped and not self._options.dry_run
         source = self._closing.enter_context(spooled()) if spool else None
         jobs = [self.delivery.job(path, source) for path in self.selection.chosen]

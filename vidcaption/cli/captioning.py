@@ -58,13 +58,14 @@ def resolve_mixture(
 
 
 def loader(
-    model: str | None, offline: bool, machine: DeviceOptions, voice: VoiceOptions
+    resolve: "Callable[[], Path | Mixture]", machine: DeviceOptions
 ) -> "Callable[[], Captioner]":
-    """A function that loads the model once. Raises ModelError, DeviceError, OutputError."""
+    """A function that resolves and loads the model once. Raises ModelError, DeviceError,
+    OutputError."""
 
     @functools.cache
     def load() -> "Captioner":
-        folder = resolve_with_bar(model, offline, voice)
+        folder = resolve()
         from vidcaption.pipeline import Captioner
 
         return Captioner.from_pretrained(

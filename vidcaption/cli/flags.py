@@ -82,12 +82,25 @@ LabelField = Annotated[
     ),
 ]
 Datasets = Annotated[list[Path], typer.Argument(metavar="DATASET", help="Datasets, used together.")]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="INPUT", help="Videos, images, folders, patterns; - is a video on standard input."
+    ),
+]
+Folders = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FOLDER",
+        help="Folders, including subfolders, or files.  [default: the indexed folders]",
+    ),
+]
 Videos = Annotated[
     list[str], typer.Argument(metavar="INPUT", help="Videos, folders of them, patterns.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
-Model = Annotated[
+Model = Annotated[  # of an index, which has captions of a single one
     str | None,
     typer.Option(
         autocompletion=complete_model,

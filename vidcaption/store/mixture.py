@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from vidcaption.errors import UsageError
+from vidcaption.model.manifest import WEIGHTS, read_rows
 
 Name = str | Path
 Mixture = Sequence[Name | tuple[Name, float]]  # each but the first with the weight of its words
@@ -61,6 +62,12 @@ def weigh(mixture: Name | Mixture | None) -> list[tuple[Name | None, float]]:
 def folders(mixture: Path | Mixture) -> list[tuple[Path, float]]:
     """The folder of each model and its weight, after they were resolved. Raises UsageError."""
     return [(Path(name or ""), weight) for name, weight in weigh(mixture)]
+
+
+def sha256_of(mixture: Path | Mixture) -> str:
+    """``mixed_sha256`` of resolved models, from their manifests. Raises UsageError, ModelError."""
+    rows = [(read_rows(folder), weight) for folder, weight in folders(mixture)]
+    return mixed_sha256([(each[WEIGHTS]["sha256"], weight) for each, weight in rows])
 
 
 def mixed_name(parts: Sequence[tuple[str, float]]) -> str:

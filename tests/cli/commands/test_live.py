@@ -93,6 +93,7 @@ def test_captions_below_the_minimum_are_only_in_json(
         (["-", "--on", "a", "--", "no-such-program"], 2, "there is no such program"),
         (["-", "--vtt", "/dev/null/a.vtt"], 3, "/dev/null/a.vtt cannot be written"),
         (["-", "--model", "nowhere"], 3, "nowhere"),
+        (["-", "--model", "a", "--model", "b"], 2, "models after the first need a weight"),
     ],
 )
 @pytest.mark.skipif(os.name != "posix", reason="other names of devices")

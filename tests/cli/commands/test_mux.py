@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import pytest
 from clips import Clips, every, write_clip
+from tiny import write_tiny
 
 from vidcaption.cli import main
 
@@ -33,6 +34,16 @@ def test_captions_are_made_where_there_are_none(
     assert capsys.readouterr() == ("", f"vidcaption: {clip} -> {target}\n")
     assert len(said(target)) > 5
     assert {path.name for path in clip.parent.iterdir()} == {"clip.mp4", target.name}
+
+
+def test_several_models_caption_together(clip: Path, tmp_path: Path) -> None:
+    first, second = write_tiny(tmp_path / "a"), write_tiny(tmp_path / "b", seed=1)
+    said_by = {}
+    for models in ([first], [first, f"{second}=1"], [second]):
+        options = [x for each in models for x in ("--model", str(each))]
+        assert main(["mux", str(clip), "--force", *options, *QUICK]) == 0
+        said_by[len(said_by)] = said(clip.with_name("clip.captioned.mp4"))
+    assert said_by[0] != said_by[1] == said_by[2]
 
 
 def test_no_caption_reaches_the_confidence_asked_for(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from clips import Clips, every, write_clip
+from tiny import write_tiny
 
 from vidcaption.cli import main
 
@@ -58,6 +59,19 @@ def test_captions_that_run_wrote_are_taken(clip: Path, capsys: pytest.CaptureFix
 
     source.write_text("no JSON")
     assert f"{source} is not JSON as this version" in report(clip, capsys=capsys, code=1)
+
+
+def test_captions_of_several_models_are_theirs_alone(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed = ["--model", str(write_tiny(tmp_path / "a")), "--model", str(tmp_path / "b")]
+    write_tiny(tmp_path / "b", seed=1)
+    source = clip.with_suffix(".json")
+    assert main(["run", str(clip), "--json", "-q", *mixed[:3], f"{mixed[3]}=0.5", *QUICK]) == 0
+    assert f"captions from {source}" in report(clip, *mixed[:3], f"{mixed[3]}=0.5", capsys=capsys)
+    for others in ([], ["--model", f"{mixed[3]}=0.4"]):
+        err = report(clip, *mixed[:2], *others, capsys=capsys)
+        assert f"{source} was made by another model" in err
 
 
 def test_a_folder_has_an_index(

@@ -3,12 +3,9 @@
 import logging
 import os
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from vidcaption.cli.console import closing_words
-from vidcaption.cli.flags import Model, Offline, with_options
+from vidcaption.cli.flags import Folders, Model, Offline, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
 from vidcaption.events import event
@@ -33,13 +30,7 @@ def index(
     options: CaptionOptions,
     machine: MachineOptions,
     voice: LogOptions,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="FOLDER",
-            help="Folders, including subfolders, or files.  [default: the indexed folders]",
-        ),
-    ] = None,
+    inputs: Folders = None,
     model: Model = None,
     offline: Offline = False,
 ) -> int:

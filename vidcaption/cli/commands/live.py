@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidcaption.cli.captioning import loader
+from vidcaption.cli.captioning import loader, resolve_mixture
 from vidcaption.cli.console import INTERRUPTED, closing_words, interruptible, put
-from vidcaption.cli.flags import Model, Offline, with_options
+from vidcaption.cli.flags import Models, Offline, with_options
 from vidcaption.cli.help import helped
 from vidcaption.events import event
 from vidcaption.options.captioning import DeviceOptions, WindowOptions
@@ -49,7 +49,7 @@ def live(
         list[str] | None,
         typer.Argument(metavar="-- COMMAND", help="What --on runs, and its arguments."),
     ] = None,
-    model: Model = None,
+    model: Models = None,
     offline: Offline = False,
 ) -> int:
     """Caption a camera or a stream while it is filmed, with the time of day.
@@ -70,7 +70,8 @@ def live(
         found = Source.of(source)
         hook = Hook(output.on, command or (), found.name) if output.on or command else None
         subtitles = Subtitles(output.vtt) if output.vtt else None
-        watching = Watching(loader(model, offline, machine, voice)(), found, windows, output)
+        load = loader(lambda: resolve_mixture(model, offline, voice), machine)
+        watching = Watching(load(), found, windows, output)
         try:
             with closing(hook) if hook else nullcontext():
                 for segment in watching:

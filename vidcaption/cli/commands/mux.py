@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidcaption.cli.console import closing_words
-from vidcaption.cli.flags import Model, Offline, Videos, with_options
+from vidcaption.cli.flags import Models, Offline, Videos, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import InputError, UsageError
 from vidcaption.options.captioning import CaptionOptions, DeviceOptions
@@ -35,7 +35,7 @@ def mux(
     machine: DeviceOptions,
     voice: VoiceOptions,
     inputs: Videos,
-    model: Model = None,
+    model: Models = None,
     offline: Offline = False,
 ) -> int:
     """Put captions into copies of videos, as a subtitle track or drawn.
@@ -45,7 +45,7 @@ def mux(
     with the options below.
     """
     from vidcaption.batch import beside, discover
-    from vidcaption.cli.captioning import caption, loader, make_each
+    from vidcaption.cli.captioning import caption, loader, make_each, resolve_mixture
     from vidcaption.cli.console import interruptible, make_bar
     from vidcaption.output.layout import cues
     from vidcaption.output.mux import kind_of
@@ -79,7 +79,7 @@ def mux(
         for target in targets.values():
             kind_of(target)
         check_some_writable(targets[video] for video in videos)
-        load = loader(model, offline, machine, voice)
+        load = loader(lambda: resolve_mixture(model, offline, voice), machine)
         files = beside(found, ("srt", "vtt"))
         pairs = ((video, targets[video]) for video in videos if not is_done(targets[video]))
         with make_bar(voice) or nullcontext() as bar:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidcaption.cli.console import closing_words
-from vidcaption.cli.flags import Model, Offline, Videos, with_options
+from vidcaption.cli.flags import Models, Offline, Videos, with_options
 from vidcaption.cli.help import helped
 from vidcaption.options.captioning import CaptionOptions, DeviceOptions
 from vidcaption.options.output import ReportOptions, VoiceOptions
@@ -42,7 +42,7 @@ def report(
     machine: DeviceOptions,
     voice: VoiceOptions,
     inputs: Videos,
-    model: Model = None,
+    model: Models = None,
     offline: Offline = False,
 ) -> int:
     """Write a web page for each video: a player with captions, thumbnails and a search.
@@ -53,12 +53,12 @@ def report(
     skipped.
     """
     from vidcaption.batch import beside, discover
-    from vidcaption.cli.captioning import caption, loader, make_each, resolve_with_bar
+    from vidcaption.cli.captioning import caption, loader, make_each, resolve_mixture
     from vidcaption.cli.console import interruptible, make_bar
-    from vidcaption.model.manifest import WEIGHTS, read_rows
     from vidcaption.output.naming import output_paths
     from vidcaption.output.write import check_some_writable, write_atomic
     from vidcaption.report.site import INDEX
+    from vidcaption.store.mixture import folders, sha256_of
 
     with closing_words(), interruptible():
         found = discover(inputs, recursive=output.recursive)
@@ -66,10 +66,10 @@ def report(
         paths = output_paths(found, ("html",), output.out_dir, found, _of_others(list(found)))
         pages = {video: targets["html"] for video, targets in paths.items()}
         check_some_writable(pages.values())
-        folder = resolve_with_bar(model, offline, voice)
-        sha256 = read_rows(folder)[WEIGHTS]["sha256"]
-        load = loader(str(folder), offline, machine, voice)
-        looker = functools.cache(lambda: _load_looker(folder, machine))
+        mixture = resolve_mixture(model, offline, voice)
+        sha256 = sha256_of(mixture)
+        load = loader(lambda: mixture, machine)
+        looker = functools.cache(lambda: _load_looker(folders(mixture)[0][0], machine))
         keys = {
             video: _key(video, sources[video]["json"], sha256, options, output.embed)
             for video in pages

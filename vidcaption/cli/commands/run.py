@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidcaption.cli.console import closing_words
-from vidcaption.cli.flags import Models, Offline, with_options
+from vidcaption.cli.flags import Inputs, Models, Offline, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
 from vidcaption.events import VERBOSE, event
@@ -42,13 +42,7 @@ def run(
     options: CaptionOptions,
     machine: MachineOptions,
     voice: LogOptions,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="INPUT",
-            help="Videos, images, folders, patterns; - is a video on standard input.",
-        ),
-    ] = None,
+    inputs: Inputs = None,
     model: Models = None,
     offline: Offline = False,
     index: Annotated[
