@@ -58,6 +58,21 @@ ALIVE: dict[str, dict[str, str]] = {
         "padded = (F.pad(chosen, (0, self.words.shape[-1] - length)))": "PAD is 0",
         "targets = (F.pad(words, (0, 1))).scatter(-1, ends, EOS).unsqueeze(-1)": "PAD is 0",
     },
+    "output/merge.py": {
+        "best = total = (1.0)": "set with the first segment",
+        "parts = (1)": "set with the first segment",
+    },
+    "video/plan.py": {
+        "DEPTH = (33) # packets: no codec stores a frame more than 16 before or after its turn": (
+            "no stream needs the last half of them"
+        ),
+        "until_s: float = (1.0)": "set before a picture is needed",
+    },
+    "video/sparse.py": {
+        "self._whole = (True) # both fields of a picture are in one packet for certain": (
+            "set before decoding"
+        ),
+    },
     "batch/ledger.py": {
         "_FLAGS = (os.O_RDWR | os.O_APPEND | os.O_CREAT)": "O_BINARY is for Windows",
         '_FLAGS = (os.O_RDWR) | os.O_CREAT | getattr(os, "O_BINARY", 0)': (

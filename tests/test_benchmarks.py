@@ -222,6 +222,7 @@ def test_compare_prints_json(
         assert row["base"] > 0 and row["ratio"] == pytest.approx(row["head"] / row["base"], rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the history")
 def test_short_clips_prints_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

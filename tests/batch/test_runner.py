@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from clips import Clips, write_image
 from leases import holder
+from tiny import write_tiny
 
 from vidcaption import Captioner, InputError, OutputError
 from vidcaption.batch import Books, Job, Outcome, Runner, Watcher, runner
@@ -53,9 +54,10 @@ def workers() -> Iterator[Workers]:
 
 
 @pytest.fixture(scope="module")
-def captioner(workers: Workers) -> Captioner:
+def captioner(workers: Workers, tmp_path_factory: pytest.TempPathFactory) -> Captioner:
     """In fp32: what is captioned together is then captioned as it is alone."""
-    return Captioner.from_pretrained(precision="fp32", workers=workers)
+    tiny = write_tiny(tmp_path_factory.mktemp("tiny"))
+    return Captioner.from_pretrained(tiny, precision="fp32", workers=workers)
 
 
 Run = Callable[..., Generator[Outcome]]

@@ -11,6 +11,7 @@ from clips import write_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leases import holder
+from tiny import write_tiny
 
 from vidcaption import Captioner, InputError
 from vidcaption.batch import Job, Outcome, Watcher
@@ -44,8 +45,8 @@ class Log(Watcher):
 
 
 @pytest.fixture(scope="module")
-def captioner() -> Captioner:
-    return Captioner.from_pretrained()
+def captioner(tmp_path_factory: pytest.TempPathFactory) -> Captioner:
+    return Captioner.from_pretrained(write_tiny(tmp_path_factory.mktemp("tiny")))
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_overlapping_windows_merge_and_keep_the_last_end() -> None:
     assert list(merged) == [Segment(0, 9, "a dog", -2.0)]
 
 
-@pytest.mark.parametrize(("gap_s", "expected"), [(0.0009, 1), (0.002, 2), (1.0, 2)])
+@pytest.mark.parametrize(("gap_s", "expected"), [(0.001, 1), (0.002, 2), (1.0, 2)])
 def test_only_segments_that_touch_merge(gap_s: float, expected: int) -> None:
     merged = merge_equal([Segment(0, 4, "a dog", -1.0), Segment(4 + gap_s, 8, "a dog", -1.0)])
     assert len(list(merged)) == expected

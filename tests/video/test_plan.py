@@ -351,6 +351,7 @@ def test_odd_timestamps() -> None:
     assert not odd(False, (IDR, 0, 0), (P, 1, 1), (P, 5, 5))
     assert odd(False, (IDR, 0, 0), (P, 2, 1), (P, 1, 2))  # back, though nothing is reordered
     assert not odd(True, (IDR, 0, 0), (P, 2, 1), (B, 1, 2))
+    assert not odd(True, (IDR, 0, 0), (P, 3, 1), (B, 1, 2), (B, 2, 3))  # both before the P
     assert odd(True, (IDR, 0, 0), (P, 1, 1), (B, 2, 2))  # not back: in the order stored
     assert odd(True, (IDR, 0, 0), (P, 1, 0))  # stored at the same time, or before
     assert odd(True, (IDR, 0, 5), (P, 1, None), (P, 2, 4))

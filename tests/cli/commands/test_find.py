@@ -24,10 +24,12 @@ LINE = re.compile(r" *\d+\.\d\d  \S+  \[\d\d:\d\d\.\d{3} --> \d\d:\d\d\.\d{3}\] 
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a video in ``videos``, and a user's data folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("platformdirs.user_data_path", lambda *_, **__: tmp_path / "data")
+    for command in ("RUN", "INDEX"):
+        monkeypatch.setenv(f"VIDCAPTION_{command}_MODEL", str(tiny))
     (tmp_path / "videos").mkdir()
     shutil.copy(CLIP, tmp_path / "videos/clip.mp4")
     return tmp_path
@@ -198,7 +200,7 @@ def test_an_index_has_no_captions_below_the_confidence_asked_for(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ["videos", "--jsonl", "-o", "-", "--index", "i.sqlite", "--min-confidence", "1"]
-    run = Run(capsys, *asked)
+    run = Run(capsys, *asked, "--model", "default")
     rows = [json.loads(line) for line in run.out.splitlines()]
     assert run.code == 0 and rows and all(row["below_min_confidence"] for row in rows)
     with Index(here / "i.sqlite") as index:

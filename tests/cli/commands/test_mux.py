@@ -15,7 +15,8 @@ SRT = "1\n00:00:00,000 --> 00:00:01,000\n{}\n"
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> Path:
+def clip(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VIDCAPTION_MUX_MODEL", str(tiny))
     return write_clip(tmp_path / "clip.mp4", every(0.1, 10))
 
 
@@ -49,7 +50,8 @@ def test_several_models_caption_together(clip: Path, tmp_path: Path) -> None:
 def test_no_caption_reaches_the_confidence_asked_for(
     clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["mux", str(clip), *QUICK, "--min-confidence", "1"]) == 1
+    sure = ["--model", "default", "--min-confidence", "1"]
+    assert main(["mux", str(clip), *QUICK, *sure]) == 1
     assert "none reaches --min-confidence" in capsys.readouterr().err
     assert not clip.with_name("clip.captioned.mp4").exists()
 

@@ -16,7 +16,8 @@ QUICK = ["--beam", "1", "--frames", "1", "--max-words", "4"]
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> Path:
+def clip(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VIDCAPTION_REPORT_MODEL", str(tiny))
     return write_clip(tmp_path / "clip.mp4", every(0.1, 10))
 
 
@@ -41,7 +42,8 @@ def test_a_page_again(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_captions_that_run_wrote_are_taken(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, page = clip.with_suffix(".json"), clip.with_suffix(".html")
-    assert main(["run", str(clip), "--json", "-q", *QUICK]) == 0
+    model = os.environ["VIDCAPTION_REPORT_MODEL"]
+    assert main(["run", str(clip), "--json", "-q", "--model", model, *QUICK]) == 0
     document = json.loads(source.read_text())
     document["segments"][0]["text"] = "Edited by me"
     source.write_text(json.dumps(document))

@@ -26,9 +26,10 @@ LINE = re.compile(r"\[\d\d:\d\d\.\d{3} --> \d\d:\d\d\.\d{3}\] \S.*")
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a video ``clip.mp4`` and a file ``bad.mp4`` that is none."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIDCAPTION_RUN_MODEL", str(tiny))
     shutil.copy(CLIP, tmp_path / "clip.mp4")
     (tmp_path / "bad.mp4").write_bytes(b"\0" * 5000)
     return tmp_path
@@ -61,7 +62,7 @@ def test_quiet(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_verbose(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = Run(capsys, "clip.mp4", "--srt", "-v")
+    run = Run(capsys, "clip.mp4", "--srt", "-v", "--model", "default")
     assert run.code == 0
     assert re.fullmatch(r"vidcaption: model default, sha256 [0-9a-f]{64}", run.lines[0])
     assert re.fullmatch(r"vidcaption: on \S+, (fp32|bf16|fp16)", run.lines[1])
@@ -131,6 +132,7 @@ def test_several_formats(here: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_unsure_captions_are_left_out(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["clip.mp4", "--json", "--txt", "--out-dir", "out", "--end", "8", "--window", "4"]
+    asked += ["--model", "default"]
     both = json.loads(Run(capsys, *asked[:2], *asked[5:], "-o", "-").out)["segments"]
     worse, better = sorted(both, key=lambda segment: segment["confidence"])
     middle = f"{(worse['confidence'] + better['confidence']) / 2:.4f}"

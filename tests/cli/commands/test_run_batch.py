@@ -17,9 +17,10 @@ from vidcaption.cli import main
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with two images and a file that is none."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIDCAPTION_RUN_MODEL", str(tiny))
     (tmp_path / "in").mkdir()
     for number in (2, 10):
         write_image(tmp_path / f"in/i{number}.png", number=number)

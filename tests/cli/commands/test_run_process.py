@@ -110,13 +110,12 @@ def test_a_video_on_standard_input_leaves_no_copy(tmp_path: Path, number: int) -
 
 
 @posix
-def test_a_reader_that_goes_away_ends_it_quietly() -> None:
-    command = [*RUN, str(CLIP), "--beam", "1", "--frames", "1", "--no-merge"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 141
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path, tiny: Path) -> None:
+    closed = "import os; r, w = os.pipe(); os.close(r); os.dup2(w, 1)"
+    command = ["run", str(CLIP), "--frames", "1", "--no-merge", "--model", str(tiny)]
+    process = forks.start(*command, cwd=tmp_path, stderr="said", before=closed)
+    process.join()
+    assert (process.exitcode, (tmp_path / "said").read_text()) == (141, "")
 
 
 @posix
@@ -145,14 +144,13 @@ def test_a_reader_of_a_pipe_that_goes_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_behind_standard_output() -> None:
-    with open("/dev/full", "w") as full:
-        command = [*RUN, str(CLIP), "--beam", "1", "--end", "4"]
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert result.returncode == 3
-    assert (
-        result.stderr == "vidcaption: standard output cannot be written: No space left on device\n"
-    )
+def test_a_full_disk_behind_standard_output(tmp_path: Path, tiny: Path) -> None:
+    full = "import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"
+    command = ["run", str(CLIP), "--end", "4", "--model", str(tiny)]
+    process = forks.start(*command, cwd=tmp_path, stderr="said", before=full)
+    process.join()
+    message = "vidcaption: standard output cannot be written: No space left on device\n"
+    assert (process.exitcode, (tmp_path / "said").read_text()) == (3, message)
 
 
 @posix
