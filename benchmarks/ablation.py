@@ -58,16 +58,21 @@ def command_of(name: str, asked: argparse.Namespace) -> list[str]:
     ]
 
 
-def row(name: str, asked: argparse.Namespace) -> dict[str, Any]:
-    """Train if that is not done yet, and score."""
-    command, model = command_of(name, asked), folder_of(name, asked)
+def scored(command: list[str], model: Path, datasets: list[str]) -> dict[str, Any]:
+    """Train if that is not done yet, and score on the dev split of each dataset."""
     if not (model / "training.html").exists():
         resume = ["--resume"] if (model / "checkpoint.pt").exists() else []
         vidcaption(*command, *resume)
     dev = {}
-    for dataset in asked.datasets:
+    for dataset in datasets:
         report = json.loads(vidcaption("evaluate", str(model), dataset, "--split", "dev", "--json"))
         dev[Path(dataset).name] = {key: report[key] for key in ("metrics", "scores", "intervals")}
+    return dev
+
+
+def row(name: str, asked: argparse.Namespace) -> dict[str, Any]:
+    command = command_of(name, asked)
+    dev = scored(command, folder_of(name, asked), asked.datasets)
     return {"name": name, "command": shlex.join(["vidcaption", *command]), "dev": dev}
 
 

@@ -13,7 +13,6 @@ times hold on a machine with nothing else to do; ``load`` tells.
 import argparse
 import json
 import os
-import platform
 import random
 import resource
 import statistics
@@ -25,6 +24,8 @@ from collections.abc import Iterator
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
+
+from computer import computer
 
 from vidcaption.find.index import Entry, Index, Recipe, State
 from vidcaption.find.query import Query
@@ -140,12 +141,7 @@ def main() -> None:
             "queries_ms": queries,
             "command_s": medians(commands, 3),
             "load": os.getloadavg(),
-            "machine": {
-                "processor": platform.processor() or platform.machine(),
-                "cores": os.cpu_count(),
-                "system": platform.platform(),
-                "python": platform.python_version(),
-            },
+            "machine": computer(),
         }
     print(json.dumps(report, indent=2))
 

@@ -15,13 +15,12 @@ a row that is there is not trained again. ``--rows`` takes some rows only.
 import argparse
 import json
 import shlex
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import torch
+from ablation import scored
 from torch import nn
 
 from vidcaption.cli.settings import presets
@@ -37,12 +36,6 @@ SAME = [
     *["--frames", "4", "--cached-frames", "4", "--finetune-epochs", "0", "--scst-epochs", "0"],
 ]
 LARGEST_GRID = 7  # of that CNN's last convolutions
-
-
-def vidcaption(*arguments: str) -> str:
-    command = [sys.executable, "-m", "vidcaption", *arguments]
-    print(shlex.join(["vidcaption", *arguments]), file=sys.stderr, flush=True)
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def config_of(name: str) -> ModelConfig:
@@ -71,15 +64,8 @@ def parameters(part: nn.Module) -> int:
 
 
 def row(name: str, asked: argparse.Namespace) -> dict[str, Any]:
-    """Train if that is not done yet, and score."""
     command, model = command_of(name, asked), asked.work / name
-    if not (model / "training.html").exists():
-        resume = ["--resume"] if (model / "checkpoint.pt").exists() else []
-        vidcaption(*command, *resume)
-    dev = {}
-    for dataset in asked.datasets:
-        report = json.loads(vidcaption("evaluate", str(model), dataset, "--split", "dev", "--json"))
-        dev[Path(dataset).name] = {key: report[key] for key in ("metrics", "scores", "intervals")}
+    dev = scored(command, model, asked.datasets)
     trained = folder.load(model)
     with torch.device("meta"):
         published = CaptionNetwork(config_of(name), trained.vocabulary)

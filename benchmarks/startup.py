@@ -17,7 +17,6 @@ is one where nothing listens: whatever asks the network fails.
 import argparse
 import json
 import os
-import platform
 import resource
 import shutil
 import statistics
@@ -29,6 +28,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from computer import computer
 
 COMMIT = "0" * 40
 CLIP = Path(__file__).parent.parent / "examples" / "clip.mp4"
@@ -101,12 +102,7 @@ def main() -> None:
             **{
                 kind: measured(partial(resolve_s, name), asked.runs) for kind, name in names.items()
             },
-            "machine": {
-                "processor": platform.processor() or platform.machine(),
-                "cores": os.cpu_count(),
-                "system": platform.platform(),
-                "python": platform.python_version(),
-            },
+            "machine": computer(),
         }
     print(json.dumps(report, indent=2))
 

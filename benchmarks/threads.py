@@ -12,13 +12,14 @@ beginning, over the last minute; only near 0 is the machine as quiet as ``alone`
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from computer import computer
 
 SETTINGS: dict[str, dict[str, str]] = {
     "as PyTorch has it": {},
@@ -76,12 +77,7 @@ def main() -> None:
     for name, count in (("alone", 0), ("beside one busy process", 1)):
         with neighbours(count):
             report[name] = medians(asked.video, asked.runs)
-    report["machine"] = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
+    report["machine"] = computer()
     print(json.dumps(report, indent=2))
 
 

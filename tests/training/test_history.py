@@ -1,7 +1,14 @@
 import pytest
 
 from vidcaption.errors import UsageError
-from vidcaption.training.history import Epoch, best_of, plot_history, read_history, write_history
+from vidcaption.training.history import (
+    Epoch,
+    best_of,
+    plot_history,
+    read_history,
+    write_history,
+    write_plot,
+)
 
 EPOCHS = [
     Epoch(1, "concepts", 3.5, {"concept_loss": 3.25}, 8e-4, 1.5),
@@ -13,6 +20,7 @@ EPOCHS = [
 def test_reads_what_it_wrote(tmp_path):
     write_history(tmp_path, EPOCHS)
     assert read_history(tmp_path) == EPOCHS
+    write_plot(tmp_path, EPOCHS)
     assert (tmp_path / "loss.png").read_bytes() == plot_history(EPOCHS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "loss.png"]
 

@@ -24,7 +24,6 @@ def test_learns_to_name_colours_and_leaves_a_model(tmp_path, samples):
     rows = history(tmp_path)
     assert [row["stage"] for row in rows] == ["frozen"] * 25
     assert float(rows[-1]["dev_loss"]) < 0.5 * float(rows[0]["dev_loss"])
-    assert (tmp_path / "loss.png").stat().st_size > 1000
     model = model_folder.load(tmp_path)
     dev = [sample for sample in samples if sample.split == "dev"]
     said = caption_samples(model.network, model.vocabulary, dev, 1, SearchOptions(), CPU)
@@ -32,6 +31,17 @@ def test_learns_to_name_colours_and_leaves_a_model(tmp_path, samples):
     assert right >= len(dev) - 1, said
     card = (tmp_path / "README.md").read_text()
     assert '"epochs": 25' in card and "19 training and 5 dev samples" in card
+
+
+def test_a_plot_is_drawn_now_and_then(tmp_path, samples, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "vidcaption.training.trainer.write_plot", lambda _, epochs: drawn.append(len(epochs))
+    )
+    for every_s in (3600.0, 0.0):
+        monkeypatch.setattr("vidcaption.training.trainer.DRAW_S", every_s)
+        trainer(tmp_path / str(every_s), samples, replace(ONE_EPOCH, epochs=2)).run()
+    assert drawn == [1, 2]
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def check_plotting() -> None:
 
 
 def write_history(folder: Path, epochs: Sequence[Epoch]) -> None:
-    """``history.csv`` and ``loss.png``. Raises OutputError. See ``check_plotting``."""
+    """``history.csv``. Raises OutputError."""
     text = io.StringIO()
     columns = [f"{_DEV}{name}" for name in metrics_of(epochs)]
     rows = csv.DictWriter(
@@ -97,6 +97,10 @@ def write_history(folder: Path, epochs: Sequence[Epoch]) -> None:
         values = asdict(epoch)
         rows.writerow(values | {f"{_DEV}{k}": v for k, v in values.pop("metrics").items()})
     write_atomic(folder / HISTORY, text.getvalue())
+
+
+def write_plot(folder: Path, epochs: Sequence[Epoch]) -> None:
+    """``loss.png``. Raises OutputError. See ``check_plotting``."""
     write_atomic(folder / LOSS, plot_history(epochs))
 
 

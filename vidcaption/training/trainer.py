@@ -33,7 +33,13 @@ from vidcaption.training.clips import (
 )
 from vidcaption.training.distributed import World
 from vidcaption.training.features import READERS, FeatureCache
-from vidcaption.training.history import Epoch, best_of, check_plotting, write_history
+from vidcaption.training.history import (
+    Epoch,
+    best_of,
+    check_plotting,
+    write_history,
+    write_plot,
+)
 from vidcaption.training.learner import Learner
 from vidcaption.training.material import Material
 from vidcaption.training.objectives import OBJECTIVES, Loss, Objective
@@ -44,6 +50,7 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 METRIC_DIGITS = {"cider": 2}
+DRAW_S = 10.0  # between two plots, each of which takes longer than an epoch of a small dataset
 
 Checkpoint = dict[str, Any] | None
 
@@ -59,7 +66,8 @@ class Position:
 
 
 class Trainer:
-    """Trains one model into one folder: the best epoch's model, checkpoint, history and plot."""
+    """Trains one model into one folder: the best epoch's model, checkpoint and history, and a plot
+    of it every ``DRAW_S`` seconds."""
 
     def __init__(
         self,
@@ -118,6 +126,7 @@ class Trainer:
         if not self.world.first:  # the first process's numbers are those of a process by itself
             torch.manual_seed(options.seed + self.world.rank)
         self.position = Position()
+        self._drawn_s = time.monotonic()
 
     def _weights(self, stage: Stage) -> dict[Objective, float]:
         """The objectives of a stage that there is something to learn by."""
@@ -267,6 +276,9 @@ class Trainer:
             if better:
                 model_folder.save(self.folder, learner.averaged, self.vocabulary, self._card())
             write_history(self.folder, position.history)
+            if time.monotonic() - self._drawn_s >= DRAW_S:
+                write_plot(self.folder, position.history)
+                self._drawn_s = time.monotonic()
             self._save_checkpoint(state)
             logger.info(str(epoch))
         self.world.wait()
