@@ -30,6 +30,8 @@ ROOMS = """
     model
     types
     options suffixes
+    remote
+    addresses
     errors events version cpus
 """
 LEVEL = {

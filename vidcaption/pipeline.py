@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import torch
 from torch import Tensor
 
+from vidcaption.addresses import Address, Location, location_of
 from vidcaption.batcher import Batcher, Runner
 from vidcaption.captioning import Captioning, Keep
 from vidcaption.errors import DeviceError, UsageError
@@ -28,6 +29,7 @@ from vidcaption.options.captioning import (
 from vidcaption.output.captions import Captions
 from vidcaption.store import name_of, resolve
 from vidcaption.store.mixture import Mixture, Name, mixed_name, mixed_sha256, weigh
+from vidcaption.store.settings import check_network
 from vidcaption.types import ModelInfo, Progress, Segment, Window
 from vidcaption.video.protocol import Reader
 from vidcaption.video.spool import spooled
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Source = str | os.PathLike[str] | BinaryIO  # of a video
+Source = str | os.PathLike[str] | Address | BinaryIO  # of a video
 
 
 class Captioner:
@@ -45,11 +47,14 @@ class Captioner:
 
     ``model``: its name and weights; ``loaded``: the model itself. ``machine``: where it runs.
     ``workers``: the processes that read videos, or None if this one does. ``others``: captioners
-    whose words are mixed into this one's, with their weights.
+    whose words are mixed into this one's, with their weights. ``offline``: whether it refuses
+    addresses.
 
     >>> captioner = Captioner.from_pretrained()
     >>> captioner.caption("clip.mp4").save("clip.srt")
     """
+
+    offline = False
 
     def __init__(
         self,
@@ -135,7 +140,9 @@ class Captioner:
         others = [
             (cls._load(name, options, machine, offline, None), weight) for name, weight in rest
         ]
-        return cls._load(first, options, machine, offline, workers, others)
+        captioner = cls._load(first, options, machine, offline, workers, others)
+        captioner.offline = offline
+        return captioner
 
     @classmethod
     def _load(
@@ -188,11 +195,11 @@ class Captioner:
     ) -> Captioning:
         """Caption a video step by step, with progress and segments as they are ready.
 
-        ``source``: a path, or a file that is open for reading in binary mode. ``flags``: options
-        by the names of their flags, ``window=2`` or ``start="1:05"``, which override ``options``.
-        ``name``: what to call the video, its path unless given. For the other arguments see
-        ``Captioning``. Raises UsageError, and DeviceError if this process was forked from the one
-        that loaded the model onto a GPU.
+        ``source``: a path, an address such as ``s3://bucket/clip.mp4``, or a file that is open for
+        reading in binary mode. ``flags``: options by the names of their flags, ``window=2`` or
+        ``start="1:05"``, which override ``options``. ``name``: what to call the video, its path
+        unless given. For the other arguments see ``Captioning``. Raises UsageError, and DeviceError
+        if this process was forked from the one that loaded the model onto a GPU.
         """
         self.machine.check_process()
         options = (options or CaptionOptions()).with_flags(flags)
@@ -274,7 +281,7 @@ class Captioner:
             return captioning.finish()
 
     def windows(
-        self, source: Path, options: CaptionOptions, size: tuple[int, int]
+        self, source: Location, options: CaptionOptions, size: tuple[int, int]
     ) -> Iterator[Window]:
         """The windows of a video with frames of ``size``, (width, height). Raises InputError."""
         request = self._request(source, options)._replace(size=size)
@@ -310,8 +317,10 @@ class Captioner:
         before: Progress | None,
         name: str | None,
     ) -> AbstractContextManager[Reader]:
-        if isinstance(source, str | os.PathLike):
-            return self._reader(self._request(Path(source), options, before, name))
+        if isinstance(source, str | os.PathLike | Address):
+            place = location_of(source)
+            check_network(place, offline=self.offline)
+            return self._reader(self._request(place, options, before, name))
         if not hasattr(source, "read"):
             kind = type(source).__name__
             raise UsageError(
@@ -340,7 +349,7 @@ class Captioner:
 
     def _request(
         self,
-        path: Path,
+        path: Location,
         options: CaptionOptions,
         before: Progress | None = None,
         name: str | None = None,

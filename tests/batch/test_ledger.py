@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from leases import holder
 
 from vidcaption import OutputError
-from vidcaption.batch.ledger import NAME, Ledger, names_in, of_others
+from vidcaption.batch.ledger import NAME, Ledger, names_in
+from vidcaption.batch.objects import of_others
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX locks")
 
 ADD = """
 import sys
 from pathlib import Path
-from vidcaption.batch.ledger import Ledger, of_others
+from vidcaption.batch.ledger import Ledger
+from vidcaption.batch.objects import of_others
 ledger = Ledger(Path(sys.argv[1]))
 for number in range(200):
     name = f"{sys.argv[2]}-{number}"
@@ -34,7 +36,8 @@ for number in range(200):
 REMOVED = """
 import shutil, sys
 from pathlib import Path
-from vidcaption.batch.ledger import Ledger, of_others
+from vidcaption.batch.ledger import Ledger
+from vidcaption.batch.objects import of_others
 folder = Path(sys.argv[1])
 ledger = Ledger(folder)
 with ledger.lease("first"):

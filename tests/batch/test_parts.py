@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidcaption import OutputError
-from vidcaption.batch.plan import Parts
+from vidcaption.batch.parts import Parts
 from vidcaption.types import Progress, Segment, Word
 
 ADD = """
 import sys
 from pathlib import Path
-from vidcaption.batch.plan import Parts
+from vidcaption.batch.parts import Parts
 parts = Parts(Path(sys.argv[1]))
 for number in range(100):
     parts.add(f"{sys.argv[2]}-{number}", "f", sys.argv[2] * 5000)

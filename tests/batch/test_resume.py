@@ -16,7 +16,7 @@ from tiny import write_tiny
 
 from vidcaption import Captioner
 from vidcaption.batch import Books, Job, Outcome, Runner, Watcher
-from vidcaption.batch.plan import Parts
+from vidcaption.batch.parts import Parts
 from vidcaption.captioning import Captioning
 from vidcaption.cli import main
 from vidcaption.options.captioning import CaptionOptions

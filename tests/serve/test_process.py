@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from servers import QUICK, Process, send, until, until_over
 
-from vidcaption.batch.plan import Parts
+from vidcaption.batch.parts import Parts
 
 pytestmark = [
     pytest.mark.slow,

@@ -6,18 +6,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from vidcaption.addresses import is_address, location_of
 from vidcaption.batch.delivery import Delivery
 from vidcaption.batch.inputs import select, spooled
 from vidcaption.batch.manifest import Manifest
 from vidcaption.batch.plan import Books, Job, Plan
 from vidcaption.batch.runner import Captioners, Executor, Outcome, Runner, Watcher, in_process
-from vidcaption.errors import OutputError
+from vidcaption.errors import OutputError, UsageError
 from vidcaption.events import event
 from vidcaption.options.batch import BatchOptions
 from vidcaption.options.captioning import CaptionOptions, MachineOptions
 from vidcaption.options.output import OutputOptions
 from vidcaption.output.write import check_some_writable
 from vidcaption.store.mixture import Mixture, sha256_of
+from vidcaption.store.settings import check_network
 
 logger = logging.getLogger(__name__)
 
@@ -28,16 +30,31 @@ class Batch:
     """The inputs of one run, and where their captions go. Use it in a ``with`` block.
 
     ``plans``: what is to be done for each, by the latest call of ``plan``. ``incomplete``: whether
-    a row of the manifest, or what ``keep`` does, could not be written.
+    a row of the manifest, or what ``keep`` does, could not be written. ``offline``: never use the
+    network.
 
     Raises UsageError or OutputError for what cannot be met, before any work.
     """
 
     incomplete = False
 
-    def __init__(self, inputs: Sequence[str], output: OutputOptions, options: BatchOptions) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        output: OutputOptions,
+        options: BatchOptions,
+        *,
+        offline: bool = False,
+    ) -> None:
         self._options = options
-        self.selection = select(inputs, options)
+        for place in (output.folder, location_of(output.place or "-")):
+            check_network(place or Path(), offline=offline)
+        if options.manifest and is_address(options.manifest.as_posix()):
+            raise UsageError(
+                f"--manifest is {location_of(options.manifest)}, and rows are appended to it, "
+                "which needs a file on this machine; name one"
+            )
+        self.selection = select(inputs, options, offline=offline)
         self.delivery = Delivery(output, self.selection)
         self.plans: list[tuple[Job, Plan]] = []
         self._closing = ExitStack()

@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from vidcaption.addresses import Location, location_of
 from vidcaption.batch.inputs import Selection
-from vidcaption.batch.ledger import of_others
+from vidcaption.batch.objects import of_others
 from vidcaption.batch.plan import Books, Job
 from vidcaption.batch.runner import POLL_S, Outcome
 from vidcaption.errors import UsageError
@@ -43,24 +44,24 @@ class Delivery:
         self.lines = place == "-" and not output.formats
         self.on_stdout = place == "-"
         self.beside_inputs = place is None and output.out_dir is None
-        self.shared: Path | None = None
+        self.shared: Location | None = None
         self._device: Path | None = None
         self._found = selection.found
-        self.targets: Mapping[Path, Mapping[str, Path]] = {}
+        self.targets: Mapping[Location, Mapping[str, Location]] = {}
         if place is None:
             found = selection.found
-            self.targets = output_paths(found, formats, output.out_dir, found, of_others(found))
+            self.targets = output_paths(found, formats, output.folder, found, of_others(found))
         else:
             if self.several:
                 render_many(self._format, ())  # refuses a format that holds only one video
             if place != "-":
-                self._into_one(Path(place), selection)
+                self._into_one(location_of(place), selection)
         # Existing ones may be done, whether writable or not. If only some of many cannot be
         # written, the run continues, and those fail.
-        if not any(os.path.isfile(path) for path in self._files()):
+        if not any(map(_is_file, self._files())):
             check_some_writable(self._files())
 
-    def job(self, path: Path, source: Path | None = None) -> Job:
+    def job(self, path: Location, source: Path | None = None) -> Job:
         """The job of an input; ``source``: the file to read, if another one."""
         part = None if self.shared is None else self._part_of(path)
         return Job(path, self._found[path], self.targets.get(path, {}), source, part)
@@ -72,8 +73,8 @@ class Delivery:
         if self.shared is not None:
             books.check(self.shared)
         if manifest is not None:
-            place = os.path.realpath(manifest)
-            if any(os.path.realpath(path) == place for path in self._files()):
+            place = _real(manifest)
+            if any(_real(path) == place for path in self._files()):
                 raise UsageError(f"--manifest is {manifest}, which is also an output")
 
     def deliver(
@@ -94,23 +95,23 @@ class Delivery:
         else:
             deque(outcomes, maxlen=0)
 
-    def _into_one(self, target: Path, selection: Selection) -> None:
-        if any(os.path.realpath(target) == os.path.realpath(path) for path in selection.found):
+    def _into_one(self, target: Location, selection: Selection) -> None:
+        if any(_real(target) == _real(path) for path in selection.found):
             raise UsageError(f"--output is {target}, which is an input")
-        if _is_device(target):
+        if isinstance(target, Path) and _is_device(target):
             self._device = target
             return
         self.shared = target if self.several else None
         self.targets = {path: {self._format: target} for path in selection.found}
 
-    def _files(self) -> Iterator[Path]:
+    def _files(self) -> Iterator[Location]:
         if self._device is not None:
             yield self._device
         for by_format in self.targets.values():
             yield from by_format.values()
 
-    def _put_together(self, target: Path, outcomes: Iterable[Outcome], books: Books) -> None:
-        done: set[Path] = set()
+    def _put_together(self, target: Location, outcomes: Iterable[Outcome], books: Books) -> None:
+        done: set[Location] = set()
         try:
             for outcome in outcomes:
                 if outcome.error is None:
@@ -119,7 +120,7 @@ class Delivery:
             while not self._is_written(target, done, books):
                 time.sleep(POLL_S)  # another run is writing
 
-    def _is_written(self, target: Path, done: Collection[Path], books: Books) -> bool:
+    def _is_written(self, target: Location, done: Collection[Location], books: Books) -> bool:
         """Write all parts, unless already written. False if another run is writing."""
         names = self._known(target, done, books)
         if not names or books.holds(target, self._joined(target, names, books)):
@@ -130,7 +131,7 @@ class Delivery:
                 books.put_together(target, self._joined(target, names, books))
             return ours
 
-    def _known(self, target: Path, done: Collection[Path], books: Books) -> list[str]:
+    def _known(self, target: Location, done: Collection[Location], books: Books) -> list[str]:
         """The parts done by this run, and by earlier and parallel ones, in order."""
         parts, names = books.parts(target), []
         for path in self._found:
@@ -140,11 +141,13 @@ class Delivery:
                 names.append(name)
         return names
 
-    def _joined(self, target: Path, names: list[str], books: Books) -> Callable[[], Iterator[str]]:
+    def _joined(
+        self, target: Location, names: list[str], books: Books
+    ) -> Callable[[], Iterator[str]]:
         stream, parts = stream_named(self._format), books.parts(target)
         return lambda: stream.joined(map(parts.text, names))
 
-    def _part_of(self, path: Path) -> str:
+    def _part_of(self, path: Location) -> str:
         """The name of an input's part of the one file for all."""
         return f"{self._format} {path}"
 
@@ -158,6 +161,14 @@ class Delivery:
 def beside(found: Mapping[Path, Path], formats: tuple[str, ...]) -> dict[Path, dict[str, Path]]:
     """The paths where ``run`` writes captions of inputs, next to each."""
     return output_paths(found, formats, is_of_another=of_others(found))
+
+
+def _real(location: Location) -> Location:
+    return Path(os.path.realpath(location)) if isinstance(location, Path) else location
+
+
+def _is_file(location: Location) -> bool:
+    return isinstance(location, Path) and os.path.isfile(location)
 
 
 def _is_device(path: Path) -> bool:

@@ -8,18 +8,21 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import BinaryIO
 
+from vidcaption.addresses import HIDDEN, Address, Location, is_address, location_of, parts_below
 from vidcaption.batch import ledger
+from vidcaption.batch.listing import found_at
 from vidcaption.batch.manifest import read_manifest
 from vidcaption.errors import OutputError, UsageError
 from vidcaption.options.batch import BatchOptions
 from vidcaption.output.naming import natural_key
+from vidcaption.store.settings import check_network
 from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_hidden
 from vidcaption.video import spool
-from vidcaption.video.names import address_hint, is_address, is_pipe, pipe_hint
+from vidcaption.video.names import files_only, is_pipe, pipe_hint
 
 _PATTERN = re.compile(r"[*?[]")
 _SUFFIX = re.compile(r"\.?[^\s./\\]+(?:\.[^\s./\\]+)*")
@@ -49,7 +52,7 @@ def discover(
     known = VIDEO_SUFFIXES | IMAGE_SUFFIXES | {suffix.casefold() for suffix in suffixes}
     names = [str(name) for name in inputs]
     if addresses := [name for name in names if is_address(name)]:
-        raise UsageError(address_hint(addresses[0]))
+        raise UsageError(files_only(str(Address(addresses[0]))))
     missing = [name for name in names if not os.path.exists(name) and not _PATTERN.search(name)]
     if missing:
         raise UsageError(f"no such file or folder: {', '.join(missing)}")
@@ -59,6 +62,41 @@ def discover(
     seen: set[str] = set()
     for file, root in _each(names, listed, recursive, frozenset(known)):
         identity = os.path.realpath(file)
+        if identity not in seen:
+            seen.add(identity)
+            found[file] = root
+    return found
+
+
+def discover_anywhere(
+    inputs: Iterable[str],
+    listed: Iterable[Location] = (),
+    *,
+    recursive: bool = False,
+    suffixes: Iterable[str] = (),
+) -> dict[Location, Location]:
+    """What ``discover`` finds, also at addresses; see ``found_at``. Those in ``listed`` are files.
+
+    Raises UsageError, SetupError.
+    """
+    known = VIDEO_SUFFIXES | IMAGE_SUFFIXES | {suffix.casefold() for suffix in suffixes}
+    pairs: list[tuple[Location, Location]] = []
+    for remote, names in groupby(inputs, is_address):
+        if remote:
+            for name in names:
+                pairs += found_at(Address(name), recursive, known).items()
+        else:
+            pairs += discover(names, recursive=recursive, suffixes=suffixes).items()
+    for remote, places in groupby(listed, lambda place: isinstance(place, Address)):
+        if remote:
+            pairs += ((place, place.parent) for place in places)
+        else:
+            paths = [place for place in places if isinstance(place, Path)]
+            pairs += discover((), paths, recursive=recursive, suffixes=suffixes).items()
+    found: dict[Location, Location] = {}
+    seen: set[Location] = set()
+    for file, root in pairs:
+        identity = Path(os.path.realpath(file)) if isinstance(file, Path) else file
         if identity not in seen:
             seen.add(identity)
             found[file] = root
@@ -167,8 +205,8 @@ def _files_in(folder: Path, recursive: bool, known: frozenset[str]) -> list[Path
 STDIN = "-"
 
 
-def read_list(name: str) -> list[Path]:
-    """The paths in the file of that name, or on standard input if it is ``-``.
+def read_list(name: str) -> list[Location]:
+    """The paths and addresses in the file of that name, or on standard input if it is ``-``.
 
     They are separated by NUL if there is one, and otherwise one per line; lines that start with
     ``#`` are comments, and empty ones are skipped. Paths are relative to the working folder. Text
@@ -183,10 +221,11 @@ def read_list(name: str) -> list[Path]:
             data = Path(name).read_bytes()
         except OSError as error:
             raise UsageError(f"--from-file {name} cannot be read: {error.strerror}") from error
-    paths = [Path(os.fsdecode(entry)) for entry in _entries(_decoded(data, what), what)]
+    entries = _entries(_decoded(data, what), what)
+    paths = [location_of(os.fsdecode(entry)) for entry in entries]
     if not paths:
         raise UsageError(f"{what} contains no paths; write one per line, or separate them by NUL")
-    if not any(os.path.lexists(path) for path in paths):
+    if not any(isinstance(path, Address) or os.path.lexists(path) for path in paths):
         first = ascii(str(paths[0])[:100])
         raise UsageError(
             f"no path in {what} exists, such as {first}; they are relative to the working folder"
@@ -256,13 +295,16 @@ class Shard:
             return cls(int(match[1]), int(match[2]))
         raise UsageError(f"--shard is {text!r}; allowed are 1/N to N/N, such as 2/8, and auto")
 
-    def holds(self, path: Path, root: Path) -> bool:
+    def holds(self, path: Location, root: Location) -> bool:
         """Whether ``path``, found under the folder ``root``, belongs to this part.
 
         Decided only by a hash of the path within ``root``: machines that mount the tree elsewhere
         agree, and a new file moves no other file to another part.
         """
-        within = Path(os.path.relpath(path, root)).as_posix()
+        if isinstance(path, Address) or isinstance(root, Address):
+            within = "/".join(parts_below(path, root)) if isinstance(path, Address) else path.name
+        else:
+            within = Path(os.path.relpath(path, root)).as_posix()
         digest = hashlib.sha256(os.fsencode(within)).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
 
@@ -337,40 +379,50 @@ class Selection:
     ``piped``: the only one is a video on standard input. ``shard``: the requested part.
     """
 
-    found: Mapping[Path, Path]
-    chosen: Sequence[Path]
+    found: Mapping[Location, Location]
+    chosen: Sequence[Location]
     several: bool
     piped: bool = False
     shard: Shard | None = None
 
 
-def select(inputs: Sequence[str], batch: BatchOptions) -> Selection:
-    """Find the inputs. Raises UsageError."""
+def select(inputs: Sequence[str], batch: BatchOptions, *, offline: bool = False) -> Selection:
+    """Find the inputs; ``offline``: never use the network. Raises UsageError, SetupError."""
     inputs = [STDIN if name in _STDIN else name for name in inputs]
     if STDIN in inputs:
         return _piped(inputs, batch)
     shard = Shard.parse(batch.shard, os.environ) if batch.shard is not None else None
     rows = read_manifest(batch.retry_failed) if batch.retry_failed is not None else []
+    listed = read_list(batch.from_file) if batch.from_file is not None else []
+    retried = [row.path for row in rows if row.status == "failed"]
+    for place in (*map(location_of, inputs), *listed, *retried):
+        check_network(place, offline=offline)
     if inputs or batch.from_file is not None:
-        found = discover(
+        found = discover_anywhere(
             inputs,
-            read_list(batch.from_file) if batch.from_file is not None else (),
+            listed,
             recursive=batch.recursive,
             suffixes=suffixes_of(batch.suffix) if batch.suffix is not None else (),
         )
     elif batch.retry_failed is not None:
         found = {row.path: row.root for row in rows}
+        if secret := [path for path in retried if HIDDEN in str(path)]:
+            raise UsageError(
+                f"{secret[0]} has a secret, which {batch.retry_failed} does not hold; name the "
+                "inputs again"
+            )
     else:
         raise UsageError(
             "no INPUT is given; name videos or folders, or a list of them with --from-file"
         )
     chosen = list(found)
     if batch.retry_failed is not None:
-        failed = {row.path for row in rows if row.status == "failed"}
-        chosen = [path for path in chosen if path in failed]
+        failed = set(map(str, retried))
+        chosen = [path for path in chosen if str(path) in failed]
     if shard is not None:
         chosen = [path for path in chosen if shard.holds(path, found[path])]
-    several = len(found) > 1 or not all(os.path.isfile(name) for name in inputs) or not inputs
+    single = all(os.path.isfile(name) or location_of(name) in found for name in inputs)
+    several = len(found) > 1 or not single or not inputs
     return Selection(found, chosen, several, shard=shard)
 
 
@@ -381,5 +433,5 @@ def _piped(inputs: Sequence[str], batch: BatchOptions) -> Selection:
         )
     if batch.shard is not None or batch.retry_failed is not None:
         raise UsageError(f"{STDIN} is one video; remove --shard and --retry-failed")
-    path = Path("stdin")
+    path: Location = Path("stdin")
     return Selection({path: Path()}, [path], several=False, piped=True)

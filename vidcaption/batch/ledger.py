@@ -20,12 +20,14 @@ import hashlib
 import json
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from vidcaption.addresses import Address, Location, is_address
 from vidcaption.errors import OutputError
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
@@ -69,34 +71,14 @@ if sys.platform != "win32":
 NAME = ".vidcaption.jsonl"
 
 
-class Ledger:
-    """The ledger of one folder. A process must have one object per folder, see ``lease``."""
+class Record(ABC):
+    """What is known of the outputs in a folder, wherever that is. ``algorithm``: of digests."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
+    algorithm = "sha256"
+
+    def __init__(self) -> None:
         self._rows: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._inputs: dict[str, str] = {}  # of each output, the latest
-        self._read_to = 0
-        self._descriptor: int | None = None
-        self._leases = 0
-        self._held: set[int] = set()  # the offsets of granted leases
-
-    def refresh(self) -> None:
-        """Read the rows added since the last time. Raises OutputError."""
-        try:
-            data = self._tail()
-        except FileNotFoundError:
-            data = b""
-        except OSError as error:
-            raise self._failed("read", error) from error
-        data = data[: data.rfind(b"\n") + 1]  # the rest is incomplete, or not yet complete
-        self._read_to += len(data)
-        for row in parsed(data):
-            values = row.get("output"), row.get("sha256"), row.get("fingerprint")
-            if all(isinstance(value, str) for value in values):
-                self._rows[row["output"]][row["sha256"]] = row["fingerprint"]
-                if isinstance(row.get("input"), str):
-                    self._inputs[row["output"]] = row["input"]
 
     def names(self) -> set[str]:
         """All outputs ever written."""
@@ -110,18 +92,94 @@ class Ledger:
         """The fingerprint of the output of this name with the content ``digest``."""
         return self._rows[name].get(digest) if self.knows(name) else None
 
-    def input(self, name: str) -> Path | None:
-        """The last input of the output of this name, if known."""
-        return self._path.parent / self._inputs[name] if name in self._inputs else None
+    def digest_in(self, content: Iterable[bytes]) -> str:
+        """The digest of a content that is not in a file."""
+        digest = hashlib.new(self.algorithm, usedforsecurity=False)
+        for part in content:
+            digest.update(part)
+        return digest.hexdigest()
 
-    def add(self, name: str, digest: str, fingerprint: str, source: Path | None = None) -> None:
-        """Record that an output is about to be written from ``source``; on disk when this returns.
+    @abstractmethod
+    def refresh(self) -> None:
+        """Read the rows added since the last time. Raises OutputError."""
+
+    @abstractmethod
+    def size(self, name: str) -> int | None:
+        """Bytes of the file of this name; None if there is none. Raises OutputError."""
+
+    @abstractmethod
+    def digest(self, name: str) -> str | None:
+        """The digest of the content of that file; None if there is none. Raises OutputError."""
+
+    @abstractmethod
+    def input(self, name: str) -> Location | None:
+        """The last input of the output of this name, if known."""
+
+    @abstractmethod
+    def add(self, name: str, digest: str, fingerprint: str, source: Location | None = None) -> None:
+        """Record that an output is about to be written from ``source``; stored when this returns.
 
         Called with a lease on the output. Raises OutputError.
         """
+
+    @abstractmethod
+    def lease(self, key: str) -> AbstractContextManager[bool]:
+        """Whether ``key`` is leased to this process inside the context; False if to another one.
+
+        Raises OutputError if the folder cannot be written to.
+        """
+
+    def _take(self, row: Mapping[str, Any]) -> None:
+        values = row.get("output"), row.get(self.algorithm), row.get("fingerprint")
+        if all(isinstance(value, str) for value in values):
+            self._rows[row["output"]][row[self.algorithm]] = row["fingerprint"]
+            if isinstance(row.get("input"), str):
+                self._inputs[row["output"]] = row["input"]
+
+
+class Ledger(Record):
+    """The ledger of one folder. A process must have one object per folder, see ``lease``."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._path = folder / NAME
+        self._read_to = 0
+        self._descriptor: int | None = None
+        self._leases = 0
+        self._held: set[int] = set()  # the offsets of granted leases
+
+    def refresh(self) -> None:
+        try:
+            data = self._tail()
+        except FileNotFoundError:
+            data = b""
+        except OSError as error:
+            raise self._failed("read", error) from error
+        data = data[: data.rfind(b"\n") + 1]  # the rest is incomplete, or not yet complete
+        self._read_to += len(data)
+        for row in parsed(data):
+            self._take(row)
+
+    def size(self, name: str) -> int | None:
+        path = self._path.with_name(name)
+        return os.path.getsize(path) if os.path.isfile(path) else None
+
+    def digest(self, name: str) -> str | None:
+        path = self._path.with_name(name)
+        return digest_of(path) if os.path.isfile(path) else None
+
+    def input(self, name: str) -> Location | None:
+        source = self._inputs.get(name)
+        if source is None:
+            return None
+        return Address(source) if is_address(source) else self._path.parent / source
+
+    def add(self, name: str, digest: str, fingerprint: str, source: Location | None = None) -> None:
         assert self._descriptor is not None, "a row is added under a lease"
         row = {"output": name, "sha256": digest, "fingerprint": fingerprint}
-        if source is not None:
+        if isinstance(source, Address):
+            row["input"] = str(source)
+        elif source is not None:
             with suppress(ValueError):  # on another drive
                 row["input"] = os.path.relpath(os.path.realpath(source), self._path.parent)
         try:
@@ -134,11 +192,8 @@ class Ledger:
 
     @contextmanager
     def lease(self, key: str) -> Iterator[bool]:
-        """Whether ``key`` is leased to this process inside the context; False if to another one.
-
-        POSIX locks belong to a process, and closing any descriptor of the file releases them all:
-        hence one object per folder, with one descriptor as long as a lease is held. Raises
-        OutputError if the folder cannot be written to.
+        """POSIX locks belong to a process, and closing any descriptor of the file releases them
+        all: hence one object per folder, with one descriptor as long as a lease is held.
         """
         try:
             held = self._acquire(_offset(key))
@@ -275,25 +330,6 @@ def digest_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise OutputError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def of_others(inputs: Iterable[Path]) -> Callable[[Path], bool]:
-    """A function: whether a file is the output of an existing input not in ``inputs``."""
-    ours = {os.path.realpath(path) for path in inputs}
-    ledgers: dict[str, Ledger] = {}
-
-    def is_of_another(target: Path) -> bool:
-        folder = os.path.realpath(target.parent)
-        if folder not in ledgers:
-            ledgers[folder] = Ledger(Path(folder))
-            with suppress(OutputError):  # reported when writing there
-                ledgers[folder].refresh()
-        source = ledgers[folder].input(target.name)
-        if source is None or not target.is_file() or not source.is_file():
-            return False
-        return os.path.realpath(source) not in ours
-
-    return is_of_another
 
 
 def _offset(key: str) -> int:

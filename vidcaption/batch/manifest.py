@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
+from vidcaption.addresses import Location, location_of
 from vidcaption.batch.ledger import add_row, open_rows, parsed
 from vidcaption.batch.runner import Outcome, Status
 from vidcaption.errors import OutputError, UsageError
@@ -22,8 +23,8 @@ class Row:
     ``error_class`` the name of its class, if it failed. ``model``: the SHA-256 of the weights.
     """
 
-    path: Path
-    root: Path
+    path: Location
+    root: Location
     status: Status
     outputs: Mapping[str, str]
     seconds: float
@@ -98,7 +99,7 @@ def read_manifest(path: Path) -> list[Row]:
     return list(rows.values())
 
 
-def _rows(data: bytes) -> dict[Path, Row] | None:
+def _rows(data: bytes) -> dict[Location, Row] | None:
     """The last row of each input; None if this is not a manifest.
 
     A file whose only row was torn, as by a full disk, is a manifest without rows.
@@ -114,8 +115,8 @@ def _row(raw: Mapping[str, Any]) -> Row | None:
     try:
         error = raw["error"] or {"class": None, "text": None}
         row = Row(
-            Path(raw["path"]),
-            Path(raw["root"]),
+            location_of(raw["path"]),
+            location_of(raw["root"]),
             raw["status"],
             {str(format): str(path) for format, path in raw["outputs"].items()},
             float(raw["seconds"]),
@@ -123,8 +124,8 @@ def _row(raw: Mapping[str, Any]) -> Row | None:
             error["text"],
             str(raw["model"]),
         )
-        os.fsencode(row.path)
-        os.fsencode(row.root)
+        os.fsencode(str(row.path))
+        os.fsencode(str(row.root))
     # JSON may contain anything anywhere
     except (LookupError, TypeError, ArithmeticError, ValueError, AttributeError):
         return None

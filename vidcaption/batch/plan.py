@@ -1,30 +1,22 @@
-"""What is to be done for each input, according to the existing outputs and their origin.
-
-What is ready before a file can be written is kept in ``.NAME.parts``, a hidden file of rows beside
-it. For a file of several inputs there is a row for each one that is captioned: the name of the
-part, the fingerprint of what it was made from, and its text. For an input that takes long there is
-one for the windows that were finished since the row before: their segments, and the number of
-windows before them. Rows are added as those of the ledger are, so several runs may add to one file,
-and a run that is killed loses only what it was working on. The last row of a part counts. The rows
-stay on disk until they are needed.
-"""
+"""What is to be done for each input, according to the existing outputs and their origin."""
 
 import hashlib
 import json
-import os
-import zlib
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vidcaption.batch.ledger import Ledger, add_row, digest_of, open_rows, parsed
+from vidcaption.addresses import Address, Location
+from vidcaption.batch.ledger import Record
+from vidcaption.batch.objects import folder_of, record_of
+from vidcaption.batch.parts import Parts
 from vidcaption.errors import OutputError
 from vidcaption.options.captioning import CaptionOptions
-from vidcaption.output.write import check_place, encoded, sweep, write_atomic
-from vidcaption.types import Progress, Segment, Word
+from vidcaption.output.write import encoded, sweep, write_atomic
+from vidcaption.remote import state
+from vidcaption.types import Progress
 
 PARTS = "parts"  # in place of a fingerprint, for files that are assembled from parts
 
@@ -38,9 +30,9 @@ class Job:
     ``path``. ``part``: the name of its captions if they are a part of a target.
     """
 
-    path: Path
-    root: Path
-    targets: Mapping[str, Path]
+    path: Location
+    root: Location
+    targets: Mapping[str, Location]
     source: Path | None = None
     part: str | None = None
 
@@ -55,139 +47,10 @@ class Plan:
     """
 
     needed: bool
-    todo: Mapping[str, Path]
-    replaced: tuple[Path, ...]
-    kept: tuple[Path, ...]
+    todo: Mapping[str, Location]
+    replaced: tuple[Location, ...]
+    kept: tuple[Location, ...]
     fingerprint: str
-
-
-class Parts:
-    """The parts of the file ``target``. Raises OutputError if they cannot be read or written."""
-
-    def __init__(self, target: Path) -> None:
-        self._path = target.with_name(f".{target.name}.parts")
-        self._rows: dict[str, tuple[str, int]] = {}  # fingerprint, and where the row starts
-        self._unfinished: dict[tuple[str, str], list[int]] = {}  # by part and fingerprint
-        self._read_to = 0
-
-    def check(self) -> None:
-        """Raise OutputError if they cannot be stored."""
-        check_place(self._path)
-
-    def fingerprint(self, name: str) -> str | None:
-        """The fingerprint of the part of this name, or None."""
-        self._refresh()
-        return self._rows[name][0] if name in self._rows else None
-
-    def add(self, name: str, fingerprint: str, text: str) -> None:
-        """Store a part; on disk when this returns."""
-        self._add({"part": name, "fingerprint": fingerprint, "text": text})
-
-    def text(self, name: str) -> str:
-        """The text of a part whose fingerprint was requested."""
-        (row,) = self._read([self._rows[name][1]])
-        if row.get("part") != name:
-            raise OutputError(f"{self._path} was changed by something else; run this again")
-        text: str = row["text"]
-        return text
-
-    def add_progress(self, name: str, fingerprint: str, first: int, progress: Progress) -> None:
-        """Store windows of an unfinished part after the ``first`` ones; on disk afterwards."""
-        standing = progress.standing and b64encode(zlib.compress(progress.standing)).decode()
-        self._add(
-            {
-                "part": name,
-                "fingerprint": fingerprint,
-                "first": first,
-                "segments": [segment and asdict(segment) for segment in progress.segments],
-                "start_s": progress.start_s,
-                "end_s": progress.end_s,
-                "standing": standing,
-            }
-        )
-
-    def progress(self, name: str, fingerprint: str) -> Progress:
-        """The stored windows of an unfinished part with the same fingerprint."""
-        self._refresh()
-        segments: list[Segment | None] = []
-        progress = Progress()
-        starts = self._unfinished.get((name, fingerprint))
-        for row in self._read(starts) if starts else ():
-            try:
-                first, start_s, end_s = row["first"], float(row["start_s"]), float(row["end_s"])
-                added = [each and _segment(each) for each in row["segments"]]
-                standing = row["standing"] and zlib.decompress(b64decode(row["standing"]))
-                if 0 <= first <= len(segments):
-                    segments[first:] = added
-                    progress = Progress(tuple(segments), start_s, end_s, standing)
-            except (TypeError, LookupError, ValueError, zlib.error):  # edited
-                continue
-        return progress
-
-    def remove(self) -> None:
-        """Remove the file."""
-        try:
-            self._path.unlink(missing_ok=True)
-        except OSError as error:
-            raise self._failed("removed", error) from error
-
-    def _add(self, row: dict[str, Any]) -> None:
-        try:
-            with open(open_rows(self._path), "rb") as file:
-                add_row(file.fileno(), row)
-        except OSError as error:
-            raise self._failed("written", error) from error
-
-    def _read(self, starts: Iterable[int]) -> list[dict[str, Any]]:
-        """The rows at these positions."""
-        rows = []
-        try:
-            with self._path.open("rb") as file:
-                for start in starts:
-                    file.seek(start)
-                    rows.append(next(parsed(file.readline()), {}))
-        except OSError as error:
-            raise self._failed("read", error) from error
-        return rows
-
-    def _refresh(self) -> None:
-        """Read the rows added since the last time."""
-        try:
-            self._read_on()
-        except FileNotFoundError:
-            self._forget()
-        except OSError as error:
-            raise self._failed("read", error) from error
-
-    def _forget(self) -> None:
-        self._rows.clear()
-        self._unfinished.clear()
-        self._read_to = 0
-
-    def _read_on(self) -> None:
-        with self._path.open("rb") as file:
-            if file.seek(0, 2) < self._read_to:  # the file was replaced
-                self._forget()
-            file.seek(self._read_to)
-            for line in file:
-                if not line.endswith(b"\n"):  # incomplete, or not yet complete
-                    break
-                for row in parsed(line):
-                    self._take(row)
-                self._read_to += len(line)
-
-    def _take(self, row: dict[str, Any]) -> None:
-        name, fingerprint = row.get("part"), row.get("fingerprint")
-        if not isinstance(name, str) or not isinstance(fingerprint, str):
-            return
-        if isinstance(row.get("text"), str):
-            self._rows[name] = fingerprint, self._read_to
-            self._unfinished.pop((name, fingerprint), None)
-        elif "segments" in row:
-            self._unfinished.setdefault((name, fingerprint), []).append(self._read_to)
-
-    def _failed(self, what: str, error: OSError) -> OutputError:
-        return OutputError(f"{self._path} cannot be {what}: {error.strerror}; choose another place")
 
 
 class Books:
@@ -201,9 +64,9 @@ class Books:
         self.model_sha256, self.options = model_sha256, options
         self._recipe = {"model": model_sha256, "options": asdict(options)}
         self._force = force
-        self._ledgers: dict[str, Ledger] = {}
-        self._parts: dict[Path, Parts] = {}
-        self._swept: set[Path] = set()
+        self._ledgers: dict[Location, Record] = {}
+        self._parts: dict[Location, Parts] = {}
+        self._swept: set[Location] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Reopened in another process, which has its own leases."""
@@ -221,7 +84,7 @@ class Books:
         fingerprint = self.fingerprint(job.source or job.path, () if job.part else unnamed)
         if not job.targets:
             return Plan(True, {}, (), (), fingerprint)
-        todo: dict[str, Path] = {}
+        todo: dict[str, Location] = {}
         replaced, kept = [], []
         for format, target in job.targets.items():
             made_from = None if self._force else self._made_from(target, job.part)
@@ -230,15 +93,15 @@ class Books:
             if job.part is not None:
                 todo[format] = target
                 continue
-            if made_from is None and not self._force and _has_content(target):
+            if made_from is None and not self._force and self._size(target):
                 kept.append(target)
                 continue
             todo[format] = target
-            if os.path.exists(target):
+            if self._size(target) is not None:
                 replaced.append(target)
         return Plan(bool(todo), todo, tuple(replaced), tuple(kept), fingerprint)
 
-    def fingerprint(self, path: Path, formats: Sequence[str] = ()) -> str:
+    def fingerprint(self, path: Location, formats: Sequence[str] = ()) -> str:
         """The fingerprint of captions of this file, if they were made now.
 
         ``formats``: those that are not evident from the name of an output.
@@ -246,15 +109,15 @@ class Books:
         text = json.dumps([self._recipe, [_state(path)], *formats], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def check(self, target: Path) -> None:
+    def check(self, target: Location) -> None:
         """Raise OutputError if a file of parts has to be kept, see ``plan``, or if its parts cannot
         be stored."""
         self.parts(target).check()
-        if not self._force and _has_content(target) and self._made_from(target) is None:
+        if not self._force and self._size(target) and self._made_from(target) is None:
             raise OutputError(f"{in_the_way(target)}; --force replaces it")
 
     @contextmanager
-    def lease(self, targets: Iterable[Path], part: str | None = None) -> Iterator[bool]:
+    def lease(self, targets: Iterable[Location], part: str | None = None) -> Iterator[bool]:
         """Whether these outputs of one input are leased to this process inside the context.
 
         With ``part``, only that part of them.
@@ -270,10 +133,11 @@ class Books:
         with self._ledger(target).lease(key) as held:
             if target.parent not in self._swept:
                 self._swept.add(target.parent)
-                sweep(target.parent)
+                if isinstance(target, Path):
+                    sweep(target.parent)
             yield held
 
-    def write(self, job: Job, target: Path, text: str, fingerprint: str) -> None:
+    def write(self, job: Job, target: Location, text: str, fingerprint: str) -> None:
         """Write an output of a job, or store its part of it, under a lease, and record it.
 
         Raises OutputError.
@@ -282,7 +146,8 @@ class Books:
             self.parts(target).add(job.part, fingerprint, text)
             return
         source = job.path if job.source is None else None
-        self._ledger(target).add(target.name, _digest([encoded(text)]), fingerprint, source)
+        ledger = self._ledger(target)
+        ledger.add(target.name, ledger.digest_in([encoded(text)]), fingerprint, source)
         write_atomic(target, text)
 
     def keep(self, job: Job, fingerprint: str, first: int, progress: Progress) -> None:
@@ -306,21 +171,26 @@ class Books:
             with suppress(OutputError):  # it does no harm
                 self._unfinished(job)[0].remove()
 
-    def parts(self, target: Path) -> Parts:
+    def parts(self, target: Location) -> Parts:
         """The parts stored for the file ``target`` until it is written."""
-        folder = os.path.realpath(target.parent)
-        return self._parts.setdefault(target, Parts(Path(folder, target.name)))
+        if target not in self._parts:
+            self._parts[target] = Parts(folder_of(target) / target.name)
+        return self._parts[target]
 
-    def holds(self, target: Path, pieces: Callable[[], Iterable[str]]) -> bool:
+    def holds(self, target: Location, pieces: Callable[[], Iterable[str]]) -> bool:
         """Whether a file consists of these. Raises OutputError."""
-        return _has_content(target) and digest_of(target) == _digest(map(encoded, pieces()))
+        ledger = self._ledger(target)
+        if not ledger.size(target.name):
+            return False
+        return ledger.digest(target.name) == ledger.digest_in(map(encoded, pieces()))
 
-    def put_together(self, target: Path, pieces: Callable[[], Iterable[str]]) -> None:
+    def put_together(self, target: Location, pieces: Callable[[], Iterable[str]]) -> None:
         """Write a file of parts under a lease, and record it. Raises OutputError.
 
         ``pieces`` yields the same ones each time, which are not held in memory.
         """
-        self._ledger(target).add(target.name, _digest(map(encoded, pieces())), PARTS)
+        ledger = self._ledger(target)
+        ledger.add(target.name, ledger.digest_in(map(encoded, pieces())), PARTS)
         write_atomic(target, map(encoded, pieces()))
 
     def _unfinished(self, job: Job) -> tuple[Parts, str]:
@@ -328,48 +198,39 @@ class Books:
         target = next(iter(job.targets.values()))
         return self.parts(target), job.part or target.name
 
-    def _ledger(self, target: Path) -> Ledger:
-        folder = os.path.realpath(target.parent)
-        return self._ledgers.setdefault(folder, Ledger(Path(folder)))
+    def _ledger(self, target: Location) -> Record:
+        folder = folder_of(target)
+        if folder not in self._ledgers:
+            self._ledgers[folder] = record_of(folder)
+        return self._ledgers[folder]
 
-    def _made_from(self, target: Path, part: str | None = None) -> str | None:
+    def _size(self, target: Location) -> int | None:
+        """Bytes of an existing file."""
+        return self._ledger(target).size(target.name)
+
+    def _made_from(self, target: Location, part: str | None = None) -> str | None:
         """The fingerprint of an unchanged output that is ours, or of its part, or None."""
         if part is not None:
             return self.parts(target).fingerprint(part)
         ledger = self._ledger(target)
         ledger.refresh()
-        if not ledger.knows(target.name) or not os.path.isfile(target):
+        if not ledger.knows(target.name):
             return None
-        return ledger.fingerprint(target.name, digest_of(target))
+        digest = ledger.digest(target.name)
+        return None if digest is None else ledger.fingerprint(target.name, digest)
 
 
-def in_the_way(target: Path) -> str:
+def in_the_way(target: Location) -> str:
     """Why a file is kept."""
     return f"{target} is kept: it was edited, or vidcaption did not write it"
 
 
-def _has_content(path: Path) -> bool:
-    """Whether a file with content exists."""
-    return os.path.isfile(path) and os.path.getsize(path) > 0
-
-
-def _state(path: Path) -> list[int] | None:
-    """Size and modification time of an input; None if it cannot be read."""
+def _state(path: Location) -> list[int] | list[int | str] | None:
+    """Size and modification time, or tag, of an input; None if it cannot be read."""
+    if isinstance(path, Address):
+        return state(path)
     try:
         status = path.stat()
     except OSError:
         return None
     return [status.st_size, status.st_mtime_ns]
-
-
-def _digest(data: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for each in data:
-        digest.update(each)
-    return digest.hexdigest()
-
-
-def _segment(row: dict[str, Any]) -> Segment:
-    """A segment from its ``asdict`` in JSON. Raises TypeError, LookupError."""
-    words = {key: tuple(Word(**word) for word in row[key]) for key in ("words", "concepts")}
-    return Segment(**row | words)

@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
+from vidcaption.addresses import Location
 from vidcaption.batch.plan import Books, Job, Plan
 from vidcaption.errors import InputError, OutputError, VidcaptionError
 from vidcaption.events import VERBOSE, event
@@ -63,8 +64,8 @@ class Outcome:
     elapsed_s: float = 0.0
     captions: Captions | None = None
     error: InputError | OutputError | None = None
-    written: tuple[Path, ...] = ()
-    kept: tuple[Path, ...] = ()
+    written: tuple[Location, ...] = ()
+    kept: tuple[Location, ...] = ()
     statistics: "Statistics | None" = None
 
     @property
@@ -158,7 +159,7 @@ class Runner:
         except OutputError as error:
             return Outcome(job, "failed", error=error)
 
-    def write(self, turn: Turn, captions: Captions, written: list[Path]) -> None:
+    def write(self, turn: Turn, captions: Captions, written: list[Location]) -> None:
         """Write the outputs that are not in ``written``, and add them to it. Raises OutputError."""
         for format, target in turn.plan.todo.items():
             if target not in written:
@@ -303,7 +304,7 @@ class _Work:
         captions: Captions | None = None
         error: InputError | OutputError | None = None
         statistics: Statistics | None = None
-        written: list[Path] = []
+        written: list[Location] = []
         shifted_s = 0.0
         with turn.lease:
             try:
@@ -451,7 +452,7 @@ def may_pass(error: BaseException | None) -> bool:
     return False
 
 
-def _segments(captioning: "Captioning", path: Path) -> Iterator[Segment]:
+def _segments(captioning: "Captioning", path: Location) -> Iterator[Segment]:
     """Unexpected errors of one input, such as too little memory for it, must not end the run."""
     try:
         yield from captioning

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidcaption.addresses import Location
 from vidcaption.batch import Books, Job, Outcome, Plan, Runner, Watcher, discover
 from vidcaption.batch.ledger import Ledger
 from vidcaption.batch.runner import may_pass
@@ -96,7 +97,7 @@ def update(
     claims = _Claims(index, recipe, number)
     jobs = [Job(path, path.parent, {}, part=str(path)) for path in files]
     for outcome in Runner(load, claims).run(jobs, watcher):
-        state = claims.states.pop(outcome.job.path, None)
+        state = claims.states.pop(_file(outcome.job), None)
         if state is not None and _lasts(outcome):
             _keep(index, outcome, number, state)
         yield outcome
@@ -106,7 +107,7 @@ def add(index: Index, outcome: Outcome, recipe: int) -> None:
     """Store captions that were made for another purpose, if of a file. Raises OutputError."""
     if outcome.captions is not None and outcome.job.source is None:
         with suppress(OSError):  # it is gone
-            _keep(index, outcome, recipe, state_of(outcome.job.path))
+            _keep(index, outcome, recipe, state_of(_file(outcome.job)))
 
 
 def state_of(path: Path) -> State:
@@ -143,28 +144,32 @@ class _Claims(Books):
         self._locks = Ledger(Path(os.path.realpath(index.path.parent)))
 
     def plan(self, job: Job) -> Plan:
+        path = _file(job)
         try:
-            self.states[job.path] = state_of(job.path)
+            self.states[path] = state_of(path)
         except OSError:
-            self.states.pop(job.path, None)
-        video = self._index.video(job.path)  # another process may have captioned it
-        done = (
-            video is not None and video != self._seen.get(job.path) and video.recipe == self._number
-        )
+            self.states.pop(path, None)
+        video = self._index.video(path)  # another process may have captioned it
+        done = video is not None and video != self._seen.get(path) and video.recipe == self._number
         return Plan(not done, {}, (), (), "")
 
     @contextmanager
-    def lease(self, targets: Iterable[Path], part: str | None = None) -> Iterator[bool]:
+    def lease(self, targets: Iterable[Location], part: str | None = None) -> Iterator[bool]:
         assert part is not None, "each job names the file that it is for"
         with self._locks.lease(part) as held:
             yield held
+
+
+def _file(job: Job) -> Path:
+    assert isinstance(job.path, Path), "an index has files of this machine"
+    return job.path
 
 
 def _keep(index: Index, outcome: Outcome, recipe: int, state: State) -> None:
     """Store the outcome of a file."""
     captions = outcome.captions
     index.put(
-        Path(os.path.realpath(outcome.job.path)),
+        Path(os.path.realpath(_file(outcome.job))),
         state,
         recipe,
         map(Entry.of, captions.shown) if captions else (),

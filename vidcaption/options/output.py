@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 from typing import Literal
 
+from vidcaption.addresses import Location, location_of
 from vidcaption.errors import UsageError
 from vidcaption.options.base import Options, option
 
@@ -47,6 +48,11 @@ class OutputOptions(Options):
     def place(self) -> str | None:
         """``output``, with ``-`` for all names of standard output."""
         return "-" if self.output in _STDOUT else self.output
+
+    @property
+    def folder(self) -> Location | None:
+        """``out_dir``, which may be an address."""
+        return None if self.out_dir is None else location_of(self.out_dir)
 
     @property
     def _suffix(self) -> str:

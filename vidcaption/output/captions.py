@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any, overload
 
+from vidcaption.addresses import Address, location_of
 from vidcaption.output.formats import document, format_named, stream_named
 from vidcaption.output.write import write_atomic
 from vidcaption.types import CaptionData, Segment
@@ -47,11 +47,11 @@ class Captions(CaptionData, Sequence[Segment]):
         """Their part of an output for several videos. Raises UsageError if the format has none."""
         return stream_named(format).piece(self)
 
-    def save(self, path: str | PathLike[str], format: str | None = None) -> None:
-        """Write to ``path`` atomically, in ``format`` or the format of its suffix.
+    def save(self, path: str | PathLike[str] | Address, format: str | None = None) -> None:
+        """Write to a path or an address atomically, in ``format`` or the format of its suffix.
 
         Raises UsageError for an unknown format or suffix, OutputError if it cannot be written.
         """
-        path = Path(path)
-        name = format or path.suffix.removeprefix(".").lower() or path.name
-        write_atomic(path, self.render(name))
+        place = location_of(path)
+        name = format or place.suffix.removeprefix(".").lower() or place.name
+        write_atomic(place, self.render(name))

@@ -7,15 +7,38 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, takewhile
 from pathlib import Path
+from typing import Any, overload
+
+from vidcaption.addresses import Address, Location, parts_below
 
 
+@overload
 def output_paths(
     inputs: Iterable[Path],
     formats: Sequence[str],
     out_dir: Path | None = None,
     roots: Mapping[Path, Path] | None = None,
     is_of_another: Callable[[Path], bool] = lambda _: False,
-) -> dict[Path, dict[str, Path]]:
+) -> dict[Path, dict[str, Path]]: ...
+
+
+@overload
+def output_paths(
+    inputs: Iterable[Location],
+    formats: Sequence[str],
+    out_dir: Location | None = None,
+    roots: Mapping[Location, Location] | None = None,
+    is_of_another: Callable[[Location], bool] = lambda _: False,
+) -> dict[Location, dict[str, Location]]: ...
+
+
+def output_paths(
+    inputs: Iterable[Any],
+    formats: Sequence[str],
+    out_dir: Location | None = None,
+    roots: Mapping[Any, Any] | None = None,
+    is_of_another: Callable[[Any], bool] = lambda _: False,
+) -> Any:
     """For each input its output path in each format; no two are the same, and none is an input.
 
     Outputs stand next to their input, or below ``out_dir``: at the path relative to the folder that
@@ -28,7 +51,7 @@ def output_paths(
     (``x.mkv.2.srt``). Names that differ only in case count as the same, and a file is taken if it
     ``is_of_another`` input. Nothing else is read from disk.
     """
-    ordered = sorted(set(inputs), key=_precedence)
+    ordered: list[Location] = sorted(set(inputs), key=_precedence)
     places = {path: path for path in ordered}
     if out_dir is not None:
         places = _mirrored(ordered, out_dir, roots or {})
@@ -45,35 +68,36 @@ def output_paths(
     return found
 
 
-def natural_key(path: Path) -> tuple[list[str | int], str]:
+def natural_key(path: Location) -> tuple[list[str | int], str]:
     """Sort key: ``clip2`` before ``clip10``, case aside; the path itself settles ties."""
     parts = re.split("([0-9]+)", str(path).casefold())
     return [int(part) if part.isdecimal() and part.isascii() else part for part in parts], str(path)
 
 
-def _precedence(path: Path) -> tuple[bool, tuple[list[str | int], str]]:
+def _precedence(path: Location) -> tuple[bool, tuple[list[str | int], str]]:
     return path.suffix.lower() != ".mp4", natural_key(path)
 
 
-def _names(path: Path) -> Iterator[str]:
+def _names(path: Location) -> Iterator[str]:
     yield path.stem
     yield path.name
     yield from (f"{path.name}.{number}" for number in count(2))
 
 
-def _mirrored(paths: Sequence[Path], out_dir: Path, roots: Mapping[Path, Path]) -> dict[Path, Path]:
+def _mirrored(
+    paths: Sequence[Location], out_dir: Location, roots: Mapping[Location, Location]
+) -> dict[Location, Location]:
     """Each path below ``out_dir``."""
-    sharing: defaultdict[str, list[Path]] = defaultdict(list)
+    sharing: defaultdict[str, list[Location]] = defaultdict(list)
     found_under = {path: _absolute(roots.get(path, path.parent)) for path in paths}
     places = {}
     for path in paths:
-        places[path] = out_dir / _absolute(path).relative_to(found_under[path])
+        places[path] = out_dir.joinpath(*_below(path, found_under[path]))
         sharing[_identity(places[path])].append(path)
     for twins in sharing.values():
         # Paths found under one folder differ only in case, and no folder distinguishes them.
         if len({found_under[path] for path in twins}) > 1:
-            # Without the first part, the root or drive, which would lead outside out_dir.
-            folders = [_absolute(path.parent).parts[1:] for path in twins]
+            folders = [_parts(path.parent) for path in twins]
             levels = zip(*folders, strict=False)
             common = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
             for path, folder in zip(twins, folders, strict=True):
@@ -81,10 +105,28 @@ def _mirrored(paths: Sequence[Path], out_dir: Path, roots: Mapping[Path, Path]) 
     return places
 
 
-def _absolute(path: Path) -> Path:
+def _below(path: Location, folder: Location) -> tuple[str, ...]:
+    if isinstance(path, Address):
+        return parts_below(path, folder)
+    return _path(path).relative_to(folder).parts if isinstance(folder, Path) else (path.name,)
+
+
+def _parts(folder: Location) -> tuple[str, ...]:
+    """Its names, without any that leads outside of another folder, as the root or drive would."""
+    if isinstance(folder, Address):
+        return tuple("_" if part in (".", "..") else part for part in folder.parts)
+    return _path(folder).parts[1:]
+
+
+def _path(path: Path) -> Path:
     return Path(os.path.abspath(path))
 
 
-def _identity(path: Path) -> str:
+def _absolute(path: Location) -> Location:
+    return path if isinstance(path, Address) else _path(path)
+
+
+def _identity(path: Location) -> str:
     """Equal for paths that some file system treats as the same."""
-    return unicodedata.normalize("NFC", str(_absolute(path)).casefold())
+    text = path.url if isinstance(path, Address) else str(_path(path))
+    return unicodedata.normalize("NFC", text.casefold())

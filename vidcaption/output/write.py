@@ -10,7 +10,10 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from vidcaption import remote
+from vidcaption.addresses import Address, Location
 from vidcaption.errors import OutputError
+from vidcaption.remote import explained
 
 _TEMPORARY = ".vidcaption-{}.tmp"
 _ABANDONED_S = 3600.0  # no write takes this long
@@ -24,7 +27,7 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def write_atomic(path: Path, content: str | bytes | Iterable[bytes]) -> None:
+def write_atomic(path: Location, content: str | bytes | Iterable[bytes]) -> None:
     """Write atomically: a reader sees the old file or the new one. Text is encoded as UTF-8.
 
     Missing folders are created. A symbolic link is kept, and its target is written. An existing
@@ -34,6 +37,10 @@ def write_atomic(path: Path, content: str | bytes | Iterable[bytes]) -> None:
     """
     data = encoded(content) if isinstance(content, str) else content
     parts = [data] if isinstance(data, bytes) else data
+    if isinstance(path, Address):
+        with explained(path, "written", OutputError):
+            remote.write(path, parts)
+        return
     try:
         if not path.parent.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,11 +55,19 @@ def write_atomic(path: Path, content: str | bytes | Iterable[bytes]) -> None:
         ) from error
 
 
-def check_place(target: Path) -> None:
+def check_place(target: Location) -> None:
     """Raise OutputError if ``target`` cannot be a file, whatever its folder allows.
 
-    A folder or a protected file may be in the way, or a name too long for the file system.
+    A folder or a protected file may be in the way, or a name too long for the file system. Of an
+    address only the scheme is checked.
     """
+    if isinstance(target, Address):
+        if target.scheme in remote.PAGES:
+            raise OutputError(
+                f"{target} cannot be written: {target.scheme}:// can only be read; write elsewhere "
+                "with --out-dir or -o"
+            )
+        return
     if os.path.isdir(target):
         raise OutputError(f"{target} cannot be written: it is a folder")
     if os.path.exists(target) and not os.access(target, os.W_OK):
@@ -96,11 +111,18 @@ def replacing(path: Path) -> Iterator[Path]:
     _sync_folder(path.parent)
 
 
-def check_writable(targets: Iterable[Path]) -> None:
-    """Raise OutputError if a file cannot be written at one of ``targets``. Leaves no trace."""
+def check_writable(targets: Iterable[Location]) -> None:
+    """Raise OutputError if a file cannot be written at one of ``targets``. Leaves no trace.
+
+    At addresses, whether their folder can be listed. Raises SetupError if a package is missing.
+    """
     folders: set[Path] = set()
     for target in targets:
         check_place(target)
+        if isinstance(target, Address):
+            with explained(target.parent, "listed", OutputError):
+                remote.listed(target.parent)
+            continue
         try:
             if target.exists() and not target.is_file():
                 continue  # a device, such as /dev/null
@@ -116,7 +138,7 @@ def check_writable(targets: Iterable[Path]) -> None:
             ) from error
 
 
-def check_some_writable(targets: Iterable[Path]) -> None:
+def check_some_writable(targets: Iterable[Location]) -> None:
     """Raise OutputError if there are ``targets`` and none can be written. Leaves no trace."""
     first: OutputError | None = None
     for target in targets:

@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Self
 
-from vidcaption.batch.plan import Books, Parts
+from vidcaption.batch.parts import Parts
+from vidcaption.batch.plan import Books
 from vidcaption.captioning import Captioning
 from vidcaption.errors import OutputError, VidcaptionError
 from vidcaption.events import event

@@ -1,10 +1,11 @@
-"""The Hub's settings, which its library reads from the environment on import."""
+"""The Hub's settings, which its library reads from the environment on import, and being offline."""
 
 import os
 import warnings
 from types import ModuleType
 
-from vidcaption.errors import ModelError
+from vidcaption.addresses import Address, Location
+from vidcaption.errors import ModelError, UsageError
 
 
 def settings() -> ModuleType:
@@ -24,3 +25,13 @@ def settings() -> ModuleType:
             f"{name} is {os.environ.get(name)!r}, which is not valid; correct it or unset it"
         ) from error
     return constants
+
+
+def check_network(location: Location, *, offline: bool) -> None:
+    """Raise UsageError for an address if ``offline``, or the Hub's settings, forbid the network."""
+    if isinstance(location, Address) and (offline or settings().is_offline_mode()):
+        by = "--offline" if offline else "HF_HUB_OFFLINE"
+        raise UsageError(
+            f"{location} is an address, and {by} forbids the network; download it first, or remove "
+            f"{by}"
+        )

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Self
 
+from vidcaption.addresses import Address, Location, is_address
 from vidcaption.errors import InputError
 from vidcaption.options.base import WHOLE
 from vidcaption.options.captioning import CaptionOptions, VideoDecoder
 from vidcaption.types import VideoInfo, Window
+from vidcaption.video.container import open_remote
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.split import auto_windows
 from vidcaption.video.windows import first_after, fixed_windows, whole_windows
@@ -32,7 +33,7 @@ class WindowReader:
 
     def __init__(
         self,
-        path: Path,
+        path: Location,
         size: tuple[int, int],
         options: CaptionOptions,
         batch_size: int,
@@ -41,7 +42,8 @@ class WindowReader:
         name: str | None = None,
         reader: VideoReader | None = None,
     ) -> None:
-        self._path, self._size, self._options = path, size, options
+        self._path = path.url if isinstance(path, Address) else str(path)
+        self._size, self._options = size, options
         self._batch_size, self._decoder, self._done = batch_size, decoder, done
         self._name, self._frames = name or str(path), reader
         self._given = 0
@@ -49,6 +51,7 @@ class WindowReader:
     def __enter__(self) -> Self:
         """Raises InputError where the file is not a video that can be read."""
         with self._renamed():
+            self._held = open_remote(self._path) if is_address(self._path) else None
             self._reader = self._frames or VideoReader(
                 self._path, self._size, self._options.sampling, self._decoder
             )
@@ -84,6 +87,7 @@ class WindowReader:
 
     def __exit__(self, *_: object) -> None:
         self._reader.close()
+        self._held = None
 
     @property
     def corrupt(self) -> int:
@@ -111,5 +115,5 @@ class WindowReader:
         try:
             yield
         except InputError as error:
-            message = str(error).replace(str(self._path), self._name)
+            message = str(error).replace(self._path, self._name)
             raise InputError(message) from error.__cause__

@@ -7,6 +7,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from io import BufferedReader
+from typing import BinaryIO
 
 import av
 from av.codec.hwaccel import HWAccel
@@ -15,10 +17,12 @@ from av.error import ArgumentError, FFmpegError, InvalidDataError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from vidcaption.errors import InputError
+from vidcaption.addresses import Address, is_address
+from vidcaption.errors import InputError, SetupError, UsageError
 from vidcaption.options.captioning import VideoDecoder
+from vidcaption.remote import PAGE_TYPES, RemoteError, RemoteFile, open_binary
 from vidcaption.video.clock import origin_of
-from vidcaption.video.names import address_hint, is_address, pipe_hint
+from vidcaption.video.names import page_hint, pipe_hint
 
 PROTOCOL = "file:"
 MAX_SIDE = 16_384  # pixels
@@ -27,24 +31,59 @@ MAX_PIXELS = 2**27  # 134 million in a frame: 400 MB as RGB
 # forever.
 TEXTS_AND_LISTS = {"tty", "bin", "xbin", "idf", "adf", "concat", "sdp", "imf"}
 REFUSED = TEXTS_AND_LISTS | {"hls", "dash"}
+_NO_SUFFIX = "#"  # after it, or FFmpeg's reader of pictures by name would open a file of that name
 
 
 @contextmanager
 def open_video(
     path: str, decoder: VideoDecoder = "cpu"
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its best video stream. FFmpeg may open local files only.
+    """The container and its best video stream; ``path`` may be an address, with its secrets, which
+    is read by ranges. FFmpeg itself may open local files only.
 
     If there is no GPU, or it does not support the codec, the CPU decodes. Raises InputError if the
     file is not a video. PyAV silences FFmpeg by default.
     """
+    source = open_remote(path) if is_address(path) else None
     try:
-        _check_file(path)
-        container = _open(path, decoder)
+        if source is None:
+            _check_file(path)
+        container = _open(path, source, decoder)
     except (OSError, FFmpegError) as error:
-        raise _unreadable(path, error) from error
-    with container:
-        yield container, best_stream(path, container)
+        raise _unreadable(path, source, error) from error
+    try:
+        with container:
+            yield container, best_stream(path, container)
+    except RemoteError as error:
+        raise _broken_off(path, error) from error
+    if source is not None and source.failure is not None:  # FFmpeg took it for the end
+        raise _broken_off(path, source.failure) from source.failure
+
+
+def open_bytes(path: str) -> BinaryIO:
+    """A file or an address, for reading in binary mode. Raises OSError."""
+    if is_address(path):
+        return BufferedReader(open_binary(Address(path)))
+    return open(path, "rb")
+
+
+def open_remote(path: str) -> RemoteFile:
+    """The file at an address, which is not empty. As long as it is referenced, what was read of it
+    is shared with whoever opens it. Raises InputError."""
+    try:
+        source = open_binary(Address(path))
+    except (SetupError, UsageError) as error:
+        raise InputError(str(error)) from error
+    except RemoteError as error:
+        if error.errno == errno.EISDIR:
+            raise InputError(f"{path} is a folder; name the videos in it") from error
+        raise _broken_off(path, error) from error
+    if source.kind in PAGE_TYPES:
+        raise InputError(page_hint(path))
+    if source.size == 0:
+        raise InputError(f"{path} is empty; upload it again")
+    source.name = f"{path}{_NO_SUFFIX}"
+    return source
 
 
 def undecodable(path: str) -> InputError:
@@ -80,7 +119,7 @@ def said_end(container: InputContainer, stream: VideoStream) -> float | None:
 
 def encrypted(container: InputContainer) -> InputError:
     """The error for a video that needs a key to play."""
-    path = container.name.removeprefix(PROTOCOL)
+    path = container.name.removeprefix(PROTOCOL).removesuffix(_NO_SUFFIX)
     return InputError(f"{path} is encrypted (DRM); only a copy without encryption can be captioned")
 
 
@@ -93,19 +132,21 @@ def check_size(path: str, width: int, height: int) -> None:
         )
 
 
-def _open(path: str, decoder: VideoDecoder) -> InputContainer:
+def _open(path: str, source: RemoteFile | None, decoder: VideoDecoder) -> InputContainer:
     if decoder != "cpu":
         with suppress(FFmpegError):
-            return _open_with(path, HWAccel(decoder))
-    return _open_with(path, None)
+            return _open_with(path, source, HWAccel(decoder))
+    return _open_with(path, source, None)
 
 
-def _open_with(path: str, hardware: HWAccel | None) -> InputContainer:
-    return av.open(
-        PROTOCOL + path,  # or FFmpeg would read `10:30.mp4` as a protocol
+def _open_with(path: str, source: RemoteFile | None, hardware: HWAccel | None) -> InputContainer:
+    if source is not None:
+        source.seek(0)
+    return av.open(  # type: ignore[return-value]  # for reading, by default
+        source or PROTOCOL + path,  # or FFmpeg would read `10:30.mp4` as a protocol
         options={"max_pixels": str(MAX_PIXELS)},
         container_options={
-            "protocol_whitelist": "file",
+            "protocol_whitelist": "none" if source else "file",
             "format_whitelist": ",".join(av.formats_available - REFUSED),
             "pattern_type": "none",  # `100%d.jpg` is one image
         },
@@ -129,9 +170,13 @@ def _check_file(path: str) -> None:
     os.close(os.open(path, os.O_RDONLY))
 
 
-def _unreadable(path: str, error: OSError | FFmpegError) -> InputError:
-    if is_address(path):
-        return InputError(address_hint(path))
+def _broken_off(path: str, error: RemoteError) -> InputError:
+    return InputError(f"{path} cannot be read: {error.strerror}")
+
+
+def _unreadable(path: str, source: RemoteFile | None, error: OSError | FFmpegError) -> InputError:
+    if source is not None and source.failure is not None:
+        return _broken_off(path, source.failure)
     if isinstance(error, ArgumentError):  # not one of the formats allowed
         return InputError(f"{path} is a text file or a playlist, not a video")
     if isinstance(error, MemoryError):
@@ -146,7 +191,7 @@ def _unreadable(path: str, error: OSError | FFmpegError) -> InputError:
         )
     if not isinstance(error, InvalidDataError):
         return InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}")
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         is_mp4 = file.read(8)[4:] == b"ftyp"
     if is_mp4:
         return InputError(f"{path} is an MP4 cut off before its index; download or record it again")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av.video.frame import VideoFrame
 
-from vidcaption.errors import InputError
-from vidcaption.video.container import check_size
+from vidcaption.addresses import is_address
+from vidcaption.errors import InputError, SetupError, UsageError
+from vidcaption.video.container import check_size, open_bytes
 
 if TYPE_CHECKING:  # imported on demand: such pictures are rare
     from PIL.Image import Image
@@ -40,7 +41,7 @@ def _read_avif(path: str) -> "Image":
     from PIL.AvifImagePlugin import AvifImageFile
     from PIL.ImageOps import exif_transpose
 
-    image = AvifImageFile(path)  # not PIL.Image.open, which has its own limit and warns
+    image = AvifImageFile(open_bytes(path))  # not PIL.Image.open, which has its own limit and warns
     check_size(path, *image.size)
     return exif_transpose(image)
 
@@ -48,7 +49,8 @@ def _read_avif(path: str) -> "Image":
 def _read_heic(path: str) -> "Image":
     from pi_heif import open_heif
 
-    heif = open_heif(path)
+    with open_bytes(path) as file:
+        heif = open_heif(file)
     check_size(path, *heif.size)
     if _is_cut_off(path):
         raise EOFError  # libheif would fill the missing part with green
@@ -59,9 +61,9 @@ def _read_heic(path: str) -> "Image":
 def _brands(path: str) -> list[bytes]:
     """The major brand of an MP4-like file and all compatible ones; none of other files."""
     head = b""
-    with suppress(OSError):
-        if os.path.isfile(path):  # reading a pipe would block
-            with open(path, "rb") as file:
+    with suppress(OSError, SetupError, UsageError):  # reported where it is opened as a video
+        if os.path.isfile(path) or is_address(path):  # reading a pipe would block
+            with open_bytes(path) as file:
                 head = file.read(256)
     if head[4:8] != b"ftyp":
         return []
@@ -71,9 +73,9 @@ def _brands(path: str) -> list[bytes]:
 
 def _is_cut_off(path: str) -> bool:
     """Whether the box that holds the pixels goes on after the end of the file."""
-    end = os.path.getsize(path)
-    with open(path, "rb") as file:
-        at = 0
+    with open_bytes(path) as file:
+        end = file.seek(0, os.SEEK_END)
+        at = file.seek(0)
         while len(head := file.read(16)) >= 8:
             size = int.from_bytes(head[:4], "big")
             if size == 1:

@@ -1,24 +1,23 @@
 """Checks of an input that do not open it."""
 
 import os
-import re
 import shlex
 import stat
 
-_ADDRESS = re.compile(r"(https?|ftps?|rtsp|rtmps?|s3|gs):/+(.*)", re.IGNORECASE | re.DOTALL)
 
-
-def is_address(name: str) -> bool:
-    """Whether it is a network address rather than the name of a file."""
-    return _ADDRESS.match(name) is not None and not os.path.exists(name)
-
-
-def address_hint(name: str) -> str:
-    """What to do with an address."""
-    name = _ADDRESS.sub(r"\1://\2", name)  # a path has only one slash
+def page_hint(name: str) -> str:
+    """What to do with the address of a web page."""
     return (
-        f"{name} is an address, and vidcaption reads files; download it first, for example with "
-        f"yt-dlp -f mp4 -o clip.mp4 {shlex.quote(name)}"
+        f"{name} is a web page, and no video; name the address of the file itself, or download it "
+        f"first, for example with yt-dlp -f mp4 -o clip.mp4 {shlex.quote(name)}"
+    )
+
+
+def files_only(name: str) -> str:
+    """What to do with an address where only files of this machine are taken."""
+    return (
+        f"{name} is an address, and this command reads files; download it first (vidcaption run "
+        "reads addresses)"
     )
 
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
-from pathlib import Path
 from threading import Event, Lock, Thread
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from vidcaption.addresses import Location
 from vidcaption.cpus import cpu_count
 from vidcaption.errors import InputError, SetupError, UsageError
 from vidcaption.options.captioning import CaptionOptions, VideoDecoder
@@ -45,7 +45,7 @@ _starting = Lock()  # as starting one changes the state of this process for a mo
 class Request(NamedTuple):
     """WindowReader's arguments."""
 
-    path: Path
+    path: Location
     size: tuple[int, int]
     options: CaptionOptions
     batch_size: int

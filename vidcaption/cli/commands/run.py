@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidcaption.addresses import Address
 from vidcaption.cli.console import closing_words
-from vidcaption.cli.flags import Inputs, Models, Offline, with_options
+from vidcaption.cli.flags import Models, Offline, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
 from vidcaption.events import VERBOSE, event
@@ -42,7 +43,14 @@ def run(
     options: CaptionOptions,
     machine: MachineOptions,
     voice: LogOptions,
-    inputs: Inputs = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT",
+            help="Videos, images, folders, patterns, also as addresses such as s3://bucket/clips; "
+            "- is a video on standard input.",
+        ),
+    ] = None,
     model: Models = None,
     offline: Offline = False,
     index: Annotated[
@@ -63,13 +71,20 @@ def run(
     from vidcaption.cli.console import interruptible, put
     from vidcaption.cli.reporter import Reporter, described
 
-    with closing_words(), interruptible(), Batch(inputs or [], output, batch) as work:
+    with closing_words(), interruptible(), ExitStack() as stack:
+        work = stack.enter_context(Batch(inputs or [], output, batch, offline=offline))
         _say_what_is_run(work, batch)
         if not work.selection.chosen:
             return 0
         if index and model and len(model) > 1:
             raise UsageError(
                 "--index keeps captions of one model; give --model once, or no --index"
+            )
+        if index and (
+            remote := [path for path in work.selection.found if isinstance(path, Address)]
+        ):
+            raise UsageError(
+                f"--index holds files of this machine, and {remote[0]} is an address; remove --index"
             )
         folder = resolve_mixture(model, offline or batch.dry_run, voice)
         lines = [described(job, plan) for job, plan in work.plan(folder, options)]

@@ -1,0 +1,398 @@
+"""Files at addresses, by fsspec: read by ranges, listed, and written whole or not at all.
+
+The libraries of fsspec find credentials in their own ways. What they raise becomes one sentence,
+and an ``OSError`` with a number where another try may succeed.
+"""
+
+import asyncio
+import errno
+import io
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
+
+from vidcaption.addresses import Address
+from vidcaption.errors import SetupError, UsageError, VidcaptionError
+from vidcaption.events import event
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BLOCK_BYTES = 2**22  # in one request; 30 ms at 1 Gbit/s, about what the request itself takes
+BLOCKS = 8  # of a file, kept in memory: its index, and where its sound and its pictures are
+WAITS_S = (0.5, 1.0, 2.0)  # before another try of a request
+# Stores where a file appears when all of it has arrived; elsewhere it is renamed then.
+STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"}
+PAGES = {"http", "https"}
+PAGE_TYPES = {"text/html", "application/xhtml+xml"}
+_LOGINS = {
+    "s3": "aws sso login, or AWS_PROFILE",
+    "gs": "gcloud auth application-default login",
+    "az": "az login, or AZURE_STORAGE_CONNECTION_STRING",
+    "hf": "hf auth login, or HF_TOKEN",
+}
+_LOGINS |= {"s3a": _LOGINS["s3"], "gcs": _LOGINS["gs"], "abfs": _LOGINS["az"]}
+_OVERLOADED = {429, 500, 502, 503, 504}
+_REFUSED = {400: "Expired", 401: "", 403: "", 407: ""}  # and what the message has
+_TAGS = ("ETag", "etag", "blob_id", "md5Hash", "LastModified", "last_modified", "updated", "mtime",
+         "Last-Modified", "created")  # fmt: skip
+
+
+class RemoteError(OSError):
+    """Why something at an address cannot be read or written, as the end of a sentence."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(number, reason)
+
+
+def filesystem(address: Address) -> "tuple[AbstractFileSystem, str]":
+    """The file system of an address, and its name there.
+
+    Raises SetupError if its package is not installed, UsageError if the scheme is unknown.
+    """
+    try:
+        from fsspec.core import url_to_fs
+
+        return url_to_fs(address.url)  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise SetupError(
+            f'{address} needs the extra "cloud", of which a package is not installed; '
+            "pip install 'vidcaption[cloud]'"
+        ) from error
+    except ValueError as error:
+        if "rotocol" not in str(error):  # credentials, or a name without a bucket
+            raise UsageError(
+                f"{address} cannot be used as it stands; see the settings of its service in fsspec"
+            ) from error
+        raise UsageError(
+            f"{address} is an address of {address.scheme}://, which is not supported; allowed are "
+            "s3, gs, az, https, hf and others that fsspec knows"
+        ) from error
+
+
+@contextmanager
+def explained(address: Address, doing: str, kind: type[VidcaptionError]) -> Iterator[None]:
+    """What goes wrong inside becomes a ``kind`` of error: ADDRESS cannot be ``doing``: reason."""
+    try:
+        yield
+    except VidcaptionError:
+        raise
+    except Exception as error:
+        cause = reason(error, address)
+        raise kind(f"{address} cannot be {doing}: {cause.strerror}") from cause
+
+
+def reason(error: BaseException, address: Address) -> RemoteError:
+    """What an error of fsspec, or of a library below it, means."""
+    if isinstance(error, RemoteError):
+        return error
+    chain = [error]
+    while (before := chain[-1].__cause__ or chain[-1].__context__) and before not in chain:
+        chain.append(before)
+    if isinstance(error, FileNotFoundError) and error.__cause__:
+        chain.reverse()  # of HTTP, whatever happened
+    return next(
+        (found for each in chain if (found := _reason(each, address))),
+        RemoteError(0, f"unexpected {type(error).__name__}"),
+    )
+
+
+def _reason(error: BaseException, address: Address) -> RemoteError | None:
+    name, status = type(error).__name__, _status(error)
+    if isinstance(error, FileNotFoundError) or status == 404 or name == "ResourceNotFoundError":
+        return RemoteError(errno.ENOENT, "it does not exist")
+    expired = status in _REFUSED and _REFUSED[status] in str(error)
+    refused = isinstance(error, PermissionError) or "Credential" in name or "Auth" in name
+    if expired or refused or "Refresh" in name or name == "ProfileNotFound":
+        login = _LOGINS.get(address.scheme)
+        hint = f", as with {login}" if login else ""
+        return RemoteError(
+            errno.EACCES, f"access is refused, or has expired; check the credentials{hint}"
+        )
+    if status in _OVERLOADED:
+        return RemoteError(errno.EAGAIN, f"its server is overloaded or broken (status {status})")
+    if isinstance(error, TimeoutError | asyncio.TimeoutError) or "Timeout" in name:
+        return RemoteError(errno.ETIMEDOUT, "its server does not answer in time")
+    lost = ("Connect", "Payload", "IncompleteRead", "ServerDisconnected", "ResponseStream")
+    if isinstance(error, ConnectionError) or any(each in name for each in lost):
+        return RemoteError(errno.ECONNRESET, "there is no connection to its server, or it broke")
+    if isinstance(error, NotImplementedError):
+        return RemoteError(errno.EROFS, f"{address.scheme}:// does not support it")
+    if isinstance(error, OSError) and error.errno:
+        return RemoteError(error.errno, os.strerror(error.errno).lower())
+    return None
+
+
+def _status(error: BaseException) -> Any:
+    """The status of an HTTP answer, where libraries keep it."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):  # of botocore
+        response = response.get("ResponseMetadata", {})
+        return response.get("HTTPStatusCode") if isinstance(response, dict) else None
+    for each in (error, response):
+        for name in ("status", "status_code", "code"):
+            if isinstance(value := getattr(each, name, None), int):
+                return value
+            if isinstance(value, str) and value.isdecimal():
+                return int(value)
+    return None
+
+
+def patiently(work: Callable[[], T], address: Address) -> T:
+    """The result of a request, which is repeated if its error may pass. Raises RemoteError."""
+    for wait_s in (*WAITS_S, None):
+        try:
+            return work()
+        except VidcaptionError:
+            raise
+        except Exception as error:
+            cause = reason(error, address)
+            passing = cause.errno in (errno.EAGAIN, errno.ETIMEDOUT, errno.ECONNRESET)
+            if wait_s is None or not passing:
+                raise cause from error
+            time.sleep(wait_s)
+    raise AssertionError
+
+
+def entry(address: Address) -> dict[str, Any]:
+    """What the server says of a file or folder: ``type``, ``size`` and more. Raises RemoteError."""
+    files, name = filesystem(address)
+    return patiently(lambda: files.info(name), address)
+
+
+def entry_now(address: Address) -> dict[str, Any] | None:
+    """The same, not as it was listed before; None if there is nothing. Raises RemoteError."""
+    files, name = filesystem(address)
+    files.invalidate_cache(files._parent(name))
+    try:
+        return entry(address)
+    except RemoteError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+
+
+def state(address: Address) -> list[int | str] | None:
+    """Size and tag, or time, of a file, as JSON; None if it cannot be known now."""
+    with suppress(OSError):
+        return state_in(entry(address))
+    return None
+
+
+def state_in(found: dict[str, Any]) -> list[int | str]:
+    """The same of an entry."""
+    tag = next((str(found[tag]) for tag in _TAGS if found.get(tag)), "")
+    return [found.get("size") or 0, tag]
+
+
+def listed(folder: Address) -> dict[str, dict[str, Any]]:
+    """The files and folders in a folder by name, as they are now; none if it does not exist.
+
+    Raises RemoteError.
+    """
+    files, name = filesystem(folder)
+    files.invalidate_cache(name)
+    try:
+        rows = patiently(lambda: files.ls(name, detail=True), folder)
+    except RemoteError as error:
+        if error.errno == errno.ENOENT:
+            return {}
+        raise
+    return {row["name"].rstrip("/").rpartition("/")[2]: row for row in rows}
+
+
+def read(address: Address) -> bytes:
+    """The content of a small file. Raises RemoteError."""
+    files, name = filesystem(address)
+    data: bytes = patiently(lambda: files.cat_file(name), address)
+    return data
+
+
+def write(address: Address, parts: Iterable[bytes]) -> None:
+    """Write a file: readers see the old one, or all of the new one. Raises RemoteError."""
+    files, name = filesystem(address)
+    whole = address.scheme in STORES
+    place = name if whole else f"{name.rpartition('/')[0]}/.vidcaption-{os.urandom(8).hex()}.tmp"
+    with tempfile.NamedTemporaryFile(prefix="vidcaption-") as file:
+        file.writelines(parts)
+        file.flush()
+
+        def put() -> None:
+            # a stream that is left by an error would be closed, and appear as if it were complete
+            files.put_file(file.name, place)
+            if not whole:
+                files.mv(place, name)
+
+        if not whole:
+            patiently(lambda: files.makedirs(name.rpartition("/")[0], exist_ok=True), address)
+        try:
+            patiently(put, address)
+        finally:
+            if not whole:
+                with suppress(Exception):
+                    files.rm_file(place)
+
+
+def remove(addresses: Iterable[Address]) -> None:
+    """Remove files that may be missing. Raises RemoteError."""
+    for address in addresses:
+        files, name = filesystem(address)
+        try:
+            patiently(lambda files=files, name=name: files.rm_file(name), address)  # type: ignore[misc]
+        except RemoteError as error:
+            if error.errno != errno.ENOENT:
+                raise
+
+
+def open_binary(address: Address) -> "RemoteFile":
+    """A file for reading at any position. Readers of one address share what is held of it.
+
+    Raises RemoteError.
+    """
+    with _opening:
+        shared = _shared.get(address.url)
+        if shared is None:
+            shared = _shared[address.url] = _Ranges(address)
+        return RemoteFile(shared)
+
+
+class RemoteFile(io.RawIOBase):
+    """A position in a file that is read by ranges.
+
+    ``size``: bytes. ``kind``: its media type, if the server names one. ``name``: for FFmpeg.
+    ``failure``: the error that ended reading, which a library in between may have passed over.
+    """
+
+    def __init__(self, ranges: "_Ranges") -> None:
+        self._ranges = ranges
+        self._at = 0
+        self.name = ""
+        self.failure: RemoteError | None = None
+
+    @property
+    def size(self) -> int:
+        return self._ranges.size
+
+    @property
+    def kind(self) -> str:
+        return self._ranges.kind
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
+        if base + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Raises RemoteError if a part cannot be read, after some tries."""
+        left = max(0, self.size - self._at)
+        wanted = left if size is None or size < 0 else min(size, left)
+        if not wanted:
+            return b""
+        try:
+            data = self._ranges.read(self._at, wanted)
+        except RemoteError as error:
+            self.failure = error
+            raise
+        self._at += len(data)
+        return data
+
+
+class _Ranges:
+    """A file, and the blocks of it that were read last. ``size``: bytes. ``kind``: its media type,
+    if it has one."""
+
+    kind = ""
+
+    def __init__(self, address: Address) -> None:
+        self._address, self._lock = address, Lock()
+        self._file: Any = None
+        self._copy = False
+        patiently(self._open, address)
+
+    def read(self, at: int, size: int) -> bytes:
+        """Raises RemoteError."""
+        with self._lock:
+            return patiently(lambda: self._read(at, size), self._address)
+
+    def _read(self, at: int, size: int) -> bytes:
+        try:
+            if self._file is None:
+                self._open()
+            self._file.seek(at)
+            data: bytes = self._file.read(size)
+            if len(data) < size:
+                raise ConnectionError
+            return data
+        except ValueError:  # of fsspec, where a server sent everything instead of a range
+            if self._copy:
+                raise
+            self._take_whole()
+            return self._read(at, size)
+        except Exception:
+            if not self._copy:
+                self._file = None  # its blocks may be incomplete
+            raise
+
+    def _open(self) -> None:
+        files, name = filesystem(self._address)
+        found = files.info(name)
+        self.kind, size = found.get("mimetype", ""), found.get("size")
+        if found["type"] == "directory":
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if size is None or not found.get("partial", True):
+            self._take_whole()
+            return
+        self.size = int(size)
+        if self.size:
+            self._file = files.open(
+                name,
+                "rb",
+                block_size=BLOCK_BYTES,
+                cache_type="blockcache",
+                cache_options={"maxblocks": BLOCKS},
+            )
+
+    def _take_whole(self) -> None:
+        """Copy it to a file without a name, which disappears with this process."""
+        logger.info(
+            f"{self._address} is downloaded whole: its server does not send parts",
+            extra=event("downloaded", path=str(self._address)),
+        )
+        files, name = filesystem(self._address)
+        copy = tempfile.TemporaryFile(prefix="vidcaption-")  # noqa: SIM115
+        with files.open(name, "rb", block_size=0) as stream:
+            shutil.copyfileobj(stream, copy, 1 << 20)
+        self.size = copy.tell()
+        self._file, self._copy = copy, True
+
+
+_opening = Lock()
+_shared: "WeakValueDictionary[str, _Ranges]" = WeakValueDictionary()
