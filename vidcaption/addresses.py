@@ -78,6 +78,11 @@ class Address:
         above, slash, _ = self._path.rpartition("/")
         return self._at(above if slash and above else self._path)
 
+    @property
+    def root(self) -> "Address":
+        """The host or bucket."""
+        return self._at(self.parts[0] if self.parts else "")
+
     def with_name(self, name: str) -> "Address":
         return self._at(f"{self._path.rpartition('/')[0]}/{name}")
 

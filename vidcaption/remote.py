@@ -238,10 +238,28 @@ def write(address: Address, parts: Iterable[bytes]) -> None:
             patiently(lambda: files.makedirs(name.rpartition("/")[0], exist_ok=True), address)
         try:
             patiently(put, address)
+        except RemoteError as error:
+            if error.errno == errno.ENOENT:
+                raise no_bucket(address) from error
+            raise
         finally:
             if not whole:
                 with suppress(Exception):
                     files.rm_file(place)
+
+
+def check_bucket(address: Address) -> None:
+    """Raise RemoteError if it is known that the bucket of an address does not exist."""
+    if address.scheme in STORES:
+        try:
+            entry(address.root)
+        except RemoteError as error:
+            if error.errno == errno.ENOENT:
+                raise no_bucket(address) from error
+
+
+def no_bucket(address: Address) -> RemoteError:
+    return RemoteError(errno.ENOENT, f"{address.root} does not exist; create it first")
 
 
 def remove(addresses: Iterable[Address]) -> None:

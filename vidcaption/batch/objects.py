@@ -23,6 +23,7 @@ from vidcaption.errors import OutputError
 from vidcaption.remote import explained
 
 ROWS_BYTES = 2**16  # of a file, which is sent again with each of its rows
+SAME_S = 1.0  # in which two questions about an output are one
 FRESH_S = 10.0  # between two looks at what other runs have added
 
 Position = tuple[str, int]  # a file, and the number of the row in it
@@ -120,6 +121,7 @@ class ObjectLedger(Record):
         self._store = ObjectRows(folder / NAME)
         self._files: dict[str, dict[str, Any]] | None = None
         self._asked: set[str] = set()
+        self._last: tuple[str, dict[str, Any] | None, float] = "", None, 0.0
 
     def refresh(self) -> None:
         for found in self._store.new():
@@ -151,6 +153,7 @@ class ObjectLedger(Record):
             row["input"] = str(source)
         self._store.add(row)
         self._take(row)
+        self._last = "", None, 0.0  # it is about to change
 
     @contextmanager
     def lease(self, key: str) -> Iterator[bool]:
@@ -158,6 +161,9 @@ class ObjectLedger(Record):
 
     def _entry(self, name: str) -> dict[str, Any] | None:
         """What is there by this name, if it is a file."""
+        asked, found, at_s = self._last
+        if asked == name and time.monotonic() - at_s < SAME_S:
+            return found
         with explained(self._folder, "listed", OutputError):
             if self._files is None:
                 self._files = remote.listed(self._folder)
@@ -166,7 +172,9 @@ class ObjectLedger(Record):
             else:
                 found = self._files.pop(name, None)
         self._asked.add(name)
-        return found if found is not None and found["type"] == "file" else None
+        found = found if found is not None and found["type"] == "file" else None
+        self._last = name, found, time.monotonic()
+        return found
 
 
 def record_of(folder: Location) -> Record:

@@ -120,8 +120,9 @@ def check_writable(targets: Iterable[Location]) -> None:
     for target in targets:
         check_place(target)
         if isinstance(target, Address):
-            with explained(target.parent, "listed", OutputError):
-                remote.listed(target.parent)
+            with explained(target, "written", OutputError):
+                if not remote.listed(target.parent):
+                    remote.check_bucket(target)
             continue
         try:
             if target.exists() and not target.is_file():
@@ -141,7 +142,12 @@ def check_writable(targets: Iterable[Location]) -> None:
 def check_some_writable(targets: Iterable[Location]) -> None:
     """Raise OutputError if there are ``targets`` and none can be written. Leaves no trace."""
     first: OutputError | None = None
+    tried: set[Address] = set()  # folders, of which one answer holds for all
     for target in targets:
+        if isinstance(target, Address):
+            if target.parent in tried:
+                continue
+            tried.add(target.parent)
         try:
             return check_writable([target])
         except OutputError as error:

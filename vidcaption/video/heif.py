@@ -41,9 +41,10 @@ def _read_avif(path: str) -> "Image":
     from PIL.AvifImagePlugin import AvifImageFile
     from PIL.ImageOps import exif_transpose
 
-    image = AvifImageFile(open_bytes(path))  # not PIL.Image.open, which has its own limit and warns
-    check_size(path, *image.size)
-    return exif_transpose(image)
+    with open_bytes(path) as file:
+        image = AvifImageFile(file)  # not PIL.Image.open, which has its own limit and warns
+        check_size(path, *image.size)
+        return exif_transpose(image)
 
 
 def _read_heic(path: str) -> "Image":

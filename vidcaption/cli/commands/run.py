@@ -80,11 +80,10 @@ def run(
             raise UsageError(
                 "--index keeps captions of one model; give --model once, or no --index"
             )
-        if index and (
-            remote := [path for path in work.selection.found if isinstance(path, Address)]
-        ):
+        far = [path for path in work.selection.found if isinstance(path, Address)]
+        if index and far:
             raise UsageError(
-                f"--index holds files of this machine, and {remote[0]} is an address; remove --index"
+                f"--index holds files of this machine, and {far[0]} is an address; remove --index"
             )
         folder = resolve_mixture(model, offline or batch.dry_run, voice)
         lines = [described(job, plan) for job, plan in work.plan(folder, options)]
