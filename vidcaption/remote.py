@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakValueDictionary
 
 from vidcaption.addresses import Address
 from vidcaption.errors import SetupError, UsageError, VidcaptionError
@@ -34,6 +33,7 @@ BLOCKS = 8  # of a file, kept in memory: its index, and where its sound and its 
 WAITS_S = (0.5, 1.0, 2.0)  # before another try of a request
 # Stores where a file appears when all of it has arrived; elsewhere it is renamed then.
 STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"}
+BUCKETS = STORES - {"hf", "memory"}
 PAGES = {"http", "https"}
 PAGE_TYPES = {"text/html", "application/xhtml+xml"}
 _LOGINS = {
@@ -44,7 +44,7 @@ _LOGINS = {
 }
 _LOGINS |= {"s3a": _LOGINS["s3"], "gcs": _LOGINS["gs"], "abfs": _LOGINS["az"]}
 _OVERLOADED = {429, 500, 502, 503, 504}
-_REFUSED = {400: "Expired", 401: "", 403: "", 407: ""}  # and what the message has
+_REFUSED = {400, 401, 403, 407}  # 400 is what S3 answers for a token that has expired
 _TAGS = ("ETag", "etag", "blob_id", "md5Hash", "LastModified", "last_modified", "updated", "mtime",
          "Last-Modified", "created")  # fmt: skip
 
@@ -102,19 +102,26 @@ def reason(error: BaseException, address: Address) -> RemoteError:
         chain.append(before)
     if isinstance(error, FileNotFoundError) and error.__cause__:
         chain.reverse()  # of HTTP, whatever happened
+    numbers = (each.errno for each in chain if isinstance(each, OSError) and each.errno)
     return next(
         (found for each in chain if (found := _reason(each, address))),
-        RemoteError(0, f"unexpected {type(error).__name__}"),
+        _of_number(next(numbers, 0)) or RemoteError(0, f"unexpected {type(error).__name__}"),
     )
+
+
+def _of_number(number: int) -> RemoteError | None:
+    if number in (errno.EBUSY, errno.EIO, errno.EAGAIN):  # for which s3fs takes those of S3
+        return RemoteError(errno.EAGAIN, "its server is overloaded or broken")
+    return RemoteError(number, os.strerror(number).lower()) if number else None
 
 
 def _reason(error: BaseException, address: Address) -> RemoteError | None:
     name, status = type(error).__name__, _status(error)
     if isinstance(error, FileNotFoundError) or status == 404 or name == "ResourceNotFoundError":
         return RemoteError(errno.ENOENT, "it does not exist")
-    expired = status in _REFUSED and _REFUSED[status] in str(error)
-    refused = isinstance(error, PermissionError) or "Credential" in name or "Auth" in name
-    if expired or refused or "Refresh" in name or name == "ProfileNotFound":
+    words = ("Credential", "Auth", "Refresh", "ProfileNotFound")
+    refused = isinstance(error, PermissionError) or status in _REFUSED
+    if refused or any(word in name for word in words):
         login = _LOGINS.get(address.scheme)
         hint = f", as with {login}" if login else ""
         return RemoteError(
@@ -129,8 +136,6 @@ def _reason(error: BaseException, address: Address) -> RemoteError | None:
         return RemoteError(errno.ECONNRESET, "there is no connection to its server, or it broke")
     if isinstance(error, NotImplementedError):
         return RemoteError(errno.EROFS, f"{address.scheme}:// does not support it")
-    if isinstance(error, OSError) and error.errno:
-        return RemoteError(error.errno, os.strerror(error.errno).lower())
     return None
 
 
@@ -250,7 +255,7 @@ def write(address: Address, parts: Iterable[bytes]) -> None:
 
 def check_bucket(address: Address) -> None:
     """Raise RemoteError if it is known that the bucket of an address does not exist."""
-    if address.scheme in STORES:
+    if address.scheme in BUCKETS:
         try:
             entry(address.root)
         except RemoteError as error:
@@ -274,15 +279,16 @@ def remove(addresses: Iterable[Address]) -> None:
 
 
 def open_binary(address: Address) -> "RemoteFile":
-    """A file for reading at any position. Readers of one address share what is held of it.
+    """A file for reading at any position. Those that are open share what is held of it.
 
     Raises RemoteError.
     """
     with _opening:
-        shared = _shared.get(address.url)
-        if shared is None:
-            shared = _shared[address.url] = _Ranges(address)
-        return RemoteFile(shared)
+        ranges = _open.get(address.url)
+        if ranges is None:
+            ranges = _open[address.url] = _Ranges(address)
+        ranges.readers += 1
+        return RemoteFile(ranges)
 
 
 class RemoteFile(io.RawIOBase):
@@ -305,6 +311,14 @@ class RemoteFile(io.RawIOBase):
     @property
     def kind(self) -> str:
         return self._ranges.kind
+
+    def close(self) -> None:
+        if not self.closed:
+            with _opening:
+                self._ranges.readers -= 1
+                if not self._ranges.readers:
+                    _open.pop(self._ranges.address.url, None)
+        super().close()
 
     def readable(self) -> bool:
         return True
@@ -344,13 +358,16 @@ class RemoteFile(io.RawIOBase):
 
 
 class _Ranges:
-    """A file, and the blocks of it that were read last. ``size``: bytes. ``kind``: its media type,
-    if it has one."""
+    """A file, and the blocks of it that were read last.
+
+    ``size``: bytes. ``kind``: its media type, if it has one. ``readers``: how many are open.
+    """
 
     kind = ""
+    readers = 0
 
     def __init__(self, address: Address) -> None:
-        self._address, self._lock = address, Lock()
+        self.address, self._lock = address, Lock()
         self._file: Any = None
         self._copy = False
         patiently(self._open, address)
@@ -358,7 +375,7 @@ class _Ranges:
     def read(self, at: int, size: int) -> bytes:
         """Raises RemoteError."""
         with self._lock:
-            return patiently(lambda: self._read(at, size), self._address)
+            return patiently(lambda: self._read(at, size), self.address)
 
     def _read(self, at: int, size: int) -> bytes:
         try:
@@ -380,7 +397,7 @@ class _Ranges:
             raise
 
     def _open(self) -> None:
-        files, name = filesystem(self._address)
+        files, name = filesystem(self.address)
         found = files.info(name)
         self.kind, size = found.get("mimetype", ""), found.get("size")
         if found["type"] == "directory":
@@ -401,10 +418,10 @@ class _Ranges:
     def _take_whole(self) -> None:
         """Copy it to a file without a name, which disappears with this process."""
         logger.info(
-            f"{self._address} is downloaded whole: its server does not send parts",
-            extra=event("downloaded", path=str(self._address)),
+            f"{self.address} is downloaded whole: its server does not send parts",
+            extra=event("downloaded", path=str(self.address)),
         )
-        files, name = filesystem(self._address)
+        files, name = filesystem(self.address)
         copy = tempfile.TemporaryFile(prefix="vidcaption-")  # noqa: SIM115
         with files.open(name, "rb", block_size=0) as stream:
             shutil.copyfileobj(stream, copy, 1 << 20)
@@ -413,4 +430,4 @@ class _Ranges:
 
 
 _opening = Lock()
-_shared: "WeakValueDictionary[str, _Ranges]" = WeakValueDictionary()
+_open: dict[str, _Ranges] = {}

@@ -1,7 +1,7 @@
 """One video cut into windows, in batches of the size that the network processes at once."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import Self
@@ -50,12 +50,14 @@ class WindowReader:
 
     def __enter__(self) -> Self:
         """Raises InputError where the file is not a video that can be read."""
-        with self._renamed():
-            self._held = open_remote(self._path) if is_address(self._path) else None
+        with ExitStack() as stack, self._renamed():
+            if is_address(self._path):  # what is read of it now is needed again later
+                stack.enter_context(open_remote(self._path))
             self._reader = self._frames or VideoReader(
                 self._path, self._size, self._options.sampling, self._decoder
             )
             self._windows = self._open()
+            self._closing = stack.pop_all()
         self.info = replace(self._reader.info, path=self._name)
         return self
 
@@ -87,7 +89,7 @@ class WindowReader:
 
     def __exit__(self, *_: object) -> None:
         self._reader.close()
-        self._held = None
+        self._closing.close()
 
     @property
     def corrupt(self) -> int:

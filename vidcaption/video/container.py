@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from io import BufferedReader
 from typing import BinaryIO
@@ -44,20 +44,20 @@ def open_video(
     If there is no GPU, or it does not support the codec, the CPU decodes. Raises InputError if the
     file is not a video. PyAV silences FFmpeg by default.
     """
-    source = open_remote(path) if is_address(path) else None
-    try:
-        if source is None:
-            _check_file(path)
-        container = _open(path, source, decoder)
-    except (OSError, FFmpegError) as error:
-        raise _unreadable(path, source, error) from error
-    try:
-        with container:
+    with ExitStack() as stack:
+        source = stack.enter_context(open_remote(path)) if is_address(path) else None
+        try:
+            if source is None:
+                _check_file(path)
+            container = stack.enter_context(_open(path, source, decoder))
+        except (OSError, FFmpegError) as error:
+            raise _unreadable(path, source, error) from error
+        try:
             yield container, best_stream(path, container)
-    except RemoteError as error:
-        raise _broken_off(path, error) from error
-    if source is not None and source.failure is not None:  # FFmpeg took it for the end
-        raise _broken_off(path, source.failure) from source.failure
+        except RemoteError as error:
+            raise _broken_off(path, error) from error
+        if source is not None and source.failure is not None:  # FFmpeg took it for the end
+            raise _broken_off(path, source.failure) from source.failure
 
 
 def open_bytes(path: str) -> BinaryIO:
@@ -68,8 +68,8 @@ def open_bytes(path: str) -> BinaryIO:
 
 
 def open_remote(path: str) -> RemoteFile:
-    """The file at an address, which is not empty. As long as it is referenced, what was read of it
-    is shared with whoever opens it. Raises InputError."""
+    """The file at an address, which is not empty. Until it is closed, what was read of it is shared
+    with whoever opens it. Raises InputError."""
     try:
         source = open_binary(Address(path))
     except (SetupError, UsageError) as error:
@@ -78,10 +78,11 @@ def open_remote(path: str) -> RemoteFile:
         if error.errno == errno.EISDIR:
             raise InputError(f"{path} is a folder; name the videos in it") from error
         raise _broken_off(path, error) from error
-    if source.kind in PAGE_TYPES:
-        raise InputError(page_hint(path))
-    if source.size == 0:
-        raise InputError(f"{path} is empty; upload it again")
+    if source.kind in PAGE_TYPES or source.size == 0:
+        source.close()
+        raise InputError(
+            f"{path} is empty; upload it again" if source.size == 0 else page_hint(path)
+        )
     source.name = f"{path}{_NO_SUFFIX}"
     return source
 
