@@ -3,7 +3,6 @@
 import http.client
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -25,6 +24,8 @@ _HOP = {"connection", "transfer-encoding", "content-length", "server", "date"}
 class Proxy:
     """A server that passes requests on, or answers files, until a fault is set.
 
+    ``ranges``: whether it sends them, or None if it also says that it does not.
+
     ``fault``: called with the method and path of each request; its answer is ``"cut"`` (the
     connection breaks in the middle of the body), ``"slow"``, a status, or None for no fault.
     ``sent``: bytes of bodies; ``asked``: methods and paths.
@@ -32,7 +33,7 @@ class Proxy:
 
     target: str | None = None
     files: dict[str, tuple[str, bytes]] = field(default_factory=dict)  # media type and content
-    ranges: bool = True
+    ranges: bool | None = True
     fault: Callable[[str, str], str | int | None] = lambda *_: None
     sent: int = 0
     asked: list[str] = field(default_factory=list)
@@ -106,6 +107,8 @@ class Proxy:
             return 404, {}, b""
         kind, data = found
         headers = {"Content-Type": kind, "ETag": f'"{len(data)}"'}
+        if self.ranges is None:
+            headers["Accept-Ranges"] = "none"
         asked = request.headers.get("Range")
         if not self.ranges or asked is None:
             return 200, headers | {"Content-Length": str(len(data))}, data
@@ -134,47 +137,42 @@ class Store:
         found = self._client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
         return {row["Key"] for row in found if "/." not in f"/{row['Key']}"}
 
-    def uploads(self) -> list[Any]:
-        """Those that were begun and not ended."""
-        rows: list[Any] = self._client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
-        return rows
+    def clear(self) -> None:
+        for row in self._client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+            self._client.delete_object(Bucket=BUCKET, Key=row["Key"])
 
 
-@contextmanager
-def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+_SETTINGS = {"aws_access_key_id": "AKIDSECRET", "aws_secret_access_key": "s3cr3t"}
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
-    """The address of an S3 server."""
-    with moto() as address:
-        yield address
+def s3() -> Iterator[Store]:
+    """An S3 server with an empty bucket, behind a proxy."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    client = boto3.client("s3", endpoint_url=address, region_name="us-east-1", **_SETTINGS)
+    client.create_bucket(Bucket=BUCKET)
+    with Proxy(address) as proxy:
+        yield Store(client, proxy)
+    client.close()
+    server.stop()
 
 
 @pytest.fixture
-def store(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """An empty bucket, which this process and those that it starts reach through a proxy."""
-    settings = {"aws_access_key_id": "AKIDSECRET", "aws_secret_access_key": "s3cr3t"}
-    client = boto3.client("s3", endpoint_url=s3, region_name="us-east-1", **settings)
-    client.create_bucket(Bucket=BUCKET)
-    with Proxy(s3) as proxy:
-        for name, value in settings.items():
-            monkeypatch.setenv(name.upper(), value)
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.address)
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-        monkeypatch.setattr(remote, "WAITS_S", (0.0, 0.0, 0.0))
-        fsspec.filesystem("s3").clear_instance_cache()
-        yield Store(client, proxy)
-        proxy.fault = lambda *_: None
-    fsspec.filesystem("s3").clear_instance_cache()
-    for row in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
-        client.delete_object(Bucket=BUCKET, Key=row["Key"])
-    client.delete_bucket(Bucket=BUCKET)
-    client.close()
+def store(s3: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The bucket, empty, as this process and those that it starts find it."""
+    for name, value in _SETTINGS.items():
+        monkeypatch.setenv(name.upper(), value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.proxy.address)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setattr(remote, "WAITS_S", (0.0, 0.0, 0.0))
+    fsspec.filesystem("s3").invalidate_cache()
+    s3.proxy.asked.clear()
+    s3.proxy.sent = 0
+    yield s3
+    s3.proxy.fault = lambda *_: None
+    s3.clear()

@@ -32,7 +32,7 @@ OTHERS = ("ffmpeg", "gunicorn", "mkvmerge", "pip", "yt-dlp")  # whose options ar
 COMMAND = re.compile(r"^((?:VIDCAPTION_\w+=\S+ )*)vidcaption (.+?)(?: +#.*| \|.*)?$")
 # Commands that are quick to run, and options and names that need what these tests do not have.
 QUICK = re.compile(r"(run|status|config|models (list|info)) ")
-ELSEWHERE = re.compile(r"owner/name|my-model|--engine|--from-file|--start|\brun -")
+ELSEWHERE = re.compile(r"://|owner/name|my-model|--engine|--from-file|--start|\brun -")
 
 
 def text_of(page: Path) -> str:

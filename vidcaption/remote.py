@@ -9,12 +9,11 @@ import errno
 import io
 import logging
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Lock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vidcaption.addresses import Address
@@ -278,17 +277,28 @@ def remove(addresses: Iterable[Address]) -> None:
                 raise
 
 
+def received() -> int:
+    """The number of bytes that this process has read at addresses so far."""
+    return _bytes
+
+
+def _received(size: int) -> None:
+    global _bytes
+    _bytes += size
+
+
 def open_binary(address: Address) -> "RemoteFile":
     """A file for reading at any position. Those that are open share what is held of it.
 
     Raises RemoteError.
     """
-    with _opening:
+    with _counting:
         ranges = _open.get(address.url)
-        if ranges is None:
-            ranges = _open[address.url] = _Ranges(address)
+    fresh = ranges or _Ranges(address)
+    with _counting:
+        ranges = _open.setdefault(address.url, fresh)
         ranges.readers += 1
-        return RemoteFile(ranges)
+    return RemoteFile(ranges)
 
 
 class RemoteFile(io.RawIOBase):
@@ -314,10 +324,13 @@ class RemoteFile(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            with _opening:
+            with _counting:
                 self._ranges.readers -= 1
-                if not self._ranges.readers:
+                last = not self._ranges.readers
+                if last:
                     _open.pop(self._ranges.address.url, None)
+            if last:
+                self._ranges.close()
         super().close()
 
     def readable(self) -> bool:
@@ -377,6 +390,10 @@ class _Ranges:
         with self._lock:
             return patiently(lambda: self._read(at, size), self.address)
 
+    def close(self) -> None:
+        if self._copy:
+            self._file.close()
+
     def _read(self, at: int, size: int) -> bytes:
         try:
             if self._file is None:
@@ -385,6 +402,7 @@ class _Ranges:
             data: bytes = self._file.read(size)
             if len(data) < size:
                 raise ConnectionError
+            _received(size)
             return data
         except ValueError:  # of fsspec, where a server sent everything instead of a range
             if self._copy:
@@ -424,10 +442,14 @@ class _Ranges:
         files, name = filesystem(self.address)
         copy = tempfile.TemporaryFile(prefix="vidcaption-")  # noqa: SIM115
         with files.open(name, "rb", block_size=0) as stream:
-            shutil.copyfileobj(stream, copy, 1 << 20)
+            while part := stream.read(1 << 20):
+                copy.write(part)
+                _received(len(part))
         self.size = copy.tell()
         self._file, self._copy = copy, True
 
 
-_opening = Lock()
+# Held for no request: files that are not closed are so by the garbage collector, in any thread.
+_counting = RLock()
+_bytes = 0
 _open: dict[str, _Ranges] = {}

@@ -116,8 +116,8 @@ def test_a_file_that_looks_like_options(
         (["/"], "to caption /, write: vidcaption run /"),
         (["-"], "to caption -, write: vidcaption run -"),
         (
-            ["https://a.b/c?d"],
-            "https://a.b/c?d is an address, and vidcaption reads files; download",
+            ["https://me:pw@a.b/c?d"],
+            "to caption https://me:***@a.b/c?d, write: vidcaption run 'https://me:***@a.b/c?d'",
         ),
         (["run", "x", "--bean", "3"], "there is no option --bean; did you mean --beam"),
         (["run", "x", "--beam"], "--beam needs a value (see vidcaption run --help)"),

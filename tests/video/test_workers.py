@@ -1,5 +1,6 @@
 """Workers are real processes: they read, crash, hang, starve and outlive nobody."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 from clips import Clips, write_image
 from limits import file_handles
+from stores import Proxy
 
+from vidcaption.addresses import Address
 from vidcaption.errors import InputError, SetupError
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.types import Window
@@ -223,17 +226,30 @@ def test_a_reader_that_gets_on_shows_it(monkeypatch: pytest.MonkeyPatch) -> None
     """Windows may be hours long: a sign of life comes while the reader reads, and only then."""
     monkeypatch.setattr(module, "BEAT_S", 0.01)
     ours, theirs = Pipe()
+    sender = module._Sender(theirs)
     with WindowReader(CLIP, SIZE, CaptionOptions(window_s=3600), 8) as reader:
-        with module._heartbeat(theirs, reader) as sending:
+        with module._heartbeat(sender, lambda: reader.end_s):
             [_] = reader.read()
             assert ours.poll(10) and ours.recv() is None
-            with sending:
+            with sender.free:
                 while ours.poll(0.1):
                     ours.recv()
                 assert not ours.poll(0.2)
         while ours.poll():
             ours.recv()
         assert not ours.poll(0.2)
+
+
+def test_what_a_worker_logs_is_logged_here(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "vidcaption")
+    with Proxy(files={"/clip.mp4": ("video/mp4", CLIP.read_bytes())}, ranges=None) as web:
+        address = Address(f"{web.address}/clip.mp4?sig=abc")
+        request = Request(address, SIZE, CaptionOptions(end_s=4), 1, name=str(address))
+        with Workers(1, timeout_s=60) as workers, RemoteReader(workers, request) as reader:
+            assert len(read(reader)) == 1 and reader.info.path == str(address)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{web.address}/clip.mp4?sig=*** is downloaded whole: its server does not send parts"
+    ]
 
 
 def test_whatever_happens_in_a_library_is_one_sentence(
@@ -245,7 +261,7 @@ def test_whatever_happens_in_a_library_is_one_sentence(
     monkeypatch.setattr(VideoReader, "__init__", broken)
     ours, theirs = Pipe()
     request = Request(CLIP, SIZE, CaptionOptions(), 1)
-    assert not module._read(theirs, request)  # the process ends
+    assert not module._read(module._Sender(theirs), request)  # the process ends
     failure = ours.recv()
     assert failure.lost
     assert failure.message == f"{CLIP} cannot be read: unexpected ZeroDivisionError: no rate"

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from vidcaption.addresses import Location, location_of
+from vidcaption.addresses import Address, Location, location_of
 from vidcaption.batch.inputs import Selection
 from vidcaption.batch.objects import of_others
 from vidcaption.batch.plan import Books, Job
@@ -17,6 +17,7 @@ from vidcaption.output.captions import Captions
 from vidcaption.output.formats import render_many, stream_named
 from vidcaption.output.naming import output_paths
 from vidcaption.output.write import check_some_writable, encoded, write_atomic
+from vidcaption.remote import PAGES
 
 
 class Delivery:
@@ -39,6 +40,15 @@ class Delivery:
                     f"{len(formats)} are given; remove the others, or add --out-dir"
                 )
             place = "-"
+        goes_to = selection.found if place is None and output.out_dir is None else ()
+        for each in (*goes_to, location_of(place or "-"), output.folder):
+            if isinstance(each, Address) and each.scheme in PAGES:
+                raise UsageError(
+                    f"captions of {each} cannot be written beside it, as {each.scheme}:// can only "
+                    "be read; add --out-dir or -o"
+                    if each in goes_to
+                    else f"nothing can be written to {each}, as {each.scheme}:// can only be read"
+                )
         self._format = formats[0]
         self.several = selection.several
         self.lines = place == "-" and not output.formats

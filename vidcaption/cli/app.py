@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from vidcaption.addresses import is_address
+from vidcaption.addresses import Address, is_address
 from vidcaption.cli.help import Helped, HelpedCommand, helped
 from vidcaption.errors import SetupError, UsageError
 from vidcaption.options.base import nearest
@@ -24,8 +24,11 @@ _TOO_MANY = re.compile(r"Got unexpected extra argument.*? \((.*)\)")
 
 def video_as_command(name: str, rest: Sequence[str]) -> str | None:
     """The message if a command is the name of a file: ``vidcaption clip.mp4``."""
+    if is_address(name):
+        name = str(Address(name))  # without secrets
+        return f"to caption {name}, write: vidcaption run {shlex.join([name, *rest])}"
     known = PurePath(name).suffix.casefold() in VIDEO_SUFFIXES | IMAGE_SUFFIXES
-    if known or name == "-" or os.path.exists(name) or is_address(name):
+    if known or name == "-" or os.path.exists(name):
         return f"to caption {name}, write: vidcaption run {shlex.join([name, *rest])}"
     return None
 

@@ -5,27 +5,31 @@ crashes or hangs, its video fails and another worker replaces it.
 """
 
 import errno
+import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from logging.handlers import QueueHandler
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
+from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from vidcaption.addresses import Location
+from vidcaption.addresses import Address, Location
 from vidcaption.cpus import cpu_count
 from vidcaption.errors import InputError, SetupError, UsageError
 from vidcaption.options.captioning import CaptionOptions, VideoDecoder
+from vidcaption.remote import received
 from vidcaption.types import VideoInfo, Window
 
 if TYPE_CHECKING:
-    from vidcaption.video.batches import WindowReader
+    pass
 
 if sys.platform != "win32":
     import resource
@@ -281,7 +285,11 @@ class RemoteReader:
                     raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
                 message = worker.pipe.recv()
                 worker.heard_of = True
-                if message is not None:
+                if isinstance(message, logging.LogRecord):
+                    log = logging.getLogger(message.name)
+                    if log.isEnabledFor(message.levelno):
+                        log.handle(message)
+                elif message is not None:
                     break
         except TimeoutError as error:
             raise InputError(
@@ -314,6 +322,9 @@ def _serve(pipe: Connection, memory_bytes: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
     _limit_memory(memory_bytes)
+    sender = _Sender(pipe)
+    logging.getLogger("vidcaption").addHandler(sender)
+    logging.getLogger("vidcaption").setLevel(logging.INFO)
     with suppress(ConnectionError):
         pipe.send(None)  # a first heartbeat
     going_on = True
@@ -322,22 +333,48 @@ def _serve(pipe: Connection, memory_bytes: int) -> None:
             request: Request = pipe.recv()
         except (EOFError, ConnectionError):
             return
-        going_on = _read(pipe, request)
+        going_on = _read(sender, request)
 
 
-def _read(pipe: Connection, request: Request) -> bool:
+class _Sender(QueueHandler):
+    """Sends to the parent from several threads; also the records of this process's log."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__(SimpleQueue())  # which nothing is put in
+        self.free = Lock()
+        self._pipe = pipe
+
+    def send(self, message: object) -> None:
+        """Raises ConnectionError if the parent has cancelled the video."""
+        with self.free:
+            self._pipe.send(message)
+
+    def beat(self) -> None:
+        """Send a heartbeat, unless something else is being sent."""
+        if self.free.acquire(blocking=False):
+            with suppress(OSError):  # then the main thread sees it, too
+                self._pipe.send(None)
+            self.free.release()
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            self.send(record)
+
+
+def _read(sender: _Sender, request: Request) -> bool:
     """Send the windows of one video, or an error. Returns whether the worker can go on."""
     try:
         from vidcaption.video.batches import WindowReader
 
-        with WindowReader(*request) as reader:
-            pipe.send(reader.info)
-            with _heartbeat(pipe, reader) as sending:
+        with ExitStack() as stack:
+            with _heartbeat(sender, received):  # a server may be slow
+                reader = stack.enter_context(WindowReader(*request))
+            sender.send(reader.info)
+            with _heartbeat(sender, lambda: (reader.end_s, reader.corrupt, received())):
                 windows: list[Window] | None = None
                 while windows != []:
                     windows = reader.read()
-                    with sending:
-                        pipe.send(_Part(windows, reader.corrupt, reader.end_s))
+                    sender.send(_Part(windows, reader.corrupt, reader.end_s))
         return True
     except InputError as error:
         failure = _Failure(str(error), _errno(error))
@@ -352,37 +389,37 @@ def _read(pipe: Connection, request: Request) -> bool:
     except Exception as error:
         if os.environ.get("VIDCAPTION_DEBUG"):
             raise
-        message = f"{request.called} cannot be read: unexpected {type(error).__name__}: {error}"
+        # an address with its secrets may be in the text of a library
+        text = "" if isinstance(request.path, Address) else f": {error}"
+        message = f"{request.called} cannot be read: unexpected {type(error).__name__}{text}"
         failure = _Failure(message, lost=True)
     try:
-        pipe.send(failure)
+        sender.send(failure)
     except ConnectionError:
         return False
     return not failure.lost
 
 
 @contextmanager
-def _heartbeat(pipe: Connection, reader: "WindowReader") -> Iterator[Lock]:
-    """Send a heartbeat each BEAT_S while the reader makes progress and nothing else is sent.
+def _heartbeat(sender: _Sender, progress: Callable[[], object]) -> Iterator[None]:
+    """Send a heartbeat each BEAT_S while there is ``progress`` and nothing else is sent.
 
     A window may be hours long, so its reader may have nothing to send for long.
     """
-    sending, stop = Lock(), Event()
+    stop = Event()
 
     def beat() -> None:
         before = None
         while not stop.wait(BEAT_S):
-            now = reader.end_s, reader.corrupt
-            if now != before and sending.acquire(blocking=False):
-                with suppress(OSError):  # then the main thread sees it, too
-                    pipe.send(None)
-                sending.release()
+            now = progress()
+            if now != before:
+                sender.beat()
             before = now
 
     thread = Thread(target=beat, daemon=True)
     thread.start()
     try:
-        yield sending
+        yield
     finally:
         stop.set()
         thread.join()

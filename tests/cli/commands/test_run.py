@@ -197,10 +197,14 @@ def test_output_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_addresses_in_a_list(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (here / "list").write_text("https://a.b/c\nclip.mp4\n")
+    (here / "list").write_text("https://a.b/c?token=1\nclip.mp4\n")
     run = Run(capsys, "--from-file", "list", "--srt")
-    assert run.code == 1
-    assert run.lines[0].startswith("vidcaption: https://a.b/c is an address, and vidcaption reads")
+    assert (run.code, run.lines) == (2, [
+        "vidcaption: captions of https://a.b/c?token=*** cannot be written beside it, as https:// "
+        "can only be read; add --out-dir or -o"
+    ])  # fmt: skip
+    run = Run(capsys, "--from-file", "list", "--srt", "--out-dir", "out", "--offline")
+    assert run.code == 2 and "token=*** is an address, and --offline forbids" in run.lines[0]
 
 
 def test_standard_output_by_other_names(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,7 +236,8 @@ def test_nothing_captioned_writes_nothing(here: Path, capsys: pytest.CaptureFixt
         ("clip.mp4 --srt -o link.mp4", 2, "--output is link.mp4, which is an input"),
         ("clip.mp4 --srt --out-dir bad.mp4", 3, "bad.mp4/clip.srt cannot be written"),
         ("clip.mp4 --srt -o empty", 2, "--output is 'empty', which is a folder; to write into it"),
-        ("https://youtu.be/x?v=1 --srt", 2, "https://youtu.be/x?v=1 is an address, and vidcaption"),
+        ("clip.mp4 -o https://a.b/x.srt", 2, "nothing can be written to https://a.b/x.srt, as"),
+        ("clip.mp4 --srt --out-dir http://a.b", 2, "nothing can be written to http://a.b, as http"),
         ("pipe --srt", 2, "pipe is a pipe, which can be read only once; save the video to a file"),
         ("clip.mp4 -o bad.mp4/x.srt", 3, "bad.mp4/x.srt cannot be written"),
         ("clip.mp4 --end 3 --start 4", 2, "--end is 3; it must be after --start, which is 4"),
