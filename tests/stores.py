@@ -8,10 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, Self
 
-import boto3
 import fsspec
 import pytest
-from moto.server import ThreadedMotoServer
 
 from vidcaption import remote
 
@@ -148,6 +146,9 @@ _SETTINGS = {"aws_access_key_id": "AKIDSECRET", "aws_secret_access_key": "s3cr3t
 @pytest.fixture(scope="session")
 def s3() -> Iterator[Store]:
     """An S3 server with an empty bucket, behind a proxy."""
+    import boto3  # which takes a second
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
