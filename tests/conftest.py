@@ -11,6 +11,9 @@ from collections.abc import Iterator
 import pytest
 from clips import Clips
 from hypothesis import settings
+from stores import s3, store
+
+__all__ = ["s3", "store"]  # one server for all tests of a process
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported

@@ -11,15 +11,13 @@ import pytest
 from clips import INDEX_FIRST, every, write_clip
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import _registry
-from stores import Proxy, Store, s3, store
+from stores import Proxy, Store
 
 from vidcaption import InputError, OutputError, SetupError, UsageError, remote
 from vidcaption.addresses import Address
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.write import check_writable, write_atomic
 from vidcaption.video.batches import WindowReader
-
-__all__ = ["s3", "store"]
 
 QUICK = CaptionOptions(frames=1, window_s=1, segment="fixed")
 CLIP = Address("s3://videos/clip.mp4")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from clips import every, write_clip
-from stores import Proxy, Store, s3, store
+from stores import Proxy, Store
 from tiny import write_tiny
 
 from vidcaption import OutputError, SetupError, UsageError, remote
@@ -20,8 +20,6 @@ from vidcaption.options.batch import BatchOptions
 from vidcaption.options.captioning import CaptionOptions, MachineOptions
 from vidcaption.options.output import OutputOptions
 from vidcaption.types import Progress
-
-__all__ = ["s3", "store"]
 
 QUICK = CaptionOptions(beam=1, frames=1, max_words=4, window_s=1, segment="fixed")
 FP32 = MachineOptions(precision="fp32")
@@ -150,8 +148,8 @@ def test_what_is_found(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyP
         with pytest.raises(UsageError, match=message):
             found(name)
     store.proxy.fault = lambda *_: 403
-    with pytest.raises(SetupError, match="s3://videos/new cannot be read: access is refused"):
-        found("s3://videos/new")
+    with pytest.raises(SetupError, match="s3://other/d cannot be read: access is refused"):
+        found("s3://other/d")
 
 
 def test_a_web_server_has_single_files(
