@@ -85,7 +85,9 @@ Datasets = Annotated[list[Path], typer.Argument(metavar="DATASET", help="Dataset
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="INPUT", help="Videos, images, folders, patterns; - is a video on standard input."
+        metavar="INPUT",
+        help="Videos, images, folders, patterns, also as addresses such as s3://bucket/clips; "
+        "- is a video on standard input.",
     ),
 ]
 Folders = Annotated[

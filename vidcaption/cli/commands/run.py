@@ -10,7 +10,7 @@ import typer
 
 from vidcaption.addresses import Address
 from vidcaption.cli.console import closing_words
-from vidcaption.cli.flags import Models, Offline, with_options
+from vidcaption.cli.flags import Inputs, Models, Offline, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
 from vidcaption.events import VERBOSE, event
@@ -43,14 +43,7 @@ def run(
     options: CaptionOptions,
     machine: MachineOptions,
     voice: LogOptions,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="INPUT",
-            help="Videos, images, folders, patterns, also as addresses such as s3://bucket/clips; "
-            "- is a video on standard input.",
-        ),
-    ] = None,
+    inputs: Inputs = None,
     model: Models = None,
     offline: Offline = False,
     index: Annotated[
