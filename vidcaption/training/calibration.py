@@ -11,7 +11,6 @@ from vidcaption.evaluation.captioning import in_batches
 from vidcaption.model.confidence import Confidence
 from vidcaption.model.device import Machine
 from vidcaption.model.folder import Model
-from vidcaption.model.search import search
 from vidcaption.model.vocabulary import tokenize
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.training.concepts import function_words, stem
@@ -46,8 +45,7 @@ def calibrate(
         with machine.autocast():
             features = network.encode(clips)
             concepts = network.recognise(features, network.detect(clips))
-            memory = network.remember(features, concepts)
-            captions = search(network.decoder, memory, SearchOptions())
+            captions = network.caption(features, SearchOptions(), concepts)
         assert concepts is not None
         rows.append(network.confidence.describe(captions, concepts))
         for index, caption in zip(indices, captions, strict=True):
