@@ -92,6 +92,7 @@ class Cluster:
         if not address:
             where = {"address": "local", "include_dashboard": False, "num_cpus": cpu_count()}
             where["object_store_memory"] = STORE_BYTES
+            where["_system_config"] = {"worker_niceness": 0}  # as without Ray; 15 by default
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.CRITICAL)
         except (OSError, RuntimeError, ValueError) as error:

@@ -70,8 +70,8 @@ def run(
         _say_what_is_run(work, batch)
         if not work.selection.chosen:
             return 0
-        if ray.ray and work.selection.piped:
-            raise UsageError("--ray captions files, and - is standard input; remove one of them")
+        if ray.ray:
+            _check_ray(work, machine)
         if index and model and len(model) > 1:
             raise UsageError(
                 "--index keeps captions of one model; give --model once, or no --index"
@@ -93,6 +93,16 @@ def run(
             with _executor(ray, batch) as execute:
                 code = reporter.see_through(work.start(machine, reporter, put, keep, execute))
         return code or int(work.incomplete)
+
+
+def _check_ray(work: "Batch", machine: MachineOptions) -> None:
+    if work.selection.piped:
+        raise UsageError("--ray captions files, and - is standard input; remove one of them")
+    if "," in machine.device:
+        raise UsageError(
+            f"--ray gives each process one device, and --device is {machine.device!r}; "
+            "omit it, and set --ray-networks"
+        )
 
 
 @contextmanager
