@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from datetime import datetime
@@ -293,6 +294,19 @@ def test_ray_slurm(tmp_path: Path, command: Path) -> None:
     for options in words[:at], arguments:
         place = options.index("--address" if options is not arguments else "--ray-address")
         assert options[place + 1] == "node1:6379"
+
+
+@pytest.mark.slow
+def test_ray_data(tmp_path: Path, clip: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pytest.importorskip("ray")
+    environment = os.environ | {"PYTHONPATH": str(EXAMPLES.parent), "RAY_ADDRESS": "local"}
+    command = [sys.executable, EXAMPLES / "ray_data.py", tmp_path / "out", clip]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    [row] = parquet.read_table(tmp_path / "out").to_pylist()
+    assert row["path"] == str(clip) and row["start_s"] == 0 and row["text"]
+    assert list(row) == ["path", "start_s", "end_s", "text", "score", "confidence"]
 
 
 def test_rayjob() -> None:

@@ -95,7 +95,7 @@ class Cluster:
             where["_system_config"] = {"worker_niceness": 0}  # as without Ray; 15 by default
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.CRITICAL)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # a plain one if its processes do not start in time
             reason, *_ = str(error).splitlines() or [type(error).__name__]
             raise SetupError(
                 f"Ray cannot be used{f' at {address}' if address else ''}: {reason.rstrip('.')}; "
