@@ -5,12 +5,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from vidcaption.addresses import Location
 from vidcaption.batch import Job, Outcome, Watcher
 from vidcaption.errors import InputError, SetupError
 from vidcaption.events import event
@@ -30,7 +30,7 @@ class _Post:
     def __init__(self, actor: Any) -> None:
         self.actor = actor
         self.reports: Any = None  # ray.ObjectRefGenerator of its run; None between two runs
-        self.hands: dict[Path, Job] = {}
+        self.hands: dict[Location, Job] = {}
         self.node = ""
         self.alone = False
         self.start()
@@ -59,9 +59,9 @@ class Dispatch:
         self._hire, self._watcher = hire, watcher
         self._left = deque(jobs)
         self._suspects: deque[Job] = deque()
-        self._deaths: Counter[Path] = Counter()
+        self._deaths: Counter[Location] = Counter()
         self._stillborn = 0
-        self._seen: dict[Path, Seen] = {}
+        self._seen: dict[Location, Seen] = {}
         self._places = {job.path: place for place, job in enumerate(self._left)}
         self._in_order = any(not job.targets for job in self._left)
         self._held: dict[int, Outcome] = {}

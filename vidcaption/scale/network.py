@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 
 import ray
 
+from vidcaption.addresses import Location
 from vidcaption.batch import Captioners, Job, Opened, Outcome, Runner, Watcher
 from vidcaption.captioning import Captioning
 from vidcaption.errors import VidcaptionError
@@ -170,7 +170,7 @@ class _Reporting(Watcher):
 
     def __init__(self, reports: "SimpleQueue[Report | _Over]") -> None:
         self._reports = reports
-        self._open: dict[Path, tuple[Job, Opened]] = {}
+        self._open: dict[Location, tuple[Job, Opened]] = {}
         self._stopped = False
 
     def opened(self, job: Job, captioning: Opened) -> None:

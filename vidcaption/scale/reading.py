@@ -57,7 +57,9 @@ class Reading:
 
     def send(self, request: Request, /) -> None:
         """Start the task."""
-        path = Path(os.path.abspath(request.path))
+        path = request.path
+        if isinstance(path, Path):
+            path = Path(os.path.abspath(path))
         elsewhere = request._replace(path=path, name=request.called)
         self._messages = (
             _task().options(num_cpus=self._cpus).remote(elsewhere, self._file_timeout_s)
