@@ -22,8 +22,8 @@ class Cluster:
 
     It connects to ``ray_address``, else to ``RAY_ADDRESS`` of the environment, as is set in jobs
     on Ray; else it starts Ray on this machine and stops it at the end. All machines need
-    vidcaption[ray], and the inputs, outputs and model under the same paths or addresses. A Ray that this process
-    has initialised before is used as it is.
+    vidcaption[ray], and the inputs, outputs and model under the same paths or addresses. A Ray that
+    this process has initialised before is used as it is.
 
     Raises SetupError if Ray is not installed, or does not answer.
     """
