@@ -24,6 +24,7 @@ CATALOG = ROOT / "weights" / "catalog.json"
 PAGES = (
     ROOT / "README.md",
     ROOT / "docs" / "models.md",
+    ROOT / "docs" / "scale.md",
     ROOT / "docs" / "speed.md",
     ROOT / "benchmarks" / "README.md",
     MODEL / CARD,
@@ -347,7 +348,35 @@ def reuse() -> str:
     return table(heads, *rows) + f"\n\n{facts}"
 
 
+def workers() -> str:
+    """What a growing number of workers that fail makes of a growing number of videos."""
+    report = read("thousand_workers")
+    rows = [
+        (
+            f"{run['workers']:,}{where}",
+            f"{run['videos']:,}",
+            run["failures"],
+            f"{run['hours']:.2f}",
+            f"{run['wasted']:.1%}",
+            run["planner_ms_per_video"],
+            *(run[name] for name in ("lost", "torn", "done_twice")),
+        )
+        for run, where in [
+            *((run, "") for run in report["runs"]),
+            (report["one_folder"], ", all in one folder"),
+        ]
+    ]
+    heads = ["workers", "videos", "failures", "hours", "work lost", "planner, ms per video"]
+    facts = (
+        f"Time is simulated, with {report['videos']} videos for each worker, a failure every "
+        f"{report['hours_between_failures']:g} h of each, and one of the driver; planner, leases, "
+        f"ledger and files are real, {report['per_folder']} videos in a folder."
+    )
+    return table([*heads, "lost", "torn", "done twice"], *rows) + f"\n\n{facts}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "workers": workers,
     "scores": scores,
     "typical": typical,
     "ablation": lambda: compared("ablation/rows"),

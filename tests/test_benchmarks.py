@@ -427,6 +427,58 @@ def test_serve_prints_json(tmp_path: Path) -> None:
     assert {report[name] for name in ("lost", "failed", "different", "folders_left")} == {0}
 
 
+def test_thousand_workers_prints_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["--workers", "1", "8", "--videos", "6", "--folder", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["x", *args, "--hours-between-failures", "0.2"])
+    load("thousand_workers").main()
+    report = json.loads(capsys.readouterr().out)
+    one, eight = report["runs"]
+    assert (one["workers"], one["videos"], eight["videos"]) == (1, 6, 48)
+    for run in (one, eight, report["one_folder"]):
+        assert run["lost"] == run["torn"] == run["done_twice"] == 0
+        assert run["planner_ms_per_video"] > 0 and 0 < run["efficiency"] <= 1
+    assert eight["failures"] > 0 and 0 < eight["wasted"] < 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_costs_prints_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    costs = load("costs")
+    monkeypatch.setattr(costs, "SIZES", {"480p": (64, 48)})
+    monkeypatch.setattr(costs, "CODECS", {"H.264": "libx264", "none": "no such encoder"})
+    args = [
+        "--seconds",
+        "8",
+        "--runs",
+        "1",
+        "--sizes",
+        "480p",
+        "--model",
+        str(write_tiny(tmp_path)),
+    ]
+    monkeypatch.setattr(sys, "argv", ["x", *args])
+    costs.main()
+    report = json.loads(capsys.readouterr().out)
+    assert list(report["reading_s_per_hour"]) == ["H.264"]
+    assert report["reading_s_per_hour"]["H.264"]["480p"] > 0
+    each = report["network_s_per_window"] * 3600 / 4
+    assert report["network_s_per_hour"] == pytest.approx(each, rel=0.2) and each > 0
+
+
+@pytest.mark.slow
+def test_on_ray_prints_json(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    command = [sys.executable, str(ROOT / "benchmarks/on_ray.py"), "--clips", "3", "--runs", "1"]
+    command += ["--model", str(write_tiny(tmp_path))]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    report = json.loads(result.stdout)
+    assert (report["written"], report["different"]) == (3, 0)
+    assert report["ratio"] > 0 and report["seconds"]["Ray"]["start"] > 0
+
+
 def test_soak_sees_what_is_torn(tmp_path: Path) -> None:
     soak = load("soak")
     cue = "1\n00:00:00,000 --> 00:00:01,000\nA dog\n"

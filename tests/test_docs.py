@@ -18,7 +18,7 @@ from tiny import write_tiny
 from vidcaption.cli import main
 from vidcaption.cli.settings import presets
 from vidcaption.options.base import Options, choices_of, flag_of
-from vidcaption.options.batch import BatchOptions
+from vidcaption.options.batch import BatchOptions, RayOptions
 from vidcaption.options.captioning import CaptionOptions, MachineOptions
 from vidcaption.options.output import LogOptions, OutputOptions
 
@@ -52,7 +52,7 @@ def per_page(*pages: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    "kind", [OutputOptions, BatchOptions, CaptionOptions, MachineOptions, LogOptions]
+    "kind", [OutputOptions, BatchOptions, RayOptions, CaptionOptions, MachineOptions, LogOptions]
 )
 def test_every_flag_has_a_row_with_its_default(kind: type[Options]) -> None:
     lines = text_of(ROOT / "docs/usage.md").splitlines()

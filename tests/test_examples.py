@@ -2,9 +2,11 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from datetime import datetime
@@ -15,8 +17,9 @@ from typing import Any, ClassVar
 import av
 import pytest
 import srt
+import yaml
 from clips import every, write_clip
-from runs import install
+from runs import check_arguments, install
 from streams import send
 from tiny import write_tiny
 
@@ -265,6 +268,85 @@ def test_cron(tmp_path: Path, command: Path, clip: Path, model: str) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
     with Index(tmp_path / "vidcaption/index.sqlite") as index:
         assert len(list(index.videos())) == 1
+
+
+@needs("bash")
+def test_ray_slurm(tmp_path: Path, command: Path) -> None:
+    """What each node runs. Ray itself is not started, as another one may be running here."""
+    for name, text in (("srun", "printf '%s\\n' \"$@\""), ("scontrol", "echo node1; echo node2")):
+        tool = command.parent / name
+        tool.write_text(f"#!/bin/sh\n{text}\n")
+        tool.chmod(0o755)
+    slurm = {"SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_NUM_NODES": "2"}
+    words = run(
+        "ray_slurm.sh", "my videos", "--out-dir", "o u t", cwd=tmp_path, **slurm
+    ).splitlines()
+    at = words.index("--")
+    assert words[:2] == ["ray", "symmetric-run"]
+    scripts = pytest.importorskip("ray.scripts.scripts")
+    start = {option for each in scripts.start.params for option in each.opts}
+    assert {word for word in words[2:at] if word[:2] == "--"} <= start | {"--min-nodes"}
+    assert words[words.index("--min-nodes") + 1] == "2"
+    program, *arguments = words[at + 1 :]
+    assert program == "vidcaption"
+    check_arguments([*arguments])
+    assert arguments[1] == "my videos" and arguments[-1] == "o u t"
+    for options in words[:at], arguments:
+        place = options.index("--address" if options is not arguments else "--ray-address")
+        assert options[place + 1] == "node1:6379"
+
+
+@pytest.mark.slow
+def test_ray_data(tmp_path: Path, clip: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pytest.importorskip("ray")
+    environment = os.environ | {"PYTHONPATH": str(EXAMPLES.parent), "RAY_ADDRESS": "local"}
+    command = [sys.executable, EXAMPLES / "ray_data.py", tmp_path / "out", clip]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    [row] = parquet.read_table(tmp_path / "out").to_pylist()
+    assert row["path"] == str(clip) and row["start_s"] == 0 and row["text"]
+    assert list(row) == ["path", "start_s", "end_s", "text", "score", "confidence"]
+
+
+def test_rayjob() -> None:
+    job = yaml.safe_load((EXAMPLES / "rayjob.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    program, *arguments = shlex.split(job["spec"]["entrypoint"])
+    assert program == "vidcaption"
+    check_arguments(arguments)
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        spec = group["template"]["spec"]
+        mounted = {
+            mount["name"]: mount["mountPath"]
+            for each in spec["containers"]
+            for mount in each["volumeMounts"]
+        }
+        assert mounted.keys() == {volume["name"] for volume in spec["volumes"]}
+        assert all(path.startswith(mounted["data"]) for path in arguments if path[0] == "/")
+
+
+@needs("hadolint")
+def test_hadolint_finds_nothing() -> None:
+    result = subprocess.run(["hadolint", EXAMPLES.parent / "Dockerfile"], capture_output=True)
+    assert result.stdout == b""
+
+
+def test_the_dockerfile_has_all_of_the_package() -> None:
+    """What it copies exists and holds the model, and its commands are those of this version."""
+    text = (EXAMPLES.parent / "Dockerfile").read_text()
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE)
+    paths = [EXAMPLES.parent / name for names in copied for name in names.split()]
+    assert all(path.exists() for path in paths)
+    kept = (EXAMPLES.parent / ".dockerignore").read_text().splitlines()
+    assert {f"!{path.name}" for path in paths} == {line for line in kept if line[0] == "!"}
+    for words in re.findall(r"^CMD (\[.+\])$", text, re.MULTILINE):
+        program, *arguments = json.loads(words)
+        assert program == "vidcaption"
+        if arguments != ["--help"]:
+            check_arguments(arguments)
+    assert re.findall(r"^USER (\d+)$", text, re.MULTILINE) == ["1000"]
 
 
 @needs("make")

@@ -215,8 +215,13 @@ class Captioning:
         while (window := self._next()) is not None:
             empty = False
             caption = window.caption.result(self.costs)
-            told = caption.ids or caption.text
-            segment = self._segment(window, caption) if told else None
+            segment = segment_of(
+                caption,
+                window.start_s,
+                window.end_s,
+                self._vocabulary,
+                self.options.min_confidence,
+            )
             self.progress_s = window.end_s
             if self._keep is not None:
                 self._finished.append(segment)
@@ -278,18 +283,27 @@ class Captioning:
             self._finished.clear()
             self.kept_s = self.progress_s
 
-    def _segment(self, window: _Waiting, caption: Caption) -> Segment:
-        words = self._vocabulary.decode(caption.ids)
-        log_probs = caption.log_probs[:-1].tolist()  # without <eos>
-        text = " ".join(words)
-        sure, least = caption.confidence, self.options.min_confidence
-        return Segment(
-            start_s=window.start_s,
-            end_s=window.end_s,
-            text=caption.text or text[0].upper() + text[1:],  # labels are as in the dataset
-            score=caption.score,
-            words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
-            confidence=sure,
-            concepts=tuple(Word(self._vocabulary.concepts[n], p) for n, p in caption.concepts),
-            below_min_confidence=sure is not None and sure < least,
-        )
+
+def segment_of(
+    caption: Caption, start_s: float, end_s: float, vocabulary: Vocabulary, least: float
+) -> Segment | None:
+    """The segment of a window, or None if nothing is said of it.
+
+    ``least``: ``--min-confidence``.
+    """
+    if not (caption.ids or caption.text):
+        return None
+    words = vocabulary.decode(caption.ids)
+    log_probs = caption.log_probs[:-1].tolist()  # without <eos>
+    text = " ".join(words)
+    sure = caption.confidence
+    return Segment(
+        start_s=start_s,
+        end_s=end_s,
+        text=caption.text or text[0].upper() + text[1:],  # labels are as in the dataset
+        score=caption.score,
+        words=tuple(Word(w, math.exp(p)) for w, p in zip(words, log_probs, strict=True)),
+        confidence=sure,
+        concepts=tuple(Word(vocabulary.concepts[n], p) for n, p in caption.concepts),
+        below_min_confidence=sure is not None and sure < least,
+    )

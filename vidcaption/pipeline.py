@@ -1,8 +1,8 @@
 """The Python interface: a model that captions videos."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from vidcaption.addresses import Address, Location, location_of
-from vidcaption.batcher import Batcher, Runner
-from vidcaption.captioning import Captioning, Keep
+from vidcaption.batcher import Batcher, Costs, Runner
+from vidcaption.captioning import Captioning, Keep, segment_of
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
+from vidcaption.model.features import Looks
 from vidcaption.model.folder import check_mixable
 from vidcaption.model.fused import fused
 from vidcaption.options.batch import BatchOptions
@@ -31,7 +32,7 @@ from vidcaption.store import name_of, resolve
 from vidcaption.store.mixture import Mixture, Name, mixed_name, mixed_sha256, weigh
 from vidcaption.store.settings import check_network
 from vidcaption.types import ModelInfo, Progress, Segment, Window
-from vidcaption.video.protocol import Reader
+from vidcaption.video.protocol import Pool, Reader
 from vidcaption.video.spool import spooled
 from vidcaption.video.workers import RemoteReader, Request, Workers
 
@@ -64,7 +65,7 @@ class Captioner:
         batch_size: int,
         encoder: Callable[[Tensor], Tensor] | None = None,
         video_decoder: VideoDecoder = "cpu",
-        workers: Workers | None = None,
+        workers: Pool | None = None,
         others: "Sequence[tuple[Captioner, float]]" = (),
     ) -> None:
         self.model: ModelInfo = ModelInfo(
@@ -94,7 +95,7 @@ class Captioner:
         video_decoder: VideoDecoder = "cpu",
         offline: bool = False,
         isolate: bool = True,
-        workers: Workers | None = None,
+        workers: Pool | None = None,
     ) -> "Captioner":
         """Load the built-in model, a model folder, or ``owner/name[@revision]`` from the Hub.
 
@@ -151,7 +152,7 @@ class Captioner:
         options: MachineOptions,
         machine: Machine,
         offline: bool,
-        workers: Workers | None,
+        workers: Pool | None,
         others: "Sequence[tuple[Captioner, float]]" = (),
     ) -> "Captioner":
         """One model, and ``others`` that write with it."""
@@ -215,11 +216,7 @@ class Captioner:
         keep: Keep | None = None,
         live: bool = False,
     ) -> Captioning:
-        if options.min_confidence and self._network.confidence is None:
-            raise UsageError(
-                f"--min-confidence is {options.min_confidence:g}, and the model {self.model.name} "
-                "gives no confidence; leave it out, or take another model"
-            )
+        self._check(options)
         return Captioning(
             self.model,
             self._vocabulary,
@@ -231,6 +228,13 @@ class Captioner:
             before=before,
             keep=keep,
         )
+
+    def _check(self, options: CaptionOptions) -> None:
+        if options.min_confidence and self._network.confidence is None:
+            raise UsageError(
+                f"--min-confidence is {options.min_confidence:g}, and the model {self.model.name} "
+                "gives no confidence; leave it out, or take another model"
+            )
 
     def batcher(self, options: CaptionOptions, others: "Sequence[Captioner]" = ()) -> Batcher:
         """A batcher for windows of any videos, which also uses the devices of ``others``."""
@@ -279,6 +283,34 @@ class Captioner:
         reader = WindowReader(*request, reader=FrameArray(frames, times_s, request.size))
         with self._captioning(reader, options) as captioning:
             return captioning.finish()
+
+    def caption_windows(
+        self,
+        windows: Iterable[Window],
+        options: CaptionOptions | None = None,
+        **flags: Any,
+    ) -> list[Segment | None]:
+        """The segment of each window, of any videos; None if nothing is said of it.
+
+        The frames should have ``frame_size``; others are scaled. Options are those of ``open``, of
+        which those for reading and ``merge`` have no effect. Raises UsageError, DeviceError.
+        """
+        options = (options or CaptionOptions()).with_flags(flags)
+        self.machine.check_process()
+        self._check(options)
+        looks, costs = Looks(options.same_within), Costs()
+        with closing(self.batcher(options)) as batcher:
+            waiting = [(each, batcher.add(looks.look(each.frames), costs)) for each in windows]
+            return [
+                segment_of(
+                    pending.result(costs),
+                    window.start_s,
+                    window.end_s,
+                    self._vocabulary,
+                    options.min_confidence,
+                )
+                for window, pending in waiting
+            ]
 
     def windows(
         self, source: Location, options: CaptionOptions, size: tuple[int, int]

@@ -4,6 +4,7 @@ import csv
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import forks
 import greys
@@ -80,6 +81,22 @@ def test_two_processes_learn_what_one_does(tmp_path):
                 assert float(together[name]) == pytest.approx(float(alone[name]), rel=2e-3), name
     assert ranks(*train, "--out", str(two), "--resume", cwd=tmp_path) == [0, 0]
     assert len(history(two)) == 3
+
+
+@pytest.mark.slow
+def test_ray_train_learns_what_one_process_does(tmp_path):
+    pytest.importorskip("ray")
+    one, two = tmp_path / "one", tmp_path / "two"
+    train = ["train", str(greys.write_greys(tmp_path, 20)), *TRAIN]
+    assert main([*train, "--out", str(one)]) == 0
+    launch = Path(__file__).parents[2] / "examples/ray_train.py"
+    command = [sys.executable, launch, "--processes", "2", *train, "--out", str(two)]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert len(history(one)) == len(history(two)) > 1
+    for alone, together in zip(history(one), history(two), strict=True):
+        for name in ("loss", "dev_loss"):
+            assert float(together[name]) == pytest.approx(float(alone[name]), rel=2e-3), name
 
 
 def test_processes_share_features_and_judging(tmp_path):

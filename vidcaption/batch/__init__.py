@@ -5,7 +5,7 @@ from vidcaption.batch.delivery import Delivery, beside
 from vidcaption.batch.inputs import Shard, discover, read_list, spooled, suffixes_of
 from vidcaption.batch.manifest import Manifest, read_manifest
 from vidcaption.batch.plan import Books, Job, Plan
-from vidcaption.batch.runner import Captioners, Executor, Outcome, Runner, Watcher
+from vidcaption.batch.runner import Captioners, Executor, Opened, Outcome, Runner, Watcher
 
 __all__ = [
     "Batch",
@@ -15,6 +15,7 @@ __all__ = [
     "Executor",
     "Job",
     "Manifest",
+    "Opened",
     "Outcome",
     "Plan",
     "Runner",

@@ -12,10 +12,11 @@ from vidcaption.batch.objects import of_others
 from vidcaption.batch.plan import Books, Job
 from vidcaption.batch.runner import POLL_S, Outcome
 from vidcaption.errors import UsageError
-from vidcaption.options.output import OutputOptions
+from vidcaption.options.output import PARQUET, OutputOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.formats import render_many, stream_named
 from vidcaption.output.naming import output_paths
+from vidcaption.output.parquet import require
 from vidcaption.output.write import check_some_writable, encoded, write_atomic
 from vidcaption.remote import PAGES
 
@@ -62,8 +63,10 @@ class Delivery:
             found = selection.found
             self.targets = output_paths(found, formats, output.folder, found, of_others(found))
         else:
-            if self.several:
-                render_many(self._format, ())  # refuses a format that holds only one video
+            if self._format == PARQUET:
+                require()
+            elif self.several:
+                stream_named(self._format)  # refuses a format that holds only one video
             if place != "-":
                 self._into_one(location_of(place), selection)
         # Existing ones may be done, whether writable or not. If only some of many cannot be
@@ -111,7 +114,7 @@ class Delivery:
         if isinstance(target, Path) and _is_device(target):
             self._device = target
             return
-        self.shared = target if self.several else None
+        self.shared = target if self.several or self._format == PARQUET else None
         self.targets = {path: {self._format: target} for path in selection.found}
 
     def _files(self) -> Iterator[Location]:
@@ -153,7 +156,7 @@ class Delivery:
 
     def _joined(
         self, target: Location, names: list[str], books: Books
-    ) -> Callable[[], Iterator[str]]:
+    ) -> Callable[[], Iterable[str | bytes]]:
         stream, parts = stream_named(self._format), books.parts(target)
         return lambda: stream.joined(map(parts.text, names))
 

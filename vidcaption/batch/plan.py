@@ -177,14 +177,14 @@ class Books:
             self._parts[target] = Parts(folder_of(target) / target.name)
         return self._parts[target]
 
-    def holds(self, target: Location, pieces: Callable[[], Iterable[str]]) -> bool:
+    def holds(self, target: Location, pieces: Callable[[], Iterable[str | bytes]]) -> bool:
         """Whether a file consists of these. Raises OutputError."""
         ledger = self._ledger(target)
         if not ledger.size(target.name):
             return False
         return ledger.digest(target.name) == ledger.digest_in(map(encoded, pieces()))
 
-    def put_together(self, target: Location, pieces: Callable[[], Iterable[str]]) -> None:
+    def put_together(self, target: Location, pieces: Callable[[], Iterable[str | bytes]]) -> None:
         """Write a file of parts under a lease, and record it. Raises OutputError.
 
         ``pieces`` yields the same ones each time, which are not held in memory.

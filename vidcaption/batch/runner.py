@@ -8,21 +8,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from vidcaption.addresses import Location
 from vidcaption.batch.plan import Books, Job, Plan
 from vidcaption.errors import InputError, OutputError, VidcaptionError
 from vidcaption.events import VERBOSE, event
 from vidcaption.options.batch import BatchOptions
-from vidcaption.options.captioning import MachineOptions
+from vidcaption.options.captioning import CaptionOptions, MachineOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.write import check_place
 from vidcaption.store.mixture import Mixture, folders
-from vidcaption.types import Progress, Segment
+from vidcaption.types import Progress, Segment, VideoInfo
+from vidcaption.video.protocol import Pool
 from vidcaption.video.workers import Workers, suitable
 
 if TYPE_CHECKING:
@@ -85,10 +86,33 @@ class Turn:
     lease: ExitStack
 
 
+class Opened(Protocol):
+    """An input while it is captioned: a ``Captioning``, or what is known of one elsewhere.
+
+    ``progress_s``: the end of the captioned part, ``resumed_s``: its start, and ``kept_s``: the end
+    of the saved part, in seconds.
+    """
+
+    @property
+    def info(self) -> VideoInfo: ...
+
+    @property
+    def options(self) -> CaptionOptions: ...
+
+    @property
+    def progress_s(self) -> float: ...
+
+    @property
+    def resumed_s(self) -> float: ...
+
+    @property
+    def kept_s(self) -> float: ...
+
+
 class Watcher:
     """Notified of each step while inputs are captioned; this one does nothing."""
 
-    def opened(self, job: Job, captioning: "Captioning") -> None:
+    def opened(self, job: Job, captioning: Opened) -> None:
         """The work on ``job`` begins; ``captioning``: its video and progress."""
 
     def captioned(self, segment: Segment) -> None:
@@ -120,6 +144,7 @@ class Runner:
     def run(self, jobs: Iterable[Job], watcher: Watcher) -> Generator[Outcome]:
         """Do ``jobs`` in order: caption those that are not done, and write their targets.
 
+        Each is taken when there is a worker for it, so ``jobs`` may wait for what follows.
         While one input is captioned, the first model's workers read the next ones, and the windows
         of short inputs go through the network together. An input that cannot be captioned or
         written yields an Outcome with that error, and the next one follows. What another run is
@@ -127,21 +152,26 @@ class Runner:
         as they would stop every input.
         """
         with _Ahead(self, watcher) as ahead:
-            left = list(jobs)
-            while left:
-                busy = []
-                for job in left:
-                    claimed = self.claim(job)
-                    if claimed is None:
-                        busy.append(job)
-                    else:
-                        yield from ahead.add(claimed)
-                if len(busy) == len(left):
+            busy = yield from self._add(jobs, ahead)
+            while busy:
+                left = yield from self._add(busy, ahead)
+                if len(left) == len(busy):
                     yield from ahead.finish()  # the other run may be waiting for ours
-                    watcher.waiting(busy)
+                    watcher.waiting(left)
                     time.sleep(POLL_S)
-                left = busy
+                busy = left
             yield from ahead.finish()
+
+    def _add(self, jobs: Iterable[Job], ahead: "_Ahead") -> Generator[Outcome, None, list[Job]]:
+        """Start jobs; returns those that another run is doing."""
+        busy = []
+        for job in jobs:
+            claimed = self.claim(job)
+            if claimed is None:
+                busy.append(job)
+            else:
+                yield from ahead.add(claimed)
+        return busy
 
     def claim(self, job: Job) -> Turn | Outcome | None:
         """The work, or the outcome if there is none; None if another run is doing the job."""
@@ -189,6 +219,7 @@ class Captioners:
 
     def __init__(self, model: Path | Mixture, machine: MachineOptions, batch: BatchOptions) -> None:
         self._model, self._machine, self._batch = model, machine, batch
+        self._pool: Pool | None = None
         self._loaded: list[Captioner] = []
 
     def __enter__(self) -> Self:
@@ -197,15 +228,24 @@ class Captioners:
     def __exit__(self, *_: object) -> None:
         self._workers.end()
 
+    def share(self, pool: Pool, threads: int) -> None:
+        """Read in this pool, in place of processes of its own, and leave the other CPUs to others.
+
+        Call it before the model is loaded. ``threads``: of the CPU, unless the options set them.
+        """
+        self._pool = pool
+        self._machine = replace(self._machine, threads=self._machine.threads or threads)
+
     def __getstate__(self) -> dict[str, Any]:
-        state = vars(self) | {"_loaded": []}
+        state = vars(self) | {"_loaded": [], "_pool": None}
         state.pop("_workers", None)
         return state
 
     def __call__(self) -> "Sequence[Captioner]":
         """The same captioners each time. Raises ModelError, DeviceError, SetupError."""
         if not self._loaded:
-            self._workers.warm_up()  # one is ready to read when the model is loaded
+            if self._pool is None:
+                self._workers.warm_up()  # one is ready to read when the model is loaded
             self._loaded = self._load()
         return self._loaded
 
@@ -244,7 +284,7 @@ class Captioners:
                 threads=machine.threads,
                 engine=machine.engine,
                 video_decoder=machine.video_decoder,
-                workers=self._workers,
+                workers=self._pool or self._workers,
             )
             for device in self._devices
         ]

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from vidcaption.batch import Delivery, Job, Outcome, Plan, Watcher
+from vidcaption.batch import Delivery, Job, Opened, Outcome, Plan, Watcher
 from vidcaption.batch.plan import in_the_way
 from vidcaption.cli.console import INTERRUPTED, make_bar, put
 from vidcaption.errors import VidcaptionError
@@ -17,9 +16,6 @@ from vidcaption.options.output import LogOptions
 from vidcaption.output.formats import readable_line
 from vidcaption.output.text import counted, one_line, printable
 from vidcaption.types import Segment
-
-if TYPE_CHECKING:
-    from vidcaption.captioning import Captioning
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +36,7 @@ class Reporter(Watcher):
         self._bar = make_bar(voice, lines_on_stdout=self._lines)
         if self._bar is not None:
             self._bar.headline = self._headline if count > 1 else self._position
-        self._captioning: Captioning | None = None  # opened last
+        self._captioning: Opened | None = None  # opened last
         self._at: Job | None = None  # its job, until the outcome
         self._said_waiting = False
         self._began_s = self._opened_s = time.monotonic()
@@ -59,7 +55,7 @@ class Reporter(Watcher):
         self._sum_up()
         return 1 if self._became["failed"] else 0
 
-    def opened(self, job: Job, captioning: "Captioning") -> None:
+    def opened(self, job: Job, captioning: Opened) -> None:
         info = captioning.info
         first, self._captioning, self._at = self._captioning is None, captioning, job
         self._opened_s = time.monotonic()

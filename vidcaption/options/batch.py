@@ -58,6 +58,29 @@ class BatchOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RayOptions(Options):
+    """Many machines, with Ray: needs the extra "ray"."""
+
+    ray: bool = option(False, "Caption with Ray, on its cluster or, without one, on this machine.")
+    ray_address: str | None = option(
+        None, "The cluster, such as auto or HOST:6379.  [default: RAY_ADDRESS]"
+    )
+    ray_networks: int | None = option(
+        None,
+        "Processes that caption; several may share a GPU.  [default: one per GPU, or 4 CPUs]",
+        at_least=1,
+        at_most=10_000,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("ray_address", "ray_networks"):
+            if getattr(self, name) is not None and not self.ray:
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{flag} needs --ray; add it, or remove {flag}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class IndexOptions(Options):
     """Index."""
 

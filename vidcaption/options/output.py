@@ -9,6 +9,7 @@ from vidcaption.addresses import Location, location_of
 from vidcaption.errors import UsageError
 from vidcaption.options.base import Options, option
 
+PARQUET = "parquet"  # a table, which only --output writes
 _STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
@@ -27,7 +28,9 @@ class OutputOptions(Options):
     chapters: bool = option(False, "Write chapters for FFmpeg (FFmetadata).")
     xml: bool = option(False, "Write chapters for mkvmerge (Matroska XML).")
     output: str | None = option(
-        None, "Write one file, in the format of its suffix; - is standard output.", short="-o"
+        None,
+        "Write one file, in the format of its suffix, also .parquet; - is standard output.",
+        short="-o",
     )
     out_dir: Path | None = option(None, "Write under this folder, in the same tree as the inputs.")
 
@@ -74,17 +77,17 @@ class OutputOptions(Options):
                 f"--output is one file, for one format, and {len(self.formats)} are given; "
                 "omit --output to write each next to its input, or use --out-dir"
             )
-        named = self._suffix
+        named, known = self._suffix, (*self.known_formats(), PARQUET)
         # any text may be called .txt
-        if named in self.known_formats() and named not in (*self.formats, "txt"):
+        if named in known and named not in (*self.formats, "txt"):
             raise UsageError(
                 f"--output is {self.output!r}, a name for {named}, and --{self.formats[0]} is "
                 f"given; remove that, or end the name in .{self.formats[0]}"
             )
-        if not set(self.formats) <= set(self.known_formats()):
+        if not set(self.formats) <= set(known):
             raise UsageError(
                 f"--output is {self.output!r} and its suffix is not that of a format; end it "
-                f"in one of .{', .'.join(self.known_formats())}, or add a format, such as --srt"
+                f"in one of .{', .'.join(known)}, or add a format, such as --srt"
             )
 
 

@@ -19,6 +19,7 @@ from vidcaption.errors import UsageError
 from vidcaption.options.base import plain
 from vidcaption.output.chapters import edl, ffmetadata, matroska
 from vidcaption.output.layout import cues
+from vidcaption.output.parquet import parquet
 from vidcaption.output.text import clock, json_text, milliseconds, one_line, printable
 from vidcaption.types import CaptionData, Segment, Word
 
@@ -41,16 +42,18 @@ def render_many(format: str, captions: Iterable[CaptionData]) -> Iterator[str]:
     ``json`` becomes one array; ``csv`` and ``tsv`` have one header, and ``tsv`` a first column
     ``video``; ``txt`` has the video's path above its lines. The structure does not depend on the
     number of videos. Raises UsageError, before anything is read from ``captions``, for an unknown
-    format and for one that can hold only a single video.
+    format, for one that can hold only a single video, and for ``parquet``, which is not text.
     """
     stream = stream_named(format)
+    if isinstance(stream, Table):
+        raise UsageError(f"{format} is written to a file alone, as with -o captions.{format}")
     return stream.joined(map(stream.piece, captions))
 
 
-def stream_named(format: str) -> "Stream":
+def stream_named(format: str) -> "Stream | Table":
     """How several videos share one output in the format. Raises UsageError, as ``render_many``."""
-    format_named(format)
     if format not in _STREAMS:
+        format_named(format)
         raise UsageError(
             f"{format} holds only one video; formats for several in one output are "
             f"{', '.join(_STREAMS)}, or write one file per video with --out-dir"
@@ -72,6 +75,16 @@ class Stream:
         for number, piece in enumerate(pieces):
             yield self.between * (number > 0) + piece
         yield self.tail
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A Parquet file of the lines of JSON that ``piece`` renders for one video."""
+
+    piece: Callable[[CaptionData], str]
+
+    def joined(self, pieces: Iterable[str]) -> Iterator[bytes]:
+        return parquet(pieces)
 
 
 def readable_line(segment: Segment) -> str:
@@ -228,10 +241,11 @@ def _comma_lines(rows: Iterable[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-_STREAMS = {
+_STREAMS: dict[str, Stream | Table] = {
     "json": Stream(_json_piece, head="[", between=",", tail="\n]\n"),
     "jsonl": Stream(_jsonl),
     "tsv": Stream(_tsv_piece, head=_tab_line(("video", *TSV_HEADER))),
     "csv": Stream(_csv_body, head=_comma_lines([CSV_HEADER])),
     "txt": Stream(_txt_piece, between="\n"),
+    "parquet": Table(_jsonl),
 }

@@ -19,12 +19,12 @@ _TEMPORARY = ".vidcaption-{}.tmp"
 _ABANDONED_S = 3600.0  # no write takes this long
 
 
-def encoded(text: str) -> bytes:
+def encoded(text: str | bytes) -> bytes:
     """The bytes of a file with this text: UTF-8.
 
     Lone surrogates, from file names that are not UTF-8, are escaped rather than refused.
     """
-    return text.encode("utf-8", "backslashreplace")
+    return text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
 
 
 def write_atomic(path: Location, content: str | bytes | Iterable[bytes]) -> None:

@@ -19,7 +19,7 @@ from multiprocessing.util import Finalize
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from vidcaption.addresses import Address, Location
 from vidcaption.cpus import cpu_count
@@ -27,9 +27,7 @@ from vidcaption.errors import InputError, SetupError, UsageError
 from vidcaption.options.captioning import CaptionOptions, VideoDecoder
 from vidcaption.remote import received
 from vidcaption.types import VideoInfo, Window
-
-if TYPE_CHECKING:
-    pass
+from vidcaption.video.protocol import Pool, PoolWorker, Reader
 
 if sys.platform != "win32":
     import resource
@@ -64,7 +62,7 @@ class Request(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """The next windows of a batch, and how far the reader got; no windows mean the end."""
 
     windows: list[Window]
@@ -73,12 +71,27 @@ class _Part:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
+class Failure:
     """Why a video cannot be read further. A worker that is ``lost`` ends with it."""
 
     message: str
     errno: int | None = None
     lost: bool = False
+
+    @classmethod
+    def of(cls, error: InputError) -> Self:
+        """``errno``: of the system error that caused it."""
+        cause = error.__cause__
+        return cls(str(error), cause.errno if isinstance(cause, OSError) else None)
+
+
+def messages(reader: Reader) -> Iterator[VideoInfo | Part]:
+    """What a process that reads a video sends, from an entered reader. Raises InputError."""
+    yield reader.info
+    windows: list[Window] | None = None
+    while windows != []:
+        windows = reader.read()
+        yield Part(windows, reader.corrupt, reader.end_s)
 
 
 def suitable() -> int:
@@ -210,11 +223,11 @@ class RemoteReader:
 
     info: VideoInfo
 
-    def __init__(self, workers: Workers, request: Request) -> None:
+    def __init__(self, workers: Pool, request: Request) -> None:
         self.corrupt = 0
         self.end_s = 0.0
         self._request, self._workers = request, workers
-        self._worker: Worker | None = None
+        self._worker: PoolWorker | None = None
         self._failure: OSError | None = None
         self._left: list[Window] = []  # of the last part
 
@@ -262,7 +275,7 @@ class RemoteReader:
         """The next windows; none when the video is over. Raises InputError."""
         windows, batch_size = self._left, self._request.batch_size
         while self._worker is not None and len(windows) < batch_size:
-            part: _Part = self._receive()
+            part: Part = self._receive()
             self.corrupt, self.end_s = part.corrupt, part.end_s
             windows += part.windows
             if not part.windows:
@@ -308,7 +321,7 @@ class RemoteReader:
                 f"{self._request.called} crashed the process that decoded it ({worker.fate()}): it "
                 "is damaged, or needs more memory than there is; convert it to H.264 first"
             ) from error
-        if isinstance(message, _Failure):
+        if isinstance(message, Failure):
             self._done(fit=not message.lost)
             cause = message.errno and OSError(message.errno, os.strerror(message.errno))
             raise InputError(message.message) from (cause or None)
@@ -369,17 +382,14 @@ def _read(sender: _Sender, request: Request) -> bool:
         with ExitStack() as stack:
             with _heartbeat(sender, received):  # a server may be slow
                 reader = stack.enter_context(WindowReader(*request))
-            sender.send(reader.info)
             with _heartbeat(sender, lambda: (reader.end_s, reader.corrupt, received())):
-                windows: list[Window] | None = None
-                while windows != []:
-                    windows = reader.read()
-                    sender.send(_Part(windows, reader.corrupt, reader.end_s))
+                for part in messages(reader):
+                    sender.send(part)
         return True
     except InputError as error:
-        failure = _Failure(str(error), _errno(error))
+        failure = Failure.of(error)
     except MemoryError:
-        failure = _Failure(
+        failure = Failure(
             f"{request.called} needs more memory than decoding may use; scale it down first",
             lost=True,
         )
@@ -392,7 +402,7 @@ def _read(sender: _Sender, request: Request) -> bool:
         # an address with its secrets may be in the text of a library
         text = "" if isinstance(request.path, Address) else f": {error}"
         message = f"{request.called} cannot be read: unexpected {type(error).__name__}{text}"
-        failure = _Failure(message, lost=True)
+        failure = Failure(message, lost=True)
     try:
         sender.send(failure)
     except ConnectionError:
@@ -438,12 +448,6 @@ def _limit_memory(most: int) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-
-
-def _errno(error: BaseException) -> int | None:
-    """The text of the system error that caused an error."""
-    cause = error.__cause__
-    return cause.errno if isinstance(cause, OSError) else None
 
 
 def _affordable() -> int:

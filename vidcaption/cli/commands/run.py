@@ -14,12 +14,12 @@ from vidcaption.cli.flags import Inputs, Models, Offline, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
 from vidcaption.events import VERBOSE, event
-from vidcaption.options.batch import BatchOptions
+from vidcaption.options.batch import BatchOptions, RayOptions
 from vidcaption.options.captioning import CaptionOptions, MachineOptions
 from vidcaption.options.output import LogOptions, OutputOptions
 
 if TYPE_CHECKING:
-    from vidcaption.batch import Batch
+    from vidcaption.batch import Batch, Executor
     from vidcaption.batch.batch import Keep
     from vidcaption.store.mixture import Mixture
 
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 def run(
     output: OutputOptions,
     batch: BatchOptions,
+    ray: RayOptions,
     options: CaptionOptions,
     machine: MachineOptions,
     voice: LogOptions,
@@ -69,6 +70,8 @@ def run(
         _say_what_is_run(work, batch)
         if not work.selection.chosen:
             return 0
+        if ray.ray:
+            _check_ray(work, machine)
         if index and model and len(model) > 1:
             raise UsageError(
                 "--index keeps captions of one model; give --model once, or no --index"
@@ -87,8 +90,32 @@ def run(
             logger.debug(line, extra=event("plan"))
         with _adding(index, model, folder, options) as keep:
             reporter = Reporter(voice, len(lines), work.delivery)
-            code = reporter.see_through(work.start(machine, reporter, put, keep))
+            with _executor(ray, batch) as execute:
+                code = reporter.see_through(work.start(machine, reporter, put, keep, execute))
         return code or int(work.incomplete)
+
+
+def _check_ray(work: "Batch", machine: MachineOptions) -> None:
+    if work.selection.piped:
+        raise UsageError("--ray captions files, and - is standard input; remove one of them")
+    if "," in machine.device:
+        raise UsageError(
+            f"--ray gives each process one device, and --device is {machine.device!r}; "
+            "omit it, and set --ray-networks"
+        )
+
+
+@contextmanager
+def _executor(ray: RayOptions, batch: BatchOptions) -> "Iterator[Executor]":
+    if not ray.ray:
+        from vidcaption.batch.runner import in_process
+
+        yield in_process
+        return
+    from vidcaption.scale.cluster import Cluster
+
+    with Cluster(ray, batch) as cluster:
+        yield cluster
 
 
 def _say_what_is_run(work: "Batch", batch: BatchOptions) -> None:

@@ -1,0 +1,48 @@
+"""What ``vidcaption run --ray`` refuses, without starting Ray; ``tests/scale`` has the rest."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from clips import write_image
+
+from vidcaption.cli import main
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--ray-address", "auto"], "--ray-address needs --ray; add it, or remove --ray-address"),
+        (["--ray-networks", "2"], "--ray-networks needs --ray; add it, or remove --ray-networks"),
+        (["--ray", "--ray-networks", "0"], "--ray-networks is 0; it must be"),
+        (["--ray", "--device", "cuda:0,cuda:1"], "--ray gives each process one device, and"),
+    ],
+)
+def test_wrong_flags(
+    flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = write_image(tmp_path / "a.png")
+    assert main(["run", str(image), *flags]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_standard_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with write_image(tmp_path / "a.png").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert main(["run", "-", "--ray"]) == 2
+    expected = "--ray captions files, and - is standard input; remove one of them"
+    assert expected in capsys.readouterr().err
+
+
+def test_without_the_extra(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    image = write_image(tmp_path / "a.png")
+    assert main(["run", str(image), "--ray"]) == 3
+    assert capsys.readouterr().err == (
+        'vidcaption: --ray needs the extra "ray", and ray is not installed; '
+        "pip install 'vidcaption[ray]'\n"
+    )
