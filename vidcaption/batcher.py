@@ -66,11 +66,12 @@ class Runner:
         self._others = others
         self._network, self._machine = network, machine
         at_once = FRAMES_AT_ONCE[machine.dtype == torch.float32]
-        side, detector = network.config.input.image_size, network.detector
-        self._features = Features(encoder, machine.device, at_once, side)
+        seen, detector = network.config.input, network.detector
+        asked = machine.device, at_once, seen.image_size, seen.channels
+        self._features = Features(encoder, *asked)
         self._found = None
         if detector is not None:
-            self._found = Features(detector, machine.device, at_once, side)
+            self._found = Features(detector, *asked)
 
     @torch.inference_mode()
     def caption(

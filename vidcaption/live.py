@@ -77,7 +77,8 @@ class Watching:
 
     def _until_it_ends(self, batcher: Batcher) -> Iterator[Segment]:
         reader = LiveWindows(
-            self._source, self._captioner.frame_size, self._options, self._timeout_s
+            *(self._source, self._captioner.frame_size, self._options, self._timeout_s),
+            self._captioner.flow,
         )
         before = self.dropped
         with self._captioner.open_live(reader, self._options, batcher) as captioning:

@@ -31,7 +31,7 @@ from vidcaption.output.captions import Captions
 from vidcaption.store import name_of, resolve
 from vidcaption.store.mixture import Mixture, Name, mixed_name, mixed_sha256, weigh
 from vidcaption.store.settings import check_network
-from vidcaption.types import ModelInfo, Progress, Segment, Window
+from vidcaption.types import Flow, ModelInfo, Progress, Segment, Window
 from vidcaption.video.protocol import Pool, Reader
 from vidcaption.video.spool import spooled
 from vidcaption.video.workers import RemoteReader, Request, Workers
@@ -235,6 +235,11 @@ class Captioner:
                 f"--min-confidence is {options.min_confidence:g}, and the model {self.model.name} "
                 "gives no confidence; leave it out, or take another model"
             )
+        if self.flow and options.sampling != "exact":
+            raise UsageError(
+                f"--sampling is {options.sampling}, and the model {self.model.name} sees the "
+                "optical flow between frames, which needs all of them; leave it out"
+            )
 
     def batcher(self, options: CaptionOptions, others: "Sequence[Captioner]" = ()) -> Batcher:
         """A batcher for windows of any videos, which also uses the devices of ``others``."""
@@ -280,7 +285,8 @@ class Captioner:
             options = replace(options, segment="fixed")
         self.machine.check_process()
         request = self._request(Path("frames"), options)
-        reader = WindowReader(*request, reader=FrameArray(frames, times_s, request.size))
+        frames_of = FrameArray(frames, times_s, request.size, request.flow)
+        reader = WindowReader(*request, reader=frames_of)
         with self._captioning(reader, options) as captioning:
             return captioning.finish()
 
@@ -315,8 +321,9 @@ class Captioner:
     def windows(
         self, source: Location, options: CaptionOptions, size: tuple[int, int]
     ) -> Iterator[Window]:
-        """The windows of a video with frames of ``size``, (width, height). Raises InputError."""
-        request = self._request(source, options)._replace(size=size)
+        """The windows of a video with frames of ``size``, (width, height), to look at. Raises
+        InputError."""
+        request = self._request(source, options)._replace(size=size, flow=None)
         reader = self._reader(request)
         with reader:
             while windows := reader.read():
@@ -327,6 +334,12 @@ class Captioner:
         """(width, height) of the frames that readers have to give."""
         side = self._network.config.input.image_size
         return side, side
+
+    @property
+    def flow(self) -> Flow | None:
+        """The optical flow that readers have to add to frames."""
+        every = (self, *(each for each, _ in self._others))
+        return next(filter(None, (each._network.config.input.flow for each in every)), None)
 
     def open_live(
         self, reader: AbstractContextManager[Reader], options: CaptionOptions, batcher: Batcher
@@ -388,4 +401,7 @@ class Captioner:
     ) -> Request:
         batch_size = min(self._batch_size, MOST_FRAMES // options.frames)
         done = (before.start_s, before.end_s) if before and before.segments else None
-        return Request(path, self.frame_size, options, batch_size, self._video_decoder, done, name)
+        return Request(
+            *(path, self.frame_size, options, batch_size, self._video_decoder, done, name),
+            self.flow,
+        )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vidcaption.options.captioning import CaptionOptions
 
@@ -35,9 +35,18 @@ class VideoInfo:
     frames: int | None
 
 
+class Flow(NamedTuple):
+    """How optical flow is computed: from each frame to that ``gap_s`` seconds later, by the
+    ``method`` dis or farneback."""
+
+    gap_s: float
+    method: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One decoded picture. ``image``: (H, W, 3) uint8 RGB; ``pts_s``: seconds from the start."""
+    """One decoded picture. ``image``: (H, W, 3) uint8 RGB, or (H, W, 6) with its optical flow as x,
+    y and magnitude, see ``video/flow.py``; ``pts_s``: seconds from the start."""
 
     pts_s: float
     image: "NDArray[np.uint8]"

@@ -325,8 +325,8 @@ def likelihoods(voice, ids):
     """The log-probabilities of each next word after ``ids`` of the first window, (L + 1, V)."""
     memory = type(voice.memory)(*(part[:1] for part in voice.memory))
     words = torch.tensor([[[BOS, *ids]]])
-    step = voice.decoder(words, memory, voice.decoder.start(memory))
-    return voice.decoder.logits(step.hidden[0, 0]).log_softmax(-1)
+    step = voice.head(words, memory, voice.head.start(memory))
+    return voice.head.logits(step.hidden[0, 0]).log_softmax(-1)
 
 
 @pytest.mark.parametrize("beam", [1, 3])
@@ -335,7 +335,7 @@ def test_mixed_probabilities_are_the_weighted_mean(pair, beam, weight):
     first, second = pair
     options = SearchOptions(beam=beam, max_words=6, min_words=0, no_repeat_ngram=0)
     others = [second._replace(weight=weight)]
-    caption = search(first.decoder, first.memory, options, others=others)[0]
+    caption = search(first.head, first.memory, options, others=others)[0]
     words = [*caption.ids, EOS]
     own, other = (likelihoods(voice, caption.ids).exp() for voice in pair)
     mixed = (1 - weight) * own + weight * other
@@ -350,8 +350,8 @@ def test_mixed_probabilities_are_the_weighted_mean(pair, beam, weight):
 def test_mixing_changes_what_is_said_and_no_weight_changes_nothing(pair):
     first, second = pair
     options = SearchOptions(max_words=6)
-    alone = search(first.decoder, first.memory, options)
-    without = search(first.decoder, first.memory, options, others=[second._replace(weight=0.0)])
+    alone = search(first.head, first.memory, options)
+    without = search(first.head, first.memory, options, others=[second._replace(weight=0.0)])
     for one, same in zip(alone, without, strict=True):
         assert (same.ids, same.rank) == (one.ids, one.rank)
         assert torch.equal(same.log_probs, one.log_probs)
@@ -359,8 +359,8 @@ def test_mixing_changes_what_is_said_and_no_weight_changes_nothing(pair):
     parts = [
         second._replace(weight=weight) for weight in (0.14, 0.17, 0.17, 0.2, 0.32)
     ]  # in floats above 1
-    assert search(first.decoder, first.memory, options, others=parts)[0].log_probs.isfinite().all()
-    wholly = search(first.decoder, first.memory, options, others=[second])
+    assert search(first.head, first.memory, options, others=parts)[0].log_probs.isfinite().all()
+    wholly = search(first.head, first.memory, options, others=[second])
     assert [x.ids for x in wholly] == [x.ids for x in search(*second[:2], options)]
     assert [x.ids for x in wholly] != [x.ids for x in alone]
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidcaption.errors import InputError, UsageError
+from vidcaption.types import Flow
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.windows import centres
 
@@ -99,22 +100,35 @@ def of_split(
     return chosen, split
 
 
-def load_frames(sample: Sample, most: int, size: int | None = None) -> list[Clip]:
-    """At most ``most`` frames of a sample, evenly spread over it: (H, W, 3) uint8 RGB each.
+def load_frames(
+    sample: Sample, most: int, size: int | None = None, flow: Flow | None = None
+) -> list[Clip]:
+    """At most ``most`` frames of a sample, evenly spread over it: (H, W, 3) uint8 RGB each, or (H,
+    W, 6) with their optical flow.
 
     They are those that ``run`` reads, resized to ``size`` x ``size`` pixels if given. Raises
     InputError.
     """
     if sample.video is not None:
-        return _read(sample.video, sample.start_s, sample.end_s, most, size)
+        return _read(sample.video, sample.start_s, sample.end_s, most, size, flow)
+    if flow:
+        raise InputError(
+            f"{sample.stills[0]} is a still, which has no optical flow; leave out --input flow, or "
+            "the samples that are no videos"
+        )
     picks = centres(0, len(sample.stills), min(most, len(sample.stills)))
     return [frame for pick in picks for frame in _read(sample.stills[int(pick)], 0, None, 1, size)]
 
 
 def _read(
-    path: Path, start_s: float, end_s: float | None, most: int, size: int | None
+    path: Path,
+    start_s: float,
+    end_s: float | None,
+    most: int,
+    size: int | None,
+    flow: Flow | None = None,
 ) -> list[Clip]:
-    with VideoReader(path, (size, size) if size else None) as reader:
+    with VideoReader(path, (size, size) if size else None, flow=flow) as reader:
         start_s = max(start_s, reader.start_s)
         # A still image has no duration: any time shows its one frame.
         duration_s = reader.info.duration_s or start_s

@@ -14,6 +14,7 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import Voice
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
+from vidcaption.types import Flow
 
 
 class Said(NamedTuple):
@@ -25,13 +26,14 @@ class Said(NamedTuple):
     confidence: float | None = None
 
 
-def load_clip(sample: Sample, frames: int, size: int) -> Tensor:
-    """(T, 3, S, S) uint8: up to ``frames`` frames of a sample. Raises InputError."""
-    return to_clip(load_frames(sample, frames, size))
+def load_clip(sample: Sample, frames: int, size: int, flow: Flow | None = None) -> Tensor:
+    """(T, 3, S, S) uint8: up to ``frames`` frames of a sample; (T, 6, S, S) with their optical
+    flow. Raises InputError."""
+    return to_clip(load_frames(sample, frames, size, flow))
 
 
 def to_clip(stills: Sequence[Clip]) -> Tensor:
-    """(T, 3, H, W) uint8, of T pictures (H, W, 3)."""
+    """(T, C, H, W) uint8, of T pictures (H, W, C)."""
     return torch.stack([torch.from_numpy(still) for still in stills]).permute(0, 3, 1, 2)
 
 
@@ -92,7 +94,8 @@ def caption_samples(
     with this one, with the weights of their words.
     """
     said = {}
-    for indices, batch, features, concepts in _encoded(network, samples, frames, machine):
+    known = _encoded(network, samples, frames, machine, others)
+    for indices, batch, features, concepts in known:
         with machine.autocast():
             voices = [_voice(other, batch, weight) for other, weight in others]
             captions = caption_features(network, vocabulary, features, options, concepts, voices)
@@ -102,7 +105,7 @@ def caption_samples(
 
 
 def _voice(network: CaptionNetwork, clips: Tensor, weight: float) -> Voice:
-    """``clips``: (B, T, 3, S, S), of any size."""
+    """``clips``: (B, T, C, S, S), of any size."""
     frames = resized(clips.flatten(0, 1), network.config.input.image_size)
     clips = frames.unflatten(0, clips.shape[:2])
     return network.voice(network.encode(clips), network.detect(clips), weight)
@@ -115,26 +118,34 @@ def head_of_samples(
     frames: int,
     machine: Machine,
     advance: Callable[[int], object] = lambda count: None,
+    others: Sequence[tuple[CaptionNetwork, float]] = (),
 ) -> Tensor:
     """What the head of N samples gives that ``run`` writes, other than captions: (N, ...), on the
-    CPU. ``advance``: as above. Raises InputError."""
-    head, said = network.heads[network.config.says], dict[int, Tensor]()
-    for indices, _, features, _ in _encoded(network, samples, frames, machine):
+    CPU. ``advance``, ``others``: as above. Raises InputError."""
+    said = dict[int, Tensor]()
+    for indices, batch, features, _ in _encoded(network, samples, frames, machine, others):
         with machine.autocast():
-            given = head(network.remember(features))
+            voices = [_voice(other, batch, weight) for other, weight in others]
+            given = network.head.mixed(network.remember(features), voices)
         said.update(zip(indices, given.float().cpu(), strict=True))
         advance(len(indices))
     return torch.stack([said[i] for i in range(len(samples))])
 
 
 def _encoded(
-    network: CaptionNetwork, samples: Sequence[Sample], frames: int, machine: Machine
+    network: CaptionNetwork,
+    samples: Sequence[Sample],
+    frames: int,
+    machine: Machine,
+    others: Sequence[tuple[CaptionNetwork, float]],
 ) -> Iterator[tuple[list[int], Tensor, Tensor, Concepts | None]]:
-    """Indices, clips (B, T, 3, S, S), features (B, T, R, C) and concepts of some samples at a
-    time."""
+    """Indices, clips (B, T, C, S, S) that all networks can read, features (B, T, R, C) and concepts
+    of some samples at a time."""
     size, every = network.config.input.image_size, range(len(samples))
+    networks = (network, *(other for other, _ in others))
+    flow = next(filter(None, (each.config.input.flow for each in networks)), None)
     for indices, batch in in_batches(
-        lambda i: load_clip(samples[i], frames, size), every, 16, machine
+        lambda i: load_clip(samples[i], frames, size, flow), every, 16, machine
     ):
         with machine.autocast():
             features = network.encode(batch)

@@ -77,7 +77,8 @@ def score_model(
         check_scoring()
         found = _score_captions(model, mixed, samples, frames, options, machine, objects, advance)
     else:
-        given = head_of_samples(model.network, samples, frames, machine, advance).numpy()
+        voices = [(other.network, weight) for other, weight in mixed]
+        given = head_of_samples(model.network, samples, frames, machine, advance, voices).numpy()
         score = _score_labels if model.network.config.says == "classes" else _score_numbers
         found = score(model, samples, given.astype(float))
     report = {

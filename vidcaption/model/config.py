@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 from vidcaption.errors import ModelError, UsageError
 from vidcaption.model.parts import ATTENTIONS, BACKBONES, CELLS, HEADS, TEMPORAL
 from vidcaption.options.base import Options, group_of, option
+from vidcaption.types import Flow
 
 T = TypeVar("T", bound=Options)
 
@@ -57,6 +58,17 @@ class InputConfig(Options):
     std: tuple[float, float, float] = option(
         (0.229, 0.224, 0.225), "Normalization: its standard deviation."
     )
+    kind: Literal["rgb", "flow"] = option(
+        "rgb",
+        "What the CNN sees: rgb, frames; flow, the optical flow from each to one shortly after it.",
+        flag="--input",
+    )
+    flow_gap_s: float = option(
+        0.1, "Seconds between the two frames of --input flow.", at_least=0.01, at_most=2
+    )
+    flow_method: Literal["dis", "farneback"] = option(
+        "dis", "How --input flow is computed: OpenCV's DIS, or Farneback's method."
+    )
     grid: int = option(
         7,
         "Each frame gives grid x grid region vectors; 1 is one pooled vector.",
@@ -68,6 +80,16 @@ class InputConfig(Options):
         super().__post_init__()
         if min(self.std) <= 0:
             raise UsageError(f"--std is {self.std}; each number must be above 0")
+
+    @property
+    def flow(self) -> Flow | None:
+        """The optical flow that frames need."""
+        return Flow(self.flow_gap_s, self.flow_method) if self.kind == "flow" else None
+
+    @property
+    def channels(self) -> slice:
+        """Those of a picture with 3 channels, or 6 with optical flow, that the CNN sees."""
+        return slice(-3, None) if self.flow else slice(3)
 
     @property
     def backbones(self) -> list[str]:

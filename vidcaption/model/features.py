@@ -61,7 +61,7 @@ class Features:
     """From pictures to features, with those of the last batch cached for the next.
 
     ``encoder``: (N, 3, S, S) uint8 RGB on ``device`` -> (N, R, C), ``at_once`` at most. ``side``:
-    the S to which pictures of another size are brought.
+    the S to which pictures of another size are brought. ``channels``: those that ``encoder`` sees.
     """
 
     def __init__(
@@ -70,9 +70,10 @@ class Features:
         device: torch.device,
         at_once: int = 8,
         side: int | None = None,
+        channels: slice = slice(None),
     ) -> None:
         self._encoder, self._device, self._at_once = encoder, device, at_once
-        self._side = side
+        self._side, self._channels = side, channels
         self._cuda = device.type == "cuda"  # only there copies can be asynchronous
         self._known: dict[bytes, Tensor] = {}
 
@@ -102,17 +103,23 @@ class Features:
         return kept[index.to(self._device, non_blocking=self._cuda)], computed
 
     def _on_device(self, pictures: Sequence[bytes]) -> Tensor:
-        """(N, 3, S, S) uint8, copied asynchronously from pinned memory on CUDA."""
-        side = math.isqrt(len(pictures[0]) // 3)
-        shape = len(pictures), side, side, 3
+        """(N, C, S, S) uint8, copied asynchronously from pinned memory on CUDA."""
+        # with optical flow it has 6 channels, and half of a square is no square
+        pixels = len(pictures[0]) // 3
+        side = math.isqrt(pixels)
+        side = side if side**2 == pixels else math.isqrt(pixels // 2)
+        images = [
+            np.frombuffer(each, np.uint8).reshape(side, side, -1)[..., self._channels]
+            for each in pictures
+        ]
+        shape = len(images), *images[0].shape
         both = torch.empty(shape, dtype=torch.uint8, pin_memory=self._cuda)
-        images = [np.frombuffer(each, np.uint8).reshape(shape[1:]) for each in pictures]
         np.stack(images, out=both.numpy())
         return both.to(self._device, non_blocking=self._cuda).permute(0, 3, 1, 2)
 
 
 def resized(pictures: Tensor, side: int | None) -> Tensor:
-    """(N, 3, S, S) uint8 with S = ``side``, unless that is None."""
+    """(N, C, S, S) uint8 with S = ``side``, unless that is None."""
     if side is None or pictures.shape[-1] == side:
         return pictures
     scaled = F.interpolate(pictures.float(), (side, side), mode="bilinear", antialias=True)

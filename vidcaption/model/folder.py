@@ -82,11 +82,26 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Model:
 
 
 def check_mixable(first: Model, name: str, other: Model, other_name: str) -> None:
-    """Raise UsageError unless both write captions with the same words."""
-    for each, known in ((first, name), (other, other_name)):
-        if not each.network.config.writes:
-            raise UsageError(f"{known} writes no captions, so its words cannot be mixed")
-    if first.vocabulary.words != other.vocabulary.words:
+    """Raise UsageError unless what both say can be mixed, and they see the same optical flow."""
+    says, theirs = (each.network.config.says for each in (first, other))
+    if says != theirs:
+        raise UsageError(
+            f"{name} has the head {says}, and {other_name} has {theirs}; only models with the same "
+            "can be mixed"
+        )
+    flows = {each.network.config.input.flow for each in (first, other)} - {None}
+    if len(flows) > 1:
+        raise UsageError(
+            f"{name} and {other_name} see different optical flow, so they cannot be mixed; train "
+            "both with the same --flow-gap and --flow-method"
+        )
+    if says == "classes" and first.vocabulary.labels != other.vocabulary.labels:
+        raise UsageError(
+            f"{name} and {other_name} do not have the same labels "
+            f"({len(first.vocabulary.labels)} and {len(other.vocabulary.labels)}), so they cannot "
+            "be mixed; train both on the same samples"
+        )
+    if says == "caption" and first.vocabulary.words != other.vocabulary.words:
         raise UsageError(
             f"{name} and {other_name} do not have the same words "
             f"({len(first.vocabulary)} and {len(other.vocabulary)}), so they cannot be mixed; "

@@ -1,9 +1,11 @@
 """What a network can say of a window beside captions, which ``decoder.py`` writes.
 
-A head reads a Memory: ``loss`` is what training minimizes, ``describe`` what ``run`` writes.
+A head reads a Memory: ``loss`` is what training minimizes, ``mixed`` what it says together with
+others of its kind, and ``describe`` what ``run`` writes of that.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 from vidcaption.errors import ModelError
 from vidcaption.model.attention import Memory
 from vidcaption.model.config import ModelConfig
-from vidcaption.model.search import Caption
+from vidcaption.model.search import Caption, Voice, mix, together
 from vidcaption.model.vocabulary import Vocabulary
 
 
@@ -38,9 +40,14 @@ class ClassesHead(nn.Module):
         """The cross entropy of B windows' labels, (B,), added up."""
         return F.nll_loss(self(memory), labels, reduction="sum")
 
-    def describe(self, memory: Memory) -> list[Caption]:
+    def mixed(self, memory: Memory, others: Sequence[Voice] = ()) -> Tensor:
+        """(B, N), by the weighted mean of the probabilities (LRCN's of RGB and flow)."""
+        voices = together(self, memory, others)
+        return mix(voices, [voice.head(voice.memory) for voice in voices])
+
+    def describe(self, memory: Memory, others: Sequence[Voice] = ()) -> list[Caption]:
         """The likeliest label of each window, with its log-probability."""
-        log_probs, best = (x.cpu() for x in self(memory).max(-1))
+        log_probs, best = (x.cpu() for x in self.mixed(memory, others).max(-1))
         return [
             _said(self._labels[label], log_prob)
             for label, log_prob in zip(best.tolist(), log_probs, strict=True)
@@ -82,9 +89,15 @@ class ScoreHead(nn.Module):
         wanted = (scores - self.mean) / self.std
         return F.mse_loss(self._standard(memory), wanted, reduction="sum")
 
-    def describe(self, memory: Memory) -> list[Caption]:
+    def mixed(self, memory: Memory, others: Sequence[Voice] = ()) -> Tensor:
+        """(B,), the weighted mean of the numbers."""
+        voices = together(self, memory, others)
+        return torch.stack([each.weight * each.head(each.memory) for each in voices]).sum(0)
+
+    def describe(self, memory: Memory, others: Sequence[Voice] = ()) -> list[Caption]:
         """The number of each window, to four significant digits."""
-        return [_said(f"{number:.4g}", torch.zeros(())) for number in self(memory).tolist()]
+        numbers = self.mixed(memory, others).tolist()
+        return [_said(f"{number:.4g}", torch.zeros(())) for number in numbers]
 
 
 def _said(text: str, log_prob: Tensor) -> Caption:

@@ -71,16 +71,21 @@ class CaptionNetwork(nn.Module):
     _objects: Tensor
 
     def encode(self, frames: Tensor) -> Tensor:
-        """``frames``: (B, T, 3, S, S) uint8 RGB -> features (B, T, R, C)."""
-        features: Tensor = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        """``frames``: (B, T, 3, S, S) uint8 RGB, or (B, T, 6, S, S) with optical flow -> features
+        (B, T, R, C)."""
+        pictures = frames[:, :, self.config.input.channels].flatten(0, 1)
+        features: Tensor = self.encoder(pictures).unflatten(0, frames.shape[:2])
         return features
 
     def detect(self, frames: Tensor) -> Tensor | None:
         """What the detector finds in the frame in the middle: logits (B, O).
 
-        ``frames``: (B, T, 3, S, S) uint8 RGB. None for a network without a detector.
+        ``frames``: as above. None for a network without a detector.
         """
-        return None if self.detector is None else self.detector(frames[:, frames.shape[1] // 2])
+        if self.detector is None:
+            return None
+        found: Tensor = self.detector(frames[:, frames.shape[1] // 2, self.config.input.channels])
+        return found
 
     def recognise(self, features: Tensor, found: Tensor | None = None) -> Concepts | None:
         """The concepts for the slots, by their mean probability over frames.
@@ -119,9 +124,14 @@ class CaptionNetwork(nn.Module):
         return memory
 
     def voice(self, features: Tensor, found: Tensor | None, weight: float) -> Voice:
-        """What writes captions with another network; see ``recognise`` for the arguments."""
+        """What speaks with another network; see ``recognise`` for the arguments."""
         memory = self.remember(features, self.recognise(features, found))
-        return Voice(self.decoder, memory, weight)
+        return Voice(self.head, memory, weight)
+
+    @property
+    def head(self) -> Any:
+        """The head that ``run`` asks."""
+        return self.decoder if self.config.writes else self.heads[self.config.says]
 
     def caption(
         self,
@@ -133,14 +143,13 @@ class CaptionNetwork(nn.Module):
         """Captions of B windows, with concepts and confidence, or what its first head says.
 
         ``features``: (B, T, R, C). ``concepts``: those that ``recognise`` finds unless given.
-        ``others``: of networks that write with this one, see ``search``.
+        ``others``: of networks that speak with this one, see ``search``.
         """
         if concepts is None:
             concepts = self.recognise(features)
         memory = self.remember(features, concepts)
         if not self.config.writes:
-            head: Any = self.heads[self.config.says]
-            return list(head.describe(memory))
+            return list(self.head.describe(memory, others))
         if self.slots is None or self.confidence is None or concepts is None:
             return search(self.decoder, memory, options, others=others)
         hints = HINT * self.slots.sure_words(concepts, len(self.decoder.bias))

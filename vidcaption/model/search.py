@@ -8,7 +8,7 @@ best finished caption. All of them work on tensors; ``write`` is the only loop o
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -52,11 +52,18 @@ class Caption:
 
 
 class Voice(NamedTuple):
-    """A decoder and what it knows of the windows; ``weight``: its share of the probabilities."""
+    """A decoder or another head, and what it knows of the windows; ``weight``: its share of the
+    probabilities."""
 
-    decoder: Decoder
+    head: Any
     memory: Memory
     weight: float = 1.0
+
+
+def together(head: Any, memory: Memory, others: Sequence[Voice]) -> list[Voice]:
+    """All voices, with the first one's share: what the others leave of 1."""
+    rest = max(1 - sum(each.weight for each in others), 0.0)  # rounding may leave less
+    return [Voice(head, memory, rest), *others]
 
 
 def mix(voices: Sequence[Voice], log_probs: Sequence[Tensor]) -> Tensor:
@@ -77,7 +84,7 @@ class Inference:
 
     def __init__(self, voices: Sequence[Voice], captions: int) -> None:
         self._voices = voices
-        self._states = [voice.decoder.start(voice.memory, captions) for voice in voices]
+        self._states = [voice.head.start(voice.memory, captions) for voice in voices]
         pooled = voices[0].memory.pooled
         batch, device = len(pooled), pooled.device
         self._last = torch.full((batch, captions), BOS, device=device)
@@ -150,8 +157,7 @@ def search(
         MinWords(options.min_words),
         NoRepeatedNgram(options.no_repeat_ngram),
     ]
-    rest = max(1 - sum(each.weight for each in others), 0.0)  # rounding may leave less
-    voices = [Voice(decoder, memory, rest), *others]
+    voices = together(decoder, memory, others)
     write(Inference(voices, picker.lanes), picker, filters)
     return _explain(voices, ranker)
 

@@ -54,6 +54,11 @@ class TrainOptions(Options):
     cached_frames: int = _frames(
         8, "Frames per sample whose features are cached; clips are drawn from them."
     )
+    camera: Literal["moves", "still"] = option(
+        "moves",
+        "moves: a simulated camera pans, zooms and mirrors each clip at random; still: for what "
+        "depends on the direction of motion, as with --input flow.",
+    )
     finetune_from: int = option(
         4, "Number of first blocks of the CNN that stay frozen.", at_least=0
     )

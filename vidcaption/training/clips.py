@@ -15,6 +15,7 @@ from vidcaption.evaluation.captioning import load_clip
 from vidcaption.model.vocabulary import BOS, EOS, PAD, Vocabulary
 from vidcaption.training.features import FeatureCache
 from vidcaption.training.motion import Motion, draw_clip, move_features
+from vidcaption.types import Flow
 from vidcaption.video.windows import centres
 
 MOST_WORDS = 18
@@ -55,34 +56,47 @@ class ClipSource(Protocol):
 
 @dataclass(frozen=True)
 class PixelClips:
-    """Clips (T, 3, S, S) uint8, decoded each time. ``most``: the frames to look at first."""
+    """Clips (T, C, S, S) uint8, decoded each time. ``most``: the frames to look at first;
+    ``flow``: add the optical flow; ``moves``: whether a simulated camera moves."""
 
     samples: Sequence[Sample]
     size: int
     most: int
+    flow: Flow | None = None
+    moves: bool = True
 
     def __call__(self, row: int, frames: int, rng: np.random.Generator) -> Tensor:
+        if not self.moves:
+            return drawn(
+                load_clip(self.samples[row], MOST_STILLS, self.size, self.flow), frames, rng
+            )
         stills = load_frames(self.samples[row], MOST_STILLS)
         return torch.from_numpy(draw_clip(stills, frames, self.size, rng)).permute(0, 3, 1, 2)
 
     def look(self, row: int) -> Tensor:
-        return evenly(load_clip(self.samples[row], self.most, self.size), DEV_FRAMES)
+        return evenly(load_clip(self.samples[row], self.most, self.size, self.flow), DEV_FRAMES)
 
 
 @dataclass(frozen=True)
 class FeatureClips:
-    """Clips (T, R, C) of cached features, moved on their grid. ``places``: of rows there."""
+    """Clips (T, R, C) of cached features, moved on their grid if ``moves``. ``places``: of rows
+    there."""
 
     cache: FeatureCache
     places: Mapping[int, int]
+    moves: bool = True
 
     def __call__(self, row: int, frames: int, rng: np.random.Generator) -> Tensor:
-        features = self.cache[self.places[row]]
-        picks = np.sort(rng.choice(len(features), frames, replace=len(features) < frames))
-        return move_features(features[picks], Motion.draw(frames, rng))
+        features = drawn(self.cache[self.places[row]], frames, rng)
+        return move_features(features, Motion.draw(frames, rng)) if self.moves else features.float()
 
     def look(self, row: int) -> Tensor:
         return evenly(self.cache[self.places[row]], DEV_FRAMES)
+
+
+def drawn(clip: Tensor, frames: int, rng: np.random.Generator) -> Tensor:
+    """This many frames of a clip (T, ...), drawn in time order; some repeatedly if it has fewer."""
+    return clip[np.sort(rng.choice(len(clip), frames, replace=len(clip) < frames))]
 
 
 def evenly(frames: Tensor, most: int) -> Tensor:

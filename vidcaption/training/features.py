@@ -30,7 +30,7 @@ from vidcaption.model.device import Machine
 from vidcaption.model.encoder import Encoder
 from vidcaption.output.text import counted
 from vidcaption.output.write import sweep, write_atomic
-from vidcaption.types import Watch
+from vidcaption.types import Flow, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -144,8 +144,8 @@ class FeatureCache:
         advance: Callable[[], None],
     ) -> None:
         samples = [self._samples[key] for key in keys]
-        size = encoder.config.image_size
-        with closing(_read_ahead(samples, self.about["frames"], size, workers)) as clips:
+        frames, seen = self.about["frames"], encoder.config
+        with closing(_read_ahead(samples, frames, seen.image_size, workers, seen.flow)) as clips:
             features = _encode(encoder, clips, self.machine, advance)
         write_atomic(path, to_safetensors(dict(zip(keys, features, strict=True))))
         self._shards |= dict.fromkeys(keys, path)
@@ -202,6 +202,7 @@ def _describe(encoder: Encoder, frames: int) -> dict[str, Any]:
         "std": list(config.std),
         "grid": config.grid,
         "frames": frames,
+        **({"flow": list(config.flow)} if config.flow else {}),
         "weights_sha256": digest.hexdigest(),
     }
 
@@ -238,7 +239,7 @@ def _cut(samples: Mapping[str, Sample], frames: int) -> Iterator[list[str]]:
 
 
 def _read_ahead(
-    samples: Iterable[Sample], frames: int, size: int, workers: int
+    samples: Iterable[Sample], frames: int, size: int, workers: int, flow: Flow | None = None
 ) -> Generator[list[Clip], None, None]:
     """The frames of each sample in order, read by threads while the CNN runs.
 
@@ -255,7 +256,7 @@ def _read_ahead(
                 first, future = waiting.popleft()
                 held -= first
                 yield future.result()
-            waiting.append((count, pool.submit(load_frames, sample, frames, size)))
+            waiting.append((count, pool.submit(load_frames, sample, frames, size, flow)))
             held += count
         while waiting:
             yield waiting.popleft()[1].result()
@@ -276,7 +277,8 @@ def _encode(
     rows: list[Tensor] = []
 
     def run() -> None:
-        batch = torch.stack(waiting[:_BATCH]).permute(0, 3, 1, 2).to(machine.device)
+        pictures = torch.stack(waiting[:_BATCH]).permute(0, 3, 1, 2)
+        batch = pictures[:, encoder.config.channels].to(machine.device)
         with machine.autocast():
             rows.extend(encoder(batch).half().cpu())
         del waiting[:_BATCH]

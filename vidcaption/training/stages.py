@@ -20,7 +20,7 @@ SOURCES = ("features", "pixels")
 _OWN = ("name", "source", "trains", "objectives")
 # the options that a stage may have a value of its own for, by key
 _OPTIONS = (
-    *("epochs", "batch-size", "frames", "cached-frames", "finetune-from", "captions"),
+    *("epochs", "batch-size", "frames", "cached-frames", "camera", "finetune-from", "captions"),
     *("text-batch", "optimizer", "warmup", "weight-decay", "label-smoothing", "own-words"),
     *("clip-norm", "even-attention", "ema", "patience", "scst-temperature", "scst-concepts"),
 )

@@ -171,8 +171,15 @@ class Trainer:
         return position
 
     def _pixels(self, options: TrainOptions) -> PixelClips:
-        size = self.config.input.image_size
-        return PixelClips(self.material.samples, size, options.cached_frames)
+        seen = self.config.input
+        moves = self._moves(options)
+        return PixelClips(
+            *(self.material.samples, seen.image_size, options.cached_frames, seen.flow, moves)
+        )
+
+    def _moves(self, options: TrainOptions) -> bool:
+        """Whether a simulated camera moves, which optical flow would have to show."""
+        return options.camera == "moves" and not self.config.input.flow
 
     def _cached(self, stage: Stage, rows: Sequence[int]) -> FeatureClips:
         """The features of ``rows`` and of all that is judged, which the CNN computes once."""
@@ -189,7 +196,8 @@ class Trainer:
             self.machine,
         )
         cache.fill(encoder, self._watch, max(READERS, self.options.workers))
-        return FeatureClips(cache, {row: place for place, row in enumerate(needed)})
+        places = {row: place for place, row in enumerate(needed)}
+        return FeatureClips(cache, places, self._moves(stage.options))
 
     def _learn(self, stage: Stage, checkpoint: Checkpoint) -> None:
         """Train until the stage's last epoch, or until the dev score is stale."""

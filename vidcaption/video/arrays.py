@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from vidcaption.errors import UsageError
-from vidcaption.types import VideoInfo
+from vidcaption.types import Flow, VideoInfo
 from vidcaption.video.decode import Shown
 from vidcaption.video.reader import VideoReader
 
@@ -27,6 +27,7 @@ class FrameArray(VideoReader):
         frames: Sequence[NDArray[np.uint8]],
         times_s: Sequence[float],
         size: tuple[int, int] | None = None,
+        flow: Flow | None = None,
     ) -> None:
         self._frames, self._times_s = frames, [*map(float, times_s)]
         self._check()
@@ -46,7 +47,7 @@ class FrameArray(VideoReader):
             fps=len(frames) / (duration_s - self._times_s[0]) if duration_s else None,
             frames=len(frames),
         )
-        super().__init__("frames", size, info=info)
+        super().__init__("frames", size, flow=flow, info=info)
         self.start_s = self._times_s[0]
 
     def _check(self) -> None:

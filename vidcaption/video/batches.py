@@ -10,7 +10,7 @@ from vidcaption.addresses import Address, Location, is_address
 from vidcaption.errors import InputError
 from vidcaption.options.base import WHOLE
 from vidcaption.options.captioning import CaptionOptions, VideoDecoder
-from vidcaption.types import VideoInfo, Window
+from vidcaption.types import Flow, VideoInfo, Window
 from vidcaption.video.container import open_remote
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.split import auto_windows
@@ -24,7 +24,8 @@ class WindowReader:
 
     ``done``: start and end of the last window that is no longer needed. Frames that only earlier
     windows need are not decoded, except for scenes, which depend on all frames. ``name``: what
-    to call the video, its path unless given. ``reader``: of its frames, if they are not in a file.
+    to call the video, its path unless given. ``flow``: see VideoReader. ``reader``: of its frames,
+    if they are not in a file.
 
     Inside the context ``info`` describes the video; ``corrupt`` and ``end_s`` are VideoReader's.
     """
@@ -40,12 +41,13 @@ class WindowReader:
         decoder: VideoDecoder = "cpu",
         done: tuple[float, float] | None = None,
         name: str | None = None,
+        flow: Flow | None = None,
         reader: VideoReader | None = None,
     ) -> None:
         self._path = path.url if isinstance(path, Address) else str(path)
         self._size, self._options = size, options
         self._batch_size, self._decoder, self._done = batch_size, decoder, done
-        self._name, self._frames = name or str(path), reader
+        self._name, self._flow, self._frames = name or str(path), flow, reader
         self._given = 0
 
     def __enter__(self) -> Self:
@@ -54,7 +56,7 @@ class WindowReader:
             if is_address(self._path):  # what is read of it now is needed again later
                 stack.enter_context(open_remote(self._path))
             self._reader = self._frames or VideoReader(
-                self._path, self._size, self._options.sampling, self._decoder
+                self._path, self._size, self._options.sampling, self._decoder, self._flow
             )
             self._windows = self._open()
             self._closing = stack.pop_all()

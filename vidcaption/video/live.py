@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from vidcaption.errors import InputError
 from vidcaption.options.captioning import CaptionOptions
-from vidcaption.types import Frame, VideoInfo, Window
+from vidcaption.types import Flow, Frame, VideoInfo, Window
 from vidcaption.video.decode import Packets, Shown, decode
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.source import Source
@@ -90,6 +90,7 @@ class LiveReader(VideoReader):
         timeout_s: float,
         wall: WallClock,
         stop: Event,
+        flow: Flow | None = None,
     ) -> None:
         codec, fps = stream.codec_context, stream.average_rate or stream.guessed_rate
         info = VideoInfo(
@@ -102,7 +103,7 @@ class LiveReader(VideoReader):
             fps=float(fps) if fps else None,
             frames=None,
         )
-        super().__init__(source.name, size, info=info)
+        super().__init__(source.name, size, flow=flow, info=info)
         self.error: InputError | None = None
         self.dropped = 0
         self._source, self._timeout_s = source, timeout_s
@@ -111,7 +112,7 @@ class LiveReader(VideoReader):
         self._old = source.size()
 
     def frames(self, times_s: Iterable[float] | None = None) -> Iterator[Frame]:
-        return self._every(self._stop) if times_s is None else self._pick(times_s, self._stop)
+        return self._answers(times_s, self._stop)
 
     def _shown(self, stop: Event, times_s: Iterable[float] | None) -> Iterator[Shown]:
         return self._every_shown(stop)
@@ -168,10 +169,15 @@ class LiveWindows:
     info: VideoInfo
 
     def __init__(
-        self, source: Source, size: tuple[int, int], options: CaptionOptions, timeout_s: float
+        self,
+        source: Source,
+        size: tuple[int, int],
+        options: CaptionOptions,
+        timeout_s: float,
+        flow: Flow | None = None,
     ) -> None:
         self.wall, self._dropped = WallClock(), 0
-        self._source, self._size = source, size
+        self._source, self._size, self._flow = source, size, flow
         self._options, self._timeout_s = options, timeout_s
         self._reader: LiveReader | None = None
         self._waiting: Queue[tuple[float, Window] | BaseException | None] = Queue(MOST_WAITING)
@@ -228,7 +234,7 @@ class LiveWindows:
             with self._source.connect(self._timeout_s) as (container, stream):
                 self._reader = reader = LiveReader(
                     self._source, container, stream, self._size, self._timeout_s,
-                    self.wall, self._stop,
+                    self.wall, self._stop, self._flow,
                 )  # fmt: skip
                 self._opened.put(reader.info)
                 for window in fixed_windows(reader, self._options):

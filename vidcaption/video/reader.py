@@ -17,10 +17,11 @@ from av.video.frame import VideoFrame
 
 from vidcaption.errors import InputError
 from vidcaption.options.captioning import Sampling, VideoDecoder
-from vidcaption.types import Frame, VideoInfo
+from vidcaption.types import Flow, Frame, VideoInfo
 from vidcaption.video.clock import FALLBACK_FPS
 from vidcaption.video.container import is_still, open_video, said_end, undecodable
 from vidcaption.video.decode import Shown, decode, decode_all, measure
+from vidcaption.video.flow import FlowReader
 from vidcaption.video.heif import read_heif
 from vidcaption.video.packets import UnsureError
 from vidcaption.video.pixels import RGB, Converter, Orientation
@@ -104,7 +105,7 @@ class VideoReader:
     that others are predicted from, or one up to 2 seconds before, without the decoder's loop
     filter, so slightly less clean; ``keyframes`` the last key frame up to that time. If a file is
     damaged or has unusual timestamps, all are exact. ``decoder``: ``cuda`` decodes on an NVIDIA GPU
-    if it can; the frames are copied to the CPU.
+    if it can; the frames are copied to the CPU. ``flow``: add the optical flow to each picture.
 
     ``info`` is the stream's description; ``start_s`` is the time at which its first frame starts,
     which is not 0 if the sound starts earlier. ``corrupt`` counts the packets that were skipped
@@ -118,6 +119,7 @@ class VideoReader:
         size: tuple[int, int] | None = None,
         sampling: Sampling = "exact",
         decoder: VideoDecoder = "cpu",
+        flow: Flow | None = None,
         *,
         info: VideoInfo | None = None,
     ) -> None:
@@ -134,6 +136,7 @@ class VideoReader:
         self._sampling: Sampling = sampling
         self._decoder: VideoDecoder = decoder
         self._converter = Converter(size)
+        self._flow = FlowReader(flow, info.fps) if flow else None
         self._pass: Generator[Frame, None, None] | None = None
 
     @property
@@ -194,13 +197,21 @@ class VideoReader:
     ) -> None:
         """The thread: puts frames, then None; or an error, which the consumer raises."""
         try:
-            for frame in self._every(stop) if times_s is None else self._pick(times_s, stop):
+            for frame in self._answers(times_s, stop):
                 results.put(frame)
                 if stop.is_set():
                     break
             results.put(None)
         except BaseException as error:
             results.put(error)
+
+    def _answers(self, times_s: Iterable[float] | None, stop: Event) -> Iterator[Frame]:
+        if times_s is None:
+            every = self._every(stop)
+            return self._flow.every(every) if self._flow else every
+        if self._flow:
+            return self._flow.pick(lambda times_s: self._pick(times_s, stop), times_s)
+        return self._pick(times_s, stop)
 
     def _every(self, stop: Event) -> Iterator[Frame]:
         for start_s, _, frame in self._shown(stop, None):

@@ -26,7 +26,7 @@ from vidcaption.cpus import cpu_count
 from vidcaption.errors import InputError, SetupError, UsageError
 from vidcaption.options.captioning import CaptionOptions, VideoDecoder
 from vidcaption.remote import received
-from vidcaption.types import VideoInfo, Window
+from vidcaption.types import Flow, VideoInfo, Window
 from vidcaption.video.protocol import Pool, PoolWorker, Reader
 
 if sys.platform != "win32":
@@ -54,6 +54,7 @@ class Request(NamedTuple):
     decoder: VideoDecoder = "cpu"
     done: tuple[float, float] | None = None
     name: str | None = None
+    flow: Flow | None = None
 
     @property
     def called(self) -> str:
