@@ -1,7 +1,7 @@
 """Clips in which everything moves one way, which no single frame tells.
 
-A disc with a random texture moves across the picture, or comes nearer, or goes away. Where it is in a
-frame, and how large, is as random for one label as for another.
+A disc with a random texture moves across the picture, or comes nearer, or goes away. Where it is in
+a frame, and how large, is as random for one label as for another.
 """
 
 import json

@@ -528,5 +528,5 @@ def test_only_models_of_the_same_words_are_mixed(tiny: Path, tmp_path: Path) -> 
     with pytest.raises(UsageError, match=r"do not have the same words \(44 and 43\), so they"):
         Captioner.from_pretrained([tiny, (fewer, 0.5)], isolate=False)
     score = write_tiny(tmp_path / "score", heads="score")
-    with pytest.raises(UsageError, match="has the head caption, and .*score has score; only"):
+    with pytest.raises(UsageError, match=r"has the head caption, and .*score has score; only"):
         Captioner.from_pretrained([tiny, (score, 0.5)], isolate=False)

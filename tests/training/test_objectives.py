@@ -8,6 +8,8 @@ from colours import CONCEPTS, CONFIG, ONE_EPOCH, history, trainer
 from torch import nn
 
 from vidcaption.errors import UsageError
+from vidcaption.model.vocabulary import PAD
+from vidcaption.training.discriminator import Discriminator
 from vidcaption.training.losses import Term
 from vidcaption.training.objectives import OBJECTIVES, Captions, Objective
 
@@ -187,3 +189,65 @@ def test_under_rewards_there_is_no_dropout_but_lstms_train(tmp_path, samples):
     trained.run()
     assert {mode for kind, mode in modes if issubclass(kind, nn.RNNBase)} == {True}
     assert {mode for kind, mode in modes if not issubclass(kind, nn.RNNBase)} == {False}
+
+
+def test_consistency_pulls_captions_to_their_own_pictures(tmp_path, samples):
+    """After training, a caption is nearer to its picture than to those of other colours."""
+    options = replace(staged(captions=1, consistency=1), epochs=8, patience=8, lr=0.02)
+    trained = trainer(tmp_path, samples, options)
+    objective = trained.objectives["consistency"]
+    terms = []
+    objective.register_forward_hook(lambda *args: terms.append(args[2].total / args[2].words))
+    trained.run()
+    assert terms[0] > 1.2 and terms[-1] < 0.8  # 2 for what has nothing to do with each other
+
+
+def test_a_discriminator_ignores_padding_and_tells_captions_of_a_video():
+    torch.manual_seed(0)
+    judge = Discriminator(12, 8, 6)
+    words, seen = torch.tensor([[[5, 6], [6, 5]], [[5, 6], [7, 8]]]), torch.randn(2, 6)
+    odds = judge(words, seen)
+    assert odds.shape == (2, 2) and odds[0, 0] != odds[0, 1] and odds[0, 0] != odds[1, 0]
+    longer = torch.nn.functional.pad(words, (0, 4), value=PAD)
+    torch.testing.assert_close(judge(longer, seen), odds)
+    torch.testing.assert_close(judge(words[:, 1:], seen)[:, 0], odds[:, 1])
+
+
+def test_a_discriminator_learns_by_itself_and_the_network_by_it(tmp_path, samples, monkeypatch):
+    options = replace(staged(captions=1, adversarial=0), epochs=8, patience=8, label_smoothing=0)
+    monkeypatch.setattr("vidcaption.training.objectives.DISCRIMINATOR_LR", 0.01)
+    trained = trainer(tmp_path / "a", samples, options)
+    adversary = trained.objectives["adversarial"]
+    told = []
+    update = adversary.update
+
+    def record(seen):
+        with torch.no_grad():
+            shown = adversary._shown(seen)
+            true, said = seen.batch.words[..., 1:], adversary._said
+            told.append(
+                (adversary.discriminator(true, shown) > 0).float().mean()
+                + (adversary.discriminator(said, shown) < 0).float().mean()
+            )
+        update(seen)
+
+    monkeypatch.setattr(adversary, "update", record)
+    trained.run()
+    assert max(told[-6:]) > 1.5 and adversary._said is None  # 1 by chance, 2 at most
+    stage = staged(captions=1, adversarial=1).stage
+    weighted = trainer(tmp_path / "b", samples, replace(options, stage=stage))
+    weighted.run()  # draws the same random numbers
+    last = weighted.network.state_dict()["decoder.bias"]
+    assert not torch.equal(last, trained.network.state_dict()["decoder.bias"])
+
+
+def test_a_discriminator_is_resumed_with_its_optimizer(tmp_path, samples):
+    options = staged(captions=1, adversarial=0.1)
+    trained = trainer(tmp_path, samples, options)
+    trained.run()
+    resumed = trainer(tmp_path, samples, options)
+    resumed._load_checkpoint()
+    first, second = (x.objectives["adversarial"] for x in (trained, resumed))
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert second.get_extra_state()["state"][0]["step"] == 9

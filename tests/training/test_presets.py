@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from clips import every, write_clip
 from colours import CPU, trainer, write_colours
 from torch import Tensor
 
 from vidcaption import Captioner
 from vidcaption.cli import main
 from vidcaption.cli.settings import presets
-from vidcaption.datasets.samples import Sample
+from vidcaption.datasets.samples import Sample, load_frames
 from vidcaption.evaluation.evaluate import score_model
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
@@ -52,19 +53,12 @@ def test_help_lists_each_preset_in_a_line(capsys: pytest.CaptureFixture[str]) ->
     listed = lines[lines.index("Presets:") + 1 : lines.index("Examples:") - 1]
     assert [line.split()[0] for line in listed] == [
         *[
-            "activity",
-            "activity-frame",
-            "default",
-            "inception-gru",
-            "lsmdc",
-            "mean-pool",
-            "memorability",
-            "s2vt",
-            "show-and-tell",
+            *["activity", "activity-flow", "activity-frame", "alstm", "default", "inception-gru"],
+            *["lsmdc", "lstm-gan", "mean-pool", "memorability", "s2vt", "s2vt-flow"],
+            *["show-and-tell", "show-attend-tell", "show-attend-tell-hard", "temporal-attention"],
         ],
-        *["show-attend-tell", "show-attend-tell-hard", "temporal-attention"],
     ]
-    assert listed[5].split(maxsplit=1)[1] == "Venugopalan et al. 2015a: the mean of all frames."
+    assert listed[8].split(maxsplit=1)[1] == "Venugopalan et al. 2015a: the mean of all frames."
 
 
 @pytest.fixture(scope="module")
@@ -73,26 +67,39 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     return [replace(s, label=s.captions[0].split()[2], score=float(s.id)) for s in samples]
 
 
+@pytest.fixture(scope="module")
+def videos(pictures: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    """The same as videos, as optical flow needs them."""
+    folder, made = tmp_path_factory.mktemp("videos"), []
+    for sample in pictures:
+        [frame] = load_frames(sample, 1)
+        path = folder / f"{sample.id}.mp4"
+        write_clip(path, every(0.1, 3), [frame] * 3, size=(32, 32))
+        made.append(replace(sample, stills=(), video=path))
+    return made
+
+
 @pytest.mark.parametrize("name", presets())
 def test_a_preset_trains_and_its_model_runs_and_is_scored(
-    name: str, pictures: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, training = chosen_by(name)
     config = ModelConfig.flat(**network | TINY | {"grid": min(2, network["grid"])})
     options = replace(TrainOptions(**training), **BRIEF)
-    done = trainer(tmp_path, pictures, options, config=config).run()
-    stages = ["concepts"] * bool(config.concept_slots) + ["frozen"]
-    assert [epoch.stage for epoch in done.history] == stages
+    samples = request.getfixturevalue("videos" if config.input.flow else "pictures")
+    done = trainer(tmp_path, samples, options, config=config).run()
+    stages = [each.name for each in stages_of(options) if each.name != "concepts"]
+    stages = ["concepts"] * bool(config.concept_slots) + stages
+    assert list(dict.fromkeys(epoch.stage for epoch in done.history)) == stages
     captioner = Captioner.from_pretrained(tmp_path, isolate=False, precision="fp32")
     assert captioner.loaded.network.config == config
-    [still] = pictures[0].stills
-    [segment] = captioner.caption(still)
+    [segment] = captioner.caption(samples[0].video or samples[0].stills[0])
     if config.says == "score":
         assert -100 < float(segment.text) < 100
     else:
         assert set(segment.text.lower().split()) <= COLOURED
     monkeypatch.setenv("PATH", "")  # without Java, which takes seconds
-    scored = score_model(tmp_path, pictures[:4], 2, SearchOptions(), CPU)
+    scored = score_model(tmp_path, samples[:4], 2, SearchOptions(), CPU)
     assert set(METRICS[config.says]) <= set(scored.report["scores"]) and len(scored.said) == 4
 
 

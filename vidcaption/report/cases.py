@@ -28,7 +28,7 @@ class Case:
     ``cider``: x 100, of this caption alone, None if unknown; ``frames``: the T pictures that the
     model saw, in their own shape; ``words``: the caption's L words; ``attention``: (L, T, G, G),
     that of each word to each cell of a grid over each frame; a word's weights sum to 1; ``head``:
-XX
+    which said it. Only captions have words, and none if the model sees optical flow.
     """
 
     sample: Sample

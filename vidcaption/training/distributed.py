@@ -1,6 +1,7 @@
 """Distributed training with the processes of torchrun."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -53,6 +54,14 @@ class World:
         total = torch.tensor(value, dtype=torch.float32, device=self._device)
         distributed.all_reduce(total)
         return total.item()
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average the gradients of parameters that are not those of a joined module."""
+        if self.size == 1:
+            return
+        for gradient in (each.grad for each in parameters if each.grad is not None):
+            distributed.all_reduce(gradient)
+            gradient /= self.size
 
     def gather(self, value: T) -> list[T]:
         """All processes' values, by rank."""

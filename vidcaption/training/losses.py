@@ -87,12 +87,10 @@ def self_critical(
     most_words: int,
     temperature: float,
 ) -> Term:
-    """REINFORCE on sampled captions (Rennie et al. 2017, eq. 7).
+    """REINFORCE on sampled captions (Rennie et al. 2017, eq. 7); see ``reinforce``.
 
-    The baseline of each sample is the mean reward of the others (Luo 2020), so there must be at
-    least two. ``reward``: of a row's caption, ids up to ``<eos>``.
-    ``temperature``: of the policy, by which logits are divided. Label smoothing leaves each word a
-    chance of some percent to be any other; below 1 the samples are sentences again.
+    ``reward``: of a row's caption, ids up to ``<eos>``. Label smoothing leaves each word a chance
+    of some percent to be any other; with a ``temperature`` below 1 the samples are sentences again.
     """
     words = sample(decoder, memory, captions, most_words, temperature)  # (B, K, L)
     rewards = torch.tensor(
@@ -101,9 +99,22 @@ def self_critical(
             for row, several in enumerate(words.tolist())
         ]
     )
+    return reinforce(decoder, memory, words, rewards.to(words.device), temperature)
+
+
+def reinforce(
+    decoder: Decoder, memory: Memory, words: Tensor, rewards: Tensor, temperature: float
+) -> Term:
+    """The loss that makes captions the likelier, the higher their reward is.
+
+    ``words``: (B, K, L) sampled from ``memory``, from ``<bos>`` on, padded; ``rewards``: (B, K).
+    The baseline of each is the mean reward of the others (Luo 2020), so there must be at least two.
+    ``temperature``: of the policy, by which logits are divided.
+    """
+    captions = words.shape[1]
     advantage = (rewards - rewards.mean(1, keepdim=True)) * captions / (captions - 1)
     _, logits, targets = _logits(decoder, memory, words, words)
-    spread = advantage.to(words.device).unsqueeze(-1).expand(-1, -1, words.shape[-1] - 1)
+    spread = advantage.unsqueeze(-1).expand(-1, -1, words.shape[-1] - 1)
     losses = F.cross_entropy(logits / temperature, targets, reduction="none")
     return Term((losses * spread[words[..., 1:] != PAD]).sum(), len(targets))
 

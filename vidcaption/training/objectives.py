@@ -12,7 +12,9 @@ from functools import cached_property, partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.captioning import in_batches
@@ -20,9 +22,12 @@ from vidcaption.model.attention import Memory
 from vidcaption.model.concepts import Concepts
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.search import sample as draw_captions
+from vidcaption.model.vocabulary import PAD
 from vidcaption.options.training import TrainOptions
 from vidcaption.training.clips import MOST_WORDS, Batch, Look, target
 from vidcaption.training.consensus import Consensus
+from vidcaption.training.discriminator import Discriminator
 from vidcaption.training.distributed import World
 from vidcaption.training.judge import (
     ask_head,
@@ -31,10 +36,17 @@ from vidcaption.training.judge import (
     judge_labels,
     judge_scores,
 )
-from vidcaption.training.losses import Term, classification, cross_entropy, self_critical
+from vidcaption.training.losses import (
+    Term,
+    classification,
+    cross_entropy,
+    reinforce,
+    self_critical,
+)
 from vidcaption.training.material import Material
 
 SCST_CAPTIONS = 5
+DISCRIMINATOR_EMBEDDING, DISCRIMINATOR_LR = 128, 1e-4
 
 
 @dataclass(frozen=True)
@@ -232,6 +244,101 @@ class Rewards(Objective):
         return worth
 
 
+class Consistency(Objective):
+    """How far captions are from their videos in one space (aLSTMs, Gao et al. 2017).
+
+    Both are mapped to it linearly: a caption's sentence is the mean of what the decoder gives for
+    each of its words. They are centred over the batch, or all could be mapped to one point.
+    """
+
+    in_nats = False
+
+    def __init__(
+        self, network: CaptionNetwork, material: Material, machine: Machine, world: World
+    ) -> None:
+        super().__init__(network, material, machine, world)
+        size, embedding = network.config.size, network.config.embedding
+        self.video = nn.Linear(size, embedding)
+        self.sentence = nn.Linear(embedding, embedding)
+
+    @staticmethod
+    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
+        return network.config.writes
+
+    def takes(self, sample: Sample) -> bool:
+        return bool(sample.captions)
+
+    def forward(self, seen: Seen) -> Term:
+        decoder, memory = seen.network.decoder, seen.memory
+        words = seen.batch.words.to(seen.features.device, non_blocking=True)
+        step = decoder(words[..., :-1], memory, decoder.start(memory, words.shape[1]))
+        real = (words[..., 1:] != PAD).unsqueeze(-1)
+        said = self.sentence((step.hidden.float() * real).sum(2) / real.sum(2))  # (B, K, E)
+        shown = self.video(memory.pooled.float()).unsqueeze(1)
+        said, shown = (
+            F.normalize(x.float() - x.float().mean((0, 1)), dim=-1) for x in (said, shown)
+        )
+        return Term((said - shown).square().sum(), said.shape[0] * said.shape[1])
+
+
+class Adversarial(Objective):
+    """Captions that a discriminator takes for those of people (LSTM-GAN, Yang et al. 2018).
+
+    The network learns by REINFORCE: sampled captions are worth the log-probability that people
+    wrote them. The discriminator learns after each of its steps, from these and the true captions.
+    """
+
+    dropout = False  # captions are drawn from the network that is then judged
+    in_nats = False
+    apart = True
+
+    def __init__(
+        self, network: CaptionNetwork, material: Material, machine: Machine, world: World
+    ) -> None:
+        super().__init__(network, material, machine, world)
+        self.discriminator = Discriminator(
+            *(len(material.vocabulary), DISCRIMINATOR_EMBEDDING, network.encoder.channels)
+        )
+        self._optimizer = Adam(self.discriminator.parameters(), lr=DISCRIMINATOR_LR)
+        self._said: Tensor | None = None  # (B, K, L), in the step that is not over yet
+
+    @staticmethod
+    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
+        return network.config.writes
+
+    def takes(self, sample: Sample) -> bool:
+        return bool(sample.captions)
+
+    def forward(self, seen: Seen) -> Term:
+        decoder, temperature = seen.network.decoder, seen.options.scst_temperature
+        words = draw_captions(decoder, seen.memory, SCST_CAPTIONS, MOST_WORDS, temperature)
+        self._said = words[..., 1:]
+        with torch.no_grad():
+            rewards = F.logsigmoid(self.discriminator(self._said, self._shown(seen)).float())
+        return reinforce(decoder, seen.memory, words, rewards, temperature)
+
+    def update(self, seen: Seen) -> None:
+        assert self._said is not None
+        true = seen.batch.words[..., 1:].to(seen.features.device)
+        odds = [self.discriminator(words, self._shown(seen)) for words in (true, self._said)]
+        loss = F.softplus(-odds[0]).mean() + F.softplus(odds[1]).mean()
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._world.average_gradients(self.discriminator.parameters())
+        self._optimizer.step()
+        self._said = None
+
+    @staticmethod
+    def _shown(seen: Seen) -> Tensor:
+        return seen.features.detach().float().mean((1, 2))
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return self._optimizer.state_dict()
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self._optimizer.load_state_dict(state)
+
+
 class HeadTarget(Objective):
     """What samples have for a head beside captions, by the loss of that head."""
 
@@ -317,6 +424,8 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "texts": Texts,
     "concepts": ConceptLabels,
     "rewards": Rewards,
+    "consistency": Consistency,
+    "adversarial": Adversarial,
     "labels": Labels,
     "scores": Scores,
 }

@@ -45,7 +45,7 @@ _PLACES = (
     vidcaption train data.csv --out my-model --heads classes   labels instead of captions
     vidcaption run clip.mp4 --model my-model                   use it
     """,
-    first="out init preset heads resume epochs finetune-epochs batch-size features device",
+    first="out init preset heads resume epochs batch-size device",
     Presets=preset_lines,
 )
 @with_options
