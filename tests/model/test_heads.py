@@ -69,6 +69,22 @@ def test_heads_share_a_network(features):
         assert all(x.text is None for x in network.caption(features, SearchOptions()))
 
 
+@pytest.mark.parametrize("heads", ["classes", "score"])
+def test_heads_speak_together(heads, features):
+    first, second = make(heads).eval(), make(heads, temporal="none").eval()
+    with torch.inference_mode():
+        voice = second.voice(features, None, 0.25)
+        own, other = (each.head(each.remember(features)) for each in (first, second))
+        mixed = first.head.mixed(first.remember(features), [voice])
+        captions = first.caption(features, SearchOptions(), others=[voice])
+    if heads == "classes":
+        torch.testing.assert_close(mixed.exp(), 0.75 * own.exp() + 0.25 * other.exp())
+        assert [x.text for x in captions] == [LABELS.labels[i] for i in mixed.argmax(-1)]
+    else:
+        torch.testing.assert_close(mixed, 0.75 * own + 0.25 * other)
+        assert [float(x.text) for x in captions] == pytest.approx(mixed.tolist(), rel=1e-3)
+
+
 def test_a_classes_head_needs_labels():
     with pytest.raises(ModelError, match=r"has the head classes, and vocab\.json no labels"):
         make("classes", Vocabulary(["a"]))

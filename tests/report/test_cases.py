@@ -3,10 +3,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import write_tiny
 
 from vidcaption.datasets import samples as reading
 from vidcaption.datasets.samples import Sample
-from vidcaption.evaluation.captioning import caption_samples, load_clip
+from vidcaption.evaluation.captioning import Said, caption_samples, load_clip
+from vidcaption.model import folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.folder import Model
 from vidcaption.model.network import CaptionNetwork
@@ -70,7 +72,8 @@ def test_a_case_shows_the_caption_that_was_said(model, samples, cpu, monkeypatch
     said = caption_samples(model.network, model.vocabulary, samples[2:3], 2, SearchOptions(), cpu)
     opened = []
     monkeypatch.setattr(
-        reading, "VideoReader", lambda *args: opened.append(1) or VideoReader(*args)
+        *(reading, "VideoReader"),
+        lambda *args, **more: opened.append(1) or VideoReader(*args, **more),
     )
     case = look(model, samples[2], said["2"], 12.5, 2, cpu)
     assert len(opened) == 2  # each picture once
@@ -80,6 +83,14 @@ def test_a_case_shows_the_caption_that_was_said(model, samples, cpu, monkeypatch
     expected = attend(model, clip, model.vocabulary.encode(said["2"].text), cpu)
     assert case.attention.shape == (len(case.words), 2, 2, 2)
     assert (case.attention == expected).all()
+
+
+def test_where_a_model_of_flow_looked_is_not_shown(samples, cpu, tmp_path):
+    flow = folder.load(write_tiny(tmp_path / "flow", kind="flow"))
+    case = look(flow, samples[2], Said("word1 word2", -1.0), 12.5, 2, cpu)
+    assert case.words == [] and case.attention.shape == (0, 2, 2, 2)
+    clip = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    assert attend(flow, clip, [5, 6], cpu).shape == (0, 2, 2, 2)
 
 
 def test_a_caption_without_words(model, samples, cpu):

@@ -111,3 +111,23 @@ def test_processes_share_features_and_judging(tmp_path):
     [alone], [together] = history(one), history(two)
     for name in ("dev_loss", "dev_cider"):
         assert float(together[name]) == pytest.approx(float(alone[name]), rel=2e-3), name
+
+
+AVERAGE = """
+import os, torch
+from vidcaption.training.distributed import World
+world, weight = World(torch.device("cpu")), torch.nn.Parameter(torch.zeros(2))
+(weight * torch.tensor([1.0, 4.0]) * (1 + world.rank)).sum().backward()
+world.average_gradients([weight, torch.nn.Parameter(torch.zeros(1))])
+print(weight.grad.tolist())
+world.leave()
+"""
+
+
+@pytest.mark.slow
+def test_gradients_beside_the_network_are_averaged(tmp_path):
+    (tmp_path / "average.py").write_text(AVERAGE)
+    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, "-m", *launch, str(tmp_path / "average.py")]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.stdout.splitlines() == ["[1.5, 6.0]"] * 2, ended.stderr

@@ -18,11 +18,12 @@ from vidcaption.model import folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options.captioning import SearchOptions
+from vidcaption.options.captioning import CaptionOptions, SearchOptions
 from vidcaption.options.training import TrainOptions
 from vidcaption.training.clips import FeatureClips, PixelClips
 from vidcaption.training.features import FeatureCache
 from vidcaption.types import Flow
+from vidcaption.video.reader import VideoReader
 
 FLOW = Flow(0.1, "dis")
 RGB = {"heads": "classes", "grid": 1, "temporal": "lstm"}
@@ -144,6 +145,29 @@ def test_labels_are_mixed(tmp_path: Path, moving: list[Sample]) -> None:
     assert segment.score == pytest.approx(mixed.said["0"].score, abs=1e-3)
 
 
+def test_frames_in_memory_have_flow_and_those_to_look_at_do_not(
+    pair: tuple[Path, Path], moving: list[Sample]
+) -> None:
+    captioner = Captioner.from_pretrained(pair[1], precision="fp32", isolate=False)
+    clip = moving[0].video
+    assert clip is not None
+    options = CaptionOptions(window_s=0.5, segment="fixed")
+    shown = [
+        frame for window in captioner.windows(clip, options, (8, 8)) for frame in window.frames
+    ]
+    assert {frame.image.shape for frame in shown} == {(8, 8, 3)}
+    with VideoReader(clip) as reader:
+        frames = list(reader.frames())
+    times_s = [frame.pts_s for frame in frames]
+    moves = captioner.caption_frames([each.image for each in frames], times_s, options)
+    stands = captioner.caption_frames([frames[0].image] * len(frames), times_s, options)
+    said, expected = (
+        [(x.text, x.score) for x in y] for y in (moves, captioner.caption(clip, options))
+    )
+    assert [text for text, _ in said] == [text for text, _ in expected]
+    assert [x.score for x in stands] != [score for _, score in said]
+
+
 def test_what_cannot_be_mixed_or_sampled_is_said(
     pair: tuple[Path, Path], moving: list[Sample], tmp_path: Path
 ) -> None:
@@ -151,6 +175,16 @@ def test_what_cannot_be_mixed_or_sampled_is_said(
     slower = write_tiny(tmp_path / "slower", 2, kind="flow", flow_gap_s=0.2)
     with pytest.raises(UsageError, match="see different optical flow, so they cannot be mixed"):
         Captioner.from_pretrained([flow, (slower, 0.5)], isolate=False)
+    models = []
+    for number in (2, 3):
+        words = Vocabulary([], labels=LABELS[:number])
+        network = CaptionNetwork(ModelConfig.flat(**RGB, image_size=32), words)
+        models.append(tmp_path / str(number))
+        folder.save(models[-1], network, words, "# random\n")
+    with pytest.raises(
+        UsageError, match=r"do not have the same labels \(2 and 3\), so they cannot"
+    ):
+        Captioner.from_pretrained([models[0], (models[1], 0.5)], isolate=False)
     captioner = Captioner.from_pretrained([rgb, (flow, 0.5)], isolate=False)
     assert captioner.flow == FLOW and Captioner.from_pretrained(rgb, isolate=False).flow is None
     with pytest.raises(UsageError, match=r"--sampling is keyframes, and the model .* sees the opt"):

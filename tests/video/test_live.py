@@ -15,7 +15,7 @@ from streams import send, served
 
 from vidcaption.errors import InputError
 from vidcaption.options.captioning import CaptionOptions
-from vidcaption.types import Window
+from vidcaption.types import Flow, Window
 from vidcaption.video import live
 from vidcaption.video.live import BEHIND_S, HORIZON_S, MOST_WAITING, Backlog, LiveWindows, WallClock
 from vidcaption.video.pixels import Converter
@@ -55,6 +55,20 @@ def test_windows_come_as_of_a_file(stream: bytes) -> None:
     assert spans == [(0, 6), (6, 12), (12, 18), (18, pytest.approx(24))]
     assert [*map(numbers, found)] == [[15, 45], [75, 105], [135, 165], [195, 225]]
     assert not windows.dropped and windows.corrupt == 0
+
+
+def test_windows_of_a_stream_have_flow(stream: bytes) -> None:
+    windows = CaptionOptions(segment="fixed", window_s=6, frames=2)
+    with served(stream) as address:
+        with opened(address) as reader:
+            plain = [frame for window in read_all(reader) for frame in window.frames]
+        source = Source.of(address)
+        with LiveWindows(source, SIZE, windows, 5.0, Flow(0.1, "dis")) as reader:
+            found = [frame for window in read_all(reader) for frame in window.frames]
+    assert [frame.pts_s for frame in plain] == [frame.pts_s for frame in found]
+    assert all((a.image == b.image[..., :3]).all() for a, b in zip(plain, found, strict=True))
+    assert {frame.image.shape for frame in found} == {(48, 64, 6)}
+    assert any(frame.image[..., 5].any() for frame in found)  # its bars flicker
 
 
 def test_a_window_comes_before_the_stream_is_over(stream: bytes) -> None:
