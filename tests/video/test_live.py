@@ -59,12 +59,14 @@ def test_windows_come_as_of_a_file(stream: bytes) -> None:
 
 def test_windows_of_a_stream_have_flow(stream: bytes) -> None:
     windows = CaptionOptions(segment="fixed", window_s=6, frames=2)
-    with served(stream) as address:
-        with opened(address) as reader:
-            plain = [frame for window in read_all(reader) for frame in window.frames]
-        source = Source.of(address)
-        with LiveWindows(source, SIZE, windows, 5.0, Flow(0.1, "dis")) as reader:
-            found = [frame for window in read_all(reader) for frame in window.frames]
+    seen = []
+    for flow in (None, Flow(0.1, "dis")):
+        with (
+            served(stream) as address,
+            LiveWindows(Source.of(address), SIZE, windows, 5.0, flow) as reader,
+        ):
+            seen.append([frame for window in read_all(reader) for frame in window.frames])
+    plain, found = seen
     assert [frame.pts_s for frame in plain] == [frame.pts_s for frame in found]
     assert all((a.image == b.image[..., :3]).all() for a, b in zip(plain, found, strict=True))
     assert {frame.image.shape for frame in found} == {(48, 64, 6)}
