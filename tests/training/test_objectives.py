@@ -9,9 +9,10 @@ from torch import nn
 
 from vidcaption.errors import UsageError
 from vidcaption.model.vocabulary import PAD
+from vidcaption.training.clips import Batch, pad, target
 from vidcaption.training.discriminator import Discriminator
 from vidcaption.training.losses import Term
-from vidcaption.training.objectives import OBJECTIVES, Captions, Objective
+from vidcaption.training.objectives import OBJECTIVES, Captions, Objective, Seen
 
 
 class Length(Objective):
@@ -191,15 +192,38 @@ def test_under_rewards_there_is_no_dropout_but_lstms_train(tmp_path, samples):
     assert {mode for kind, mode in modes if not issubclass(kind, nn.RNNBase)} == {False}
 
 
+def one_step(trained, rows):
+    """What objectives see of some samples, as if the CNN told each from all others."""
+    captions = [
+        [target(trained.vocabulary, text) for text in trained.train[row].captions] for row in rows
+    ]
+    features = torch.randn(len(rows), 1, 1, 1280, generator=torch.Generator().manual_seed(0))
+    batch = Batch(features, pad(captions), list(rows))
+    return Seen(trained.network, features, batch, trained.options, 0.0)
+
+
 def test_consistency_pulls_captions_to_their_own_pictures(tmp_path, samples):
-    """After training, a caption is nearer to its picture than to those of other colours."""
-    options = replace(staged(captions=1, consistency=1), epochs=8, patience=8, lr=0.02)
-    trained = trainer(tmp_path, samples, options)
+    trained = trainer(tmp_path, samples, staged(captions=1, consistency=1))
     objective = trained.objectives["consistency"]
-    terms = []
-    objective.register_forward_hook(lambda *args: terms.append(args[2].total / args[2].words))
-    trained.run()
-    assert terms[0] > 1.2 and terms[-1] < 0.8  # 2 for what has nothing to do with each other
+    trained.network.eval()
+    optimizer = torch.optim.Adam([*trained.network.parameters(), *objective.parameters()], 0.005)
+
+    def distance(seen):
+        term = objective(seen)
+        assert term.words == 4 * 2
+        return term.total / term.words
+
+    told = []
+    for _ in range(40):
+        seen = one_step(trained, range(4))
+        told.append(distance(seen))
+        optimizer.zero_grad()
+        told[-1].backward()
+        optimizer.step()
+    assert told[0] > 1.2 and told[-1] < 0.4  # 2 for what has nothing to do with each other
+    seen = one_step(trained, range(4))
+    swapped = seen.batch._replace(words=seen.batch.words.roll(1, 0))
+    assert distance(replace(seen, batch=swapped)) > 4 * distance(seen)
 
 
 def test_a_discriminator_ignores_padding_and_tells_captions_of_a_video():
@@ -214,31 +238,35 @@ def test_a_discriminator_ignores_padding_and_tells_captions_of_a_video():
 
 
 def test_a_discriminator_learns_by_itself_and_the_network_by_it(tmp_path, samples, monkeypatch):
-    options = replace(staged(captions=1, adversarial=0), epochs=8, patience=8, label_smoothing=0)
     monkeypatch.setattr("vidcaption.training.objectives.DISCRIMINATOR_LR", 0.01)
-    trained = trainer(tmp_path / "a", samples, options)
-    adversary = trained.objectives["adversarial"]
-    told = []
-    update = adversary.update
+    trained = trainer(tmp_path, samples, staged(captions=1, adversarial=1))
+    adversary, network = trained.objectives["adversarial"], trained.network.eval()
+    before = {name: x.clone() for name, x in network.state_dict().items()}
 
-    def record(seen):
+    def worth(seen):
         with torch.no_grad():
-            shown = adversary._shown(seen)
-            true, said = seen.batch.words[..., 1:], adversary._said
-            told.append(
-                (adversary.discriminator(true, shown) > 0).float().mean()
-                + (adversary.discriminator(said, shown) < 0).float().mean()
-            )
-        update(seen)
+            words = seen.batch.words[..., 1:]
+            both = [adversary.discriminator(x, adversary._shown(seen)) for x in (words, said)]
+        return [odds.sigmoid().mean() for odds in both]
 
-    monkeypatch.setattr(adversary, "update", record)
-    trained.run()
-    assert max(told[-6:]) > 1.5 and adversary._said is None  # 1 by chance, 2 at most
-    stage = staged(captions=1, adversarial=1).stage
-    weighted = trainer(tmp_path / "b", samples, replace(options, stage=stage))
-    weighted.run()  # draws the same random numbers
-    last = weighted.network.state_dict()["decoder.bias"]
-    assert not torch.equal(last, trained.network.state_dict()["decoder.bias"])
+    for _ in range(30):
+        seen = one_step(trained, range(4))
+        term, said = adversary(seen), adversary._said
+        adversary.update(seen)
+    true, own = worth(seen)
+    assert true > 0.9 and own < 0.2 and adversary._said is None
+    assert all(torch.equal(x, before[name]) for name, x in network.state_dict().items())
+    parameters = [x.clone() for x in adversary.parameters()]
+    for _ in range(30):  # now the network alone
+        term = adversary(one_step(trained, range(4)))
+        trained.network.zero_grad()
+        (term.total / term.words).backward()
+        with torch.no_grad():
+            for x in network.decoder.parameters():
+                x -= 0.3 * x.grad
+    said = adversary._said
+    assert all(map(torch.equal, adversary.parameters(), parameters))
+    assert worth(seen)[1] > 2 * own
 
 
 def test_a_discriminator_is_resumed_with_its_optimizer(tmp_path, samples):

@@ -247,8 +247,8 @@ class Rewards(Objective):
 class Consistency(Objective):
     """How far captions are from their videos in one space (aLSTMs, Gao et al. 2017).
 
-    Both are mapped to it linearly: a caption's sentence is the mean of what the decoder gives for
-    each of its words. They are centred over the batch, or all could be mapped to one point.
+    Both are mapped to it linearly: a caption is the mean of its word vectors, which know nothing of
+    the video. They are centred over the batch, or all could be mapped to one point.
     """
 
     in_nats = False
@@ -269,12 +269,11 @@ class Consistency(Objective):
         return bool(sample.captions)
 
     def forward(self, seen: Seen) -> Term:
-        decoder, memory = seen.network.decoder, seen.memory
-        words = seen.batch.words.to(seen.features.device, non_blocking=True)
-        step = decoder(words[..., :-1], memory, decoder.start(memory, words.shape[1]))
-        real = (words[..., 1:] != PAD).unsqueeze(-1)
-        said = self.sentence((step.hidden.float() * real).sum(2) / real.sum(2))  # (B, K, E)
-        shown = self.video(memory.pooled.float()).unsqueeze(1)
+        words = seen.batch.words[..., 1:].to(seen.features.device, non_blocking=True)
+        real = (words != PAD).unsqueeze(-1)
+        vectors = seen.network.decoder.embedding(words) * real  # (B, K, L, E)
+        said = self.sentence(vectors.sum(2) / real.sum(2))
+        shown = self.video(seen.memory.pooled.float()).unsqueeze(1)
         said, shown = (
             F.normalize(x.float() - x.float().mean((0, 1)), dim=-1) for x in (said, shown)
         )
