@@ -161,11 +161,7 @@ def test_frames_in_memory_have_flow_and_those_to_look_at_do_not(
     times_s = [frame.pts_s for frame in frames]
     moves = captioner.caption_frames([each.image for each in frames], times_s, options)
     stands = captioner.caption_frames([frames[0].image] * len(frames), times_s, options)
-    said, expected = (
-        [(x.text, x.score) for x in y] for y in (moves, captioner.caption(clip, options))
-    )
-    assert [text for text, _ in said] == [text for text, _ in expected]
-    assert [x.score for x in stands] != [score for _, score in said]
+    assert [(x.text, x.score) for x in moves] != [(x.text, x.score) for x in stands]
 
 
 def test_what_cannot_be_mixed_or_sampled_is_said(
