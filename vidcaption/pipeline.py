@@ -298,8 +298,9 @@ class Captioner:
     ) -> list[Segment | None]:
         """The segment of each window, of any videos; None if nothing is said of it.
 
-        The frames should have ``frame_size``; others are scaled. Options are those of ``open``, of
-        which those for reading and ``merge`` have no effect. Raises UsageError, DeviceError.
+        The frames should have ``frame_size``; others are scaled. With ``flow`` they need its
+        channels, see ``Frame``. Options are those of ``open``, of which those for reading and
+        ``merge`` have no effect. Raises UsageError, DeviceError.
         """
         options = (options or CaptionOptions()).with_flags(flags)
         self.machine.check_process()

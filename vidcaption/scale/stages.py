@@ -28,8 +28,8 @@ class ReadWindows:
 
     A batch has a column ``path``. Yields batches with a row for each window: ``path``, ``start_s``,
     ``end_s`` in seconds, ``pts_s`` (T,) of its frames, and ``frames`` (T, H, W, 3) uint8 RGB in
-    the size that the model takes. A video that cannot be read is logged as an error, and has no
-    further rows.
+    the size that the model takes, or (T, H, W, 6) with optical flow if the model sees that. A video
+    that cannot be read is logged as an error, and has no further rows.
 
     ``model``: as of ``Captioner.from_pretrained``. ``flags``: options by the names of their flags,
     as of ``Captioner.open``. Raises UsageError, ModelError.
@@ -46,12 +46,12 @@ class ReadWindows:
 
         self._options = CaptionOptions().with_flags(flags)
         config = ModelConfig.from_json(read_text(resolve(model) / CONFIG))
-        self._size = (config.input.image_size,) * 2
+        self._size, self._flow = (config.input.image_size,) * 2, config.input.flow
         self._workers = Workers(1, BatchOptions.file_timeout_s)
 
     def __call__(self, batch: Batch) -> Iterator[Batch]:
         for path in map(str, batch["path"]):
-            request = Request(Path(path), self._size, self._options, BATCH)
+            request = Request(Path(path), self._size, self._options, BATCH, flow=self._flow)
             try:
                 with RemoteReader(self._workers, request) as reader:
                     while windows := reader.read():
