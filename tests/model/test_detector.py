@@ -108,7 +108,7 @@ def test_captions_know_what_it_found(network, monkeypatch):
     caption = network.caption
     monkeypatch.setattr(network, "caption", lambda *args: seen.append(args[2]) or caption(*args))
     monkeypatch.setattr(
-        "vidcaption.evaluation.captioning.load_clip", lambda sample, frames, size: FRAMES[0]
+        "vidcaption.evaluation.captioning.load_clip", lambda sample, frames, size, flow: FRAMES[0]
     )
     sample = Sample("x", ("a cat",), None)
     caption_samples(network, WORDS, [sample, replace(sample, id="y")], 3, SearchOptions(), CPU)
