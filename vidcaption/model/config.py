@@ -100,8 +100,7 @@ class ModelConfig(Options):
     )
     heads: str = option(
         "caption",
-        "What the model learns, joined by +: a caption, a label (classes), a number (score), a "
-        "joint space of windows and sentences (joint), by which find searches.",
+        "What the model learns, joined by + if several.",
         choices=HEADS,
         several=True,
     )
