@@ -12,6 +12,7 @@ from vidcaption import Captioner
 from vidcaption.cli import main
 from vidcaption.cli.settings import presets
 from vidcaption.datasets.samples import Sample
+from vidcaption.errors import UsageError
 from vidcaption.evaluation.evaluate import score_model
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
@@ -22,8 +23,11 @@ from vidcaption.options.training import TrainOptions
 from vidcaption.training.stages import stages_of
 
 TINY = {"backbone": "mobilenet_v2", "image_size": 32, "size": 16, "embedding": 8}
-METRICS = {"caption": ["CIDEr"], "classes": ["accuracy"], "score": ["spearman"]}
-SHAPES = {"caption": (1, 1, 3, 11), "classes": (1, 5), "score": (1,)}
+METRICS = {
+    **{"caption": ["CIDEr"], "classes": ["accuracy"], "score": ["spearman"]},
+    "joint": ["search_R@1", "annotation_median_rank"],
+}
+SHAPES = {"caption": (1, 1, 3, 11), "classes": (1, 5), "score": (1,), "joint": (1, 256)}
 # two steps of the first stage, one of those that follow
 BRIEF: dict[str, Any] = {
     **{"concept_epochs": 1, "epochs": 1, "finetune_epochs": 0, "scst_epochs": 0, "batch": 8},
@@ -59,6 +63,7 @@ def test_help_lists_each_preset_in_a_line(capsys: pytest.CaptureFixture[str]) ->
             "lsmdc",
             "mean-pool",
             "memorability",
+            "retrieval",
             "s2vt",
             "show-and-tell",
         ],
@@ -86,11 +91,13 @@ def test_a_preset_trains_and_its_model_runs_and_is_scored(
     captioner = Captioner.from_pretrained(tmp_path, isolate=False, precision="fp32")
     assert captioner.loaded.network.config == config
     [still] = pictures[0].stills
-    [segment] = captioner.caption(still)
-    if config.says == "score":
-        assert -100 < float(segment.text) < 100
+    if config.says == "joint":
+        with pytest.raises(UsageError, match="which says nothing of a video"):
+            captioner.caption(still)
+    elif config.says == "score":
+        assert -100 < float(captioner.caption(still)[0].text) < 100
     else:
-        assert set(segment.text.lower().split()) <= COLOURED
+        assert set(captioner.caption(still)[0].text.lower().split()) <= COLOURED
     monkeypatch.setenv("PATH", "")  # without Java, which takes seconds
     scored = score_model(tmp_path, pictures[:4], 2, SearchOptions(), CPU)
     assert set(METRICS[config.says]) <= set(scored.report["scores"]) and len(scored.said) == 4
