@@ -33,6 +33,7 @@ from vidcaption.find.index import Entry, Index, Recipe, State
 from vidcaption.find.meaning import Wanted, read_query
 from vidcaption.find.query import Query
 from vidcaption.find.search import Moment, search
+from vidcaption.find.space import space_of
 from vidcaption.model import folder
 from vidcaption.model.device import Machine
 from vidcaption.options.batch import FindOptions
@@ -72,7 +73,7 @@ class Ranking:
     """Searches among the samples of a dataset, each a video in an index by itself."""
 
     def __init__(self, index: Index, samples: list[Sample], queries: int) -> None:
-        self.index = index
+        self.index, self.space = index, space_of(index)
         self.place = {sample.stills[0]: i for i, sample in enumerate(samples)}
         self.texts = [[s.captions[i % len(s.captions)] for i in range(queries)] for s in samples]
         self.options = FindOptions(limit=len(samples))
@@ -80,17 +81,14 @@ class Ranking:
     def moments(self, text: str, how: str) -> list[Moment]:
         """All that are found by ``words``, by ``meaning`` or by both ``joined``."""
         query = Query.parse(text)
-        wanted: Wanted | None = None if how == "words" else read_query(self.index, query)
+        wanted: Wanted | None = None if how == "words" else read_query(self.space, query)
         asked = None if how == "meaning" else query
         return search(self.index, asked, self.options, (), wanted).moments
 
     def ranks(self, how: str) -> Ranks:
         return np.array(
             [
-                [
-                    self.rank([self.place[m.path] for m in self.moments(text, how)], own)
-                    for text in several
-                ]
+                [self.rank(self.moments(text, how), own) for text in several]
                 for own, several in enumerate(self.texts)
             ]
         )
@@ -168,6 +166,7 @@ def main() -> None:
     parser.add_argument("datasets", nargs="+", type=Path)
     parser.add_argument("--split", default="dev")
     parser.add_argument("--queries", type=int, default=5)
+    parser.add_argument("--samples", type=int, help="only the first so many of the split")
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--rerank", type=int, default=0)
     asked = parser.parse_args()
@@ -177,6 +176,7 @@ def main() -> None:
     rows = {}
     for dataset in asked.datasets:
         samples = [s for s in read_dataset(dataset) if s.split == asked.split and s.captions]
+        samples = samples[: asked.samples]
         with tempfile.TemporaryDirectory() as name, Index(Path(name, "i"), create=True) as index:
             recipe = index.recipe_id(Recipe(str(place), model.sha256, CaptionOptions()))
             for sample, entry in zip(samples, entries(model, samples, machine), strict=True):
