@@ -306,4 +306,5 @@ def segment_of(
         confidence=sure,
         concepts=tuple(Word(vocabulary.concepts[n], p) for n, p in caption.concepts),
         below_min_confidence=sure is not None and sure < least,
+        vector=caption.vector,
     )

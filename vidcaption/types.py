@@ -88,7 +88,8 @@ class Segment:
     ``confidence``: the model's estimate of the share of its nouns, verbs and adjectives that people
     would use, too, in [0, 1]; ``concepts``: the most probable ones, in order. Models without a
     concept classifier give neither. ``below_min_confidence``: whether the confidence is below the
-    requested minimum, so that only JSON has this caption.
+    requested minimum, so that only JSON has this caption. ``vector``: the window in the model's
+    joint space of sentences and windows, a signed byte per dimension; empty if it has none.
     """
 
     start_s: float
@@ -99,6 +100,7 @@ class Segment:
     confidence: float | None = None
     concepts: tuple[Word, ...] = ()
     below_min_confidence: bool = False
+    vector: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,42 @@ def test_what_is_put_in_comes_out(index: Index) -> None:
     assert index.count() == 2
 
 
+def test_vectors_follow_their_video(index: Index) -> None:
+    entries = [Entry(4.0 * i, 4.0 * i + 4, "a dog", -1.0, vector=bytes([i] * 3)) for i in (1, 2)]
+    state, number = State(1, 1, "x"), index.recipe_id(RECIPE)
+    index.put(Path("/a.mp4"), state, number, entries)
+    put(index, Path("/none.mp4"), "a cat")
+    (first,) = index.vectors(None)
+    video = index.videos()[Path("/a.mp4")]
+    assert first == (video.id, b"\1\1\1\2\2\2")
+    index.move(video, Path("/b.mp4"), state)
+    index.copy(video, Path("/c.mp4"), state)
+    copied = index.videos()[Path("/c.mp4")].id
+    assert list(index.vectors(None)) == [first, (copied, first[1])]
+    assert list(index.vectors([copied])) == [(copied, first[1])]
+    index.put(Path("/c.mp4"), state, number, entries[:1])
+    index.remove([index.videos()[Path("/b.mp4")]])
+    assert [rows for _, rows in index.vectors(None)] == [b"\1\1\1"]
+    assert index.recipes(RECIPE.sha256) == {number} and index.recipes("1" * 64) == set()
+
+
+def test_an_index_of_the_version_before_gets_vectors_when_written(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    with Index(path, create=True) as index:
+        put(index, Path("/a.mp4"), "a dog")
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE vectors")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    with Index(path) as index:  # to search in
+        assert found(index, "dog") == ["a dog"] and not list(index.vectors(None))
+    for _ in range(2):
+        with Index(path, create=True) as index:
+            vector = Entry(0, 4, "a cat", -1.0, vector=b"\1")
+            index.put(Path("/b.mp4"), State(1, 1, "x"), index.recipe_id(RECIPE), [vector])
+            assert found(index, "dog") == ["a dog"] and len(list(index.vectors(None))) == 1
+
+
 def test_rarer_words_count_for_more(index: Index) -> None:
     common = [f"a man number{i}" for i in range(20)]
     put(index, Path("/a.mp4"), *common, "a man and a zebra", "an old zebra in a zoo")

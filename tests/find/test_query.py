@@ -47,7 +47,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     ],
 )
 def test_terms(text: str, terms: tuple[str, ...], excluded: tuple[str, ...]) -> None:
-    assert Query.parse(text) == Query(terms, excluded)
+    query = Query.parse(text)
+    assert (query.terms, query.excluded) == (terms, excluded)
+
+
+def test_what_is_compared_by_meaning() -> None:
+    query = Query.parse("A dog on the Beach -leash")
+    assert query.sentence == "a dog on the beach" and not query.literal
+    assert Query.parse('"dog"').literal is False
+    assert Query.parse('a "red shirt"').literal
 
 
 @pytest.mark.parametrize("text", ["", "  ", '""', "* ( ) -", "\0", "-dog"])

@@ -94,6 +94,48 @@ def test_heads_learn_beside_captions(tmp_path, samples):
     assert model_folder.load(tmp_path).vocabulary.labels == ("blue", "green", "red", "white")
 
 
+@pytest.mark.parametrize("heads", ["joint", "caption+joint"])
+def test_a_joint_space_is_learnt(tmp_path, samples, heads):
+    """Of pictures that differ in colour, captions find their own."""
+    options = replace(QUICK, epochs=10, lr=0.005, batch=4, select="loss")
+    config = replace(CONFIG, heads=heads, dropout=0.0)
+    trained = trainer(tmp_path, samples, options, config=config)
+    before, after = trained.run().history[0], trained.position.history[-1]
+    assert after.loss < before.loss
+    colours = {s.captions[1]: replace(s, split="dev") for s in samples}
+    said = evaluate(tmp_path, list(colours.values()), frames=1)
+    figures = {**said.report, **said.report["scores"]}
+    assert len(colours) == 4 and figures["search_R@1"] == figures["annotation_R@1"] == 100
+    assert figures["search_median_rank"] == 1 and figures["mean_recall"] == 100
+    assert set(said.report["intervals"]) >= {"search_R@1", "annotation_median_rank"}
+    if heads == "joint":
+        assert after.chosen_by == "loss" and {"loss", "mean_recall"} == set(after.metrics)
+        assert all(said.said[s.id].text in s.captions for s in colours.values())
+        assert said.merits.tolist() == [-1] * 4
+
+
+def test_a_joint_space_is_added_to_a_model_that_stays_as_it_is(tmp_path, samples):
+    config = replace(CONFIG, concept_slots=2)
+    options = replace(OPTIONS, epochs=1, finetune_epochs=0, scst_epochs=0)
+    trainer(tmp_path / "a", samples, options, config=config).run()
+    first = model_folder.load(tmp_path / "a")
+    wide = with_heads(first, "caption+joint", (), seed=1)
+    stage = {"name": "joint", "epochs": 2}
+    added = trainer(tmp_path / "b", samples, replace(options, stage=(stage,)), init=wide)
+    history = added.run().history
+    assert [each.stage for each in history] == ["joint"] * 2 and added.network.config.heads == (
+        "caption+joint"
+    )
+    second = model_folder.load(tmp_path / "b").network.state_dict()
+    old, start = first.network.state_dict(), wide.network.state_dict()
+    assert all(torch.equal(second[name], x) for name, x in old.items())
+    new = second.keys() - old.keys()
+    assert new and all(name.startswith("heads.joint.") for name in new)
+    assert not any(torch.equal(second[name], start[name].half().float()) for name in new)
+    alone = with_heads(first, "joint", (), seed=1)
+    assert alone.vocabulary.words == first.vocabulary.words and not alone.network.config.writes
+
+
 def test_a_resumed_training_goes_on_the_same(tmp_path, fades):
     options = replace(QUICK, epochs=2)
     whole = trainer(tmp_path / "whole", fades, options, config=SCORES)

@@ -13,6 +13,7 @@ from vidcaption import Captioner
 from vidcaption.cli import main
 from vidcaption.cli.settings import presets
 from vidcaption.datasets.samples import Sample, load_frames
+from vidcaption.errors import UsageError
 from vidcaption.evaluation.evaluate import score_model
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
@@ -23,8 +24,11 @@ from vidcaption.options.training import TrainOptions
 from vidcaption.training.stages import stages_of
 
 TINY = {"backbone": "mobilenet_v2", "image_size": 32, "size": 16, "embedding": 8}
-METRICS = {"caption": ["CIDEr"], "classes": ["accuracy"], "score": ["spearman"]}
-SHAPES = {"caption": (1, 1, 3, 11), "classes": (1, 5), "score": (1,)}
+METRICS = {
+    **{"caption": ["CIDEr"], "classes": ["accuracy"], "score": ["spearman"]},
+    "joint": ["search_R@1", "annotation_median_rank"],
+}
+SHAPES = {"caption": (1, 1, 3, 11), "classes": (1, 5), "score": (1,), "joint": (1, 256)}
 # two steps of the first stage, one of those that follow
 BRIEF: dict[str, Any] = {
     **{"concept_epochs": 1, "epochs": 1, "finetune_epochs": 0, "scst_epochs": 0, "batch": 8},
@@ -54,7 +58,7 @@ def test_help_lists_each_preset_in_a_line(capsys: pytest.CaptureFixture[str]) ->
     assert [line.split()[0] for line in listed] == [
         *[
             *["activity", "activity-flow", "activity-frame", "alstm", "default", "inception-gru"],
-            *["lsmdc", "lstm-gan", "mean-pool", "memorability", "s2vt", "s2vt-flow"],
+            *["lsmdc", "lstm-gan", "mean-pool", "memorability", "retrieval", "s2vt", "s2vt-flow"],
             *["show-and-tell", "show-attend-tell", "show-attend-tell-hard", "temporal-attention"],
         ],
     ]
@@ -93,11 +97,14 @@ def test_a_preset_trains_and_its_model_runs_and_is_scored(
     assert list(dict.fromkeys(epoch.stage for epoch in done.history)) == stages
     captioner = Captioner.from_pretrained(tmp_path, isolate=False, precision="fp32")
     assert captioner.loaded.network.config == config
-    [segment] = captioner.caption(samples[0].video or samples[0].stills[0])
-    if config.says == "score":
-        assert -100 < float(segment.text) < 100
+    seen = samples[0].video or samples[0].stills[0]
+    if config.says == "joint":
+        with pytest.raises(UsageError, match="which says nothing of a video"):
+            captioner.caption(seen)
+    elif config.says == "score":
+        assert -100 < float(captioner.caption(seen)[0].text) < 100
     else:
-        assert set(segment.text.lower().split()) <= COLOURED
+        assert set(captioner.caption(seen)[0].text.lower().split()) <= COLOURED
     monkeypatch.setenv("PATH", "")  # without Java, which takes seconds
     scored = score_model(tmp_path, samples[:4], 2, SearchOptions(), CPU)
     assert set(METRICS[config.says]) <= set(scored.report["scores"]) and len(scored.said) == 4

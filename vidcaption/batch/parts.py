@@ -64,7 +64,7 @@ class Parts:
                 "part": name,
                 "fingerprint": fingerprint,
                 "first": first,
-                "segments": [segment and asdict(segment) for segment in progress.segments],
+                "segments": [segment and _row(segment) for segment in progress.segments],
                 "start_s": progress.start_s,
                 "end_s": progress.end_s,
                 "standing": standing,
@@ -171,7 +171,12 @@ class FileRows:
         return OutputError(f"{self._path} cannot be {what}: {error.strerror}; choose another place")
 
 
+def _row(segment: Segment) -> dict[str, Any]:
+    """A segment for JSON."""
+    return asdict(segment) | {"vector": segment.vector.hex()}
+
+
 def _segment(row: dict[str, Any]) -> Segment:
-    """A segment from its ``asdict`` in JSON. Raises TypeError, LookupError."""
+    """A segment from its ``_row``. Raises TypeError, LookupError, ValueError."""
     words = {key: tuple(Word(**word) for word in row[key]) for key in ("words", "concepts")}
-    return Segment(**row | words)
+    return Segment(**row | words | {"vector": bytes.fromhex(row["vector"])})

@@ -21,6 +21,7 @@ TARGETS = {
     "caption": ("captions", "caption"),
     "classes": ("label", "label"),
     "score": ("score", "score"),
+    "joint": ("captions", "caption"),
 }
 
 
@@ -57,9 +58,10 @@ class Sample:
 
     def references(self, head: str) -> tuple[str, ...]:
         """What people say of it, as this head says it."""
-        if head == "caption":
+        field = TARGETS[head][0]
+        if field == "captions":
             return self.captions
-        return (str(getattr(self, TARGETS[head][0])),) if self.has(head) else ()
+        return (str(getattr(self, field)),) if self.has(head) else ()
 
 
 def with_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:

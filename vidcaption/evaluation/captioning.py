@@ -19,11 +19,12 @@ from vidcaption.types import Flow
 
 class Said(NamedTuple):
     """A caption, its score (the mean log-probability of its words) and its confidence, None if
-    the model gives none."""
+    the model gives none; ``vector``: the sample's, packed, by a model with the head joint."""
 
     text: str
     score: float
     confidence: float | None = None
+    vector: bytes = b""
 
 
 def load_clip(sample: Sample, frames: int, size: int, flow: Flow | None = None) -> Tensor:
@@ -71,7 +72,7 @@ def caption_features(
     return [
         Said(
             caption.text or " ".join(vocabulary.decode(caption.ids)),
-            *(caption.score, caption.confidence),
+            *(caption.score, caption.confidence, caption.vector),
         )
         for caption in network.caption(features, options, concepts, others)
     ]

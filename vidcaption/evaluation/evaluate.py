@@ -16,6 +16,12 @@ from vidcaption.evaluation.labels import confusion, label_figures, label_rows, r
 from vidcaption.evaluation.metrics import check_scoring, coco_figures, describe_scoring, has_java
 from vidcaption.evaluation.numbers import number_figures
 from vidcaption.evaluation.objects import object_figures
+from vidcaption.evaluation.retrieval import (
+    closest_captions,
+    ranks_of_sentences,
+    read_captions,
+    retrieval_figures,
+)
 from vidcaption.evaluation.statistics import (
     Array,
     Figure,
@@ -29,6 +35,7 @@ from vidcaption.evaluation.statistics import (
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.folder import Model
+from vidcaption.model.joint import unpack
 from vidcaption.model.vocabulary import tokenize
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.store.mixture import mixed_sha256
@@ -41,7 +48,8 @@ class Evaluation:
 
     ``figures``: the source of the report's values and intervals, by their names in it. ``merits``:
     how good what is said of each sample is, the higher the better: its CIDEr, the probability of
-    its label (below 0 if that is wrong), or minus the error of its number. ``curves``: of each
+    its label (below 0 if that is wrong), minus the error of its number, or minus the rank of its
+    first caption. ``curves``: of each
     label, the false and the true positive rates, and the area below.
     """
 
@@ -62,8 +70,9 @@ def score_model(
     advance: Callable[[int], object] = lambda count: None,
     others: Sequence[tuple[Path, float]] = (),
 ) -> Evaluation:
-    """Score what a model says of the samples: captions, labels or numbers. Captions are scored
-    approximately if Java is missing, and with ``objects``, also by the objects that they name.
+    """Score what a model says of the samples: captions, labels or numbers; and its joint space, if
+    it has one. Captions are scored approximately if Java is missing, and with ``objects``, also by
+    the objects that they name.
 
     ``advance``: see ``caption_samples``. ``others``: folders of models whose words are mixed into
     this one's, with their weights. Raises UsageError if they cannot be, ModelError, InputError, and
@@ -79,8 +88,7 @@ def score_model(
     else:
         voices = [(other.network, weight) for other, weight in mixed]
         given = head_of_samples(model.network, samples, frames, machine, advance, voices).numpy()
-        score = _score_labels if model.network.config.says == "classes" else _score_numbers
-        found = score(model, samples, given.astype(float))
+        found = _SCORES[model.network.config.says](model, samples, given.astype(float))
     report = {
         "samples": len(samples),
         "head": model.network.config.says,
@@ -114,7 +122,15 @@ def _score_captions(
     java = has_java()
     texts = {key: each.text for key, each in said.items()}
     scores = coco_figures(texts, {sample.id: sample.captions for sample in samples}, java)
-    figures = scores | text_figures(said, samples, scores["CIDEr"])
+    figures: dict[str, Figure | Weighted] = {
+        **scores,
+        **text_figures(said, samples, scores["CIDEr"]),
+    }
+    if "joint" in model.network.heads:
+        vectors = unpack([said[sample.id].vector for sample in samples])
+        figures |= retrieval_figures(
+            vectors, *read_captions(model.network, model.vocabulary, samples)
+        )
     if objects:
         figures |= object_figures(texts, samples, objects)
     report = {
@@ -169,6 +185,23 @@ def _score_numbers(model: Model, samples: Sequence[Sample], given: Array) -> Eva
     return Evaluation(report, said, figures, -abs(given - wanted))
 
 
+def _score_joint(model: Model, samples: Sequence[Sample], vectors: Array) -> Evaluation:
+    """``vectors``: (N, D). A sample is said to be what the caption most similar to it says."""
+    captions, owners = read_captions(model.network, model.vocabulary, samples)
+    figures = retrieval_figures(vectors, captions, owners)
+    texts = [text for sample in samples for text in sample.captions]
+    report = {
+        "metrics": "all captions of the samples to choose from",
+        "scores": {name: _round(float(figure), 2) for name, figure in figures.items()},
+    }
+    said = closest_captions(samples, vectors, captions, texts)
+    merits = -ranks_of_sentences(vectors, captions, owners).astype(float)
+    return Evaluation(report, said, figures, merits)
+
+
+_SCORES = {"classes": _score_labels, "score": _score_numbers, "joint": _score_joint}
+
+
 def text_figures(
     said: Mapping[str, Said], samples: Sequence[Sample], cider: Figure
 ) -> dict[str, Figure]:
@@ -207,20 +240,21 @@ def text_figures(
 
 
 def differences(first: Evaluation, second: Evaluation) -> dict[str, dict[str, Any]]:
-    """Each figure of ``first`` minus that of ``second``, on the same samples.
+    """Each figure that both have, of ``first`` minus that of ``second``, on the same samples.
 
     The interval comes from a paired bootstrap (Koehn 2004): both use the same resamples. It is
     narrower than the two models' own intervals suggest, as hard samples are hard for both.
     """
     ours, theirs = statistics.resample(first.figures), statistics.resample(second.figures)
     with np.errstate(invalid="ignore"):  # an undefined figure may be infinite in both
-        apart = {name: ours[name] - theirs[name] for name in first.figures}
+        apart = {name: ours[name] - theirs[name] for name in ours if name in theirs}
     return {
         name: {
             "difference": _round(float(figure) - float(second.figures[name]), 3),
             "interval": _round_both(statistics.interval(apart[name])),
         }
         for name, figure in first.figures.items()
+        if name in apart
     }
 
 

@@ -2,8 +2,8 @@
 
 One file, which any number of processes may read and write: a transaction per video, and no journal
 beside it in between. A window's number is that of its video times 2 ** 20 plus its position, so a
-search in some videos looks up no windows of others, and data about a window can be stored elsewhere
-under the same number.
+search in some videos looks up no windows of others. The vectors of a video are one value, a row for
+each of its windows: a million windows are read in a fraction of a second.
 """
 
 import json
@@ -21,7 +21,7 @@ from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.text import milliseconds, printable
 from vidcaption.types import Segment
 
-VERSION = 1  # of the schema
+VERSION = 2  # of the schema; 1 had no vectors
 PLACE_BITS = 20  # of a window's number: a video has at most a million windows
 POOL = 20_000  # maximum of ranked windows; SQLite ranks about 250,000 per second
 WAIT_S = 60.0  # for another process that is writing
@@ -49,6 +49,9 @@ CREATE VIRTUAL TABLE words USING fts5 (
     tokenize='porter unicode61 remove_diacritics 2'
 );
 PRAGMA application_id = {_APPLICATION};
+"""
+_VECTORS = f"""
+CREATE TABLE vectors (video INTEGER PRIMARY KEY, rows BLOB);
 PRAGMA user_version = {VERSION};
 """
 
@@ -85,7 +88,8 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The stored data of a window. ``concepts``: words for its content, besides its caption."""
+    """The stored data of a window. ``concepts``: words for its content, besides its caption;
+    ``vector``: see ``Segment``."""
 
     start_s: float
     end_s: float
@@ -93,13 +97,14 @@ class Entry:
     score: float
     confidence: float | None = None
     concepts: tuple[str, ...] = ()
+    vector: bytes = b""
 
     @classmethod
     def of(cls, segment: Segment) -> "Entry":
         concepts = tuple(concept.text for concept in segment.concepts)
         return cls(
             *(segment.start_s, segment.end_s, segment.text, segment.score),
-            *(segment.confidence, concepts),
+            *(segment.confidence, concepts, segment.vector),
         )
 
 
@@ -107,12 +112,17 @@ class Entry:
 class Hit:
     """A window found in the video of number ``video``. ``rank``: BM25, higher is better.
 
-    Its words and phrases match those of the query by their stems.
+    Its words and phrases match those of the query by their stems. Its entry has no vector.
     """
 
-    video: int
+    number: int
     entry: Entry
     rank: float
+
+    @property
+    def video(self) -> int:
+        """The number of the video."""
+        return self.number >> PLACE_BITS
 
 
 class Index:
@@ -187,6 +197,11 @@ class Index:
                 "ones with vidcaption index"
             ) from error
 
+    def latest_model(self) -> tuple[str | None, str] | None:
+        """Name and sha256 of the model that was used last, or None."""
+        rows = self._all("SELECT model, sha256 FROM recipes ORDER BY used DESC LIMIT 1")
+        return (rows[0][0] and os.fsdecode(rows[0][0]), rows[0][1]) if rows else None
+
     def videos(self) -> dict[Path, Video]:
         """All files, by path."""
         videos = map(_video, self._all(f"SELECT {_VIDEO} FROM videos"))
@@ -208,6 +223,7 @@ class Index:
         error: str | None = None,
     ) -> None:
         """Store a file's windows, or its error, replacing any earlier entry."""
+        entries = list(entries)
         with self._writing():
             self._drop(path)
             video = self._add(path, state, duration_s, recipe, error)
@@ -216,6 +232,9 @@ class Index:
                 (_row(video << PLACE_BITS | place, entry) for place, entry in enumerate(entries)),
             )
             self._add_words(video)
+            if size := max((len(entry.vector) for entry in entries), default=0):
+                rows = b"".join(entry.vector.ljust(size, b"\0") for entry in entries)
+                self._db.execute("INSERT INTO vectors VALUES (?, ?)", (video, rows))
 
     def move(self, video: Video, path: Path, state: State) -> None:
         """Record that the file was moved, or has another modification time."""
@@ -238,6 +257,10 @@ class Index:
                 ((copied - video.id) << PLACE_BITS, *_numbers(video.id)),
             )
             self._add_words(copied)
+            self._db.execute(
+                "INSERT INTO vectors SELECT ?, rows FROM vectors WHERE video = ?",
+                (copied, video.id),
+            )
 
     def remove(self, videos: Iterable[Video]) -> None:
         """Remove files and their windows."""
@@ -277,6 +300,40 @@ class Index:
             {**values, "needed": query.any_of(rare), "any": query.any_of(query.terms)},
         )
 
+    def recipes(self, sha256: str) -> set[int]:
+        """The numbers of the recipes with this model."""
+        return {id for (id,) in self._all("SELECT id FROM recipes WHERE sha256 = ?", (sha256,))}
+
+    def vectors(self, videos: Sequence[int] | None) -> Iterator[tuple[int, bytes]]:
+        """The number of each video that has vectors, and those of its windows, one after the other.
+
+        ``videos``: only these; all if None.
+        """
+        if not self._has_vectors:
+            return
+        chosen = "" if videos is None else " WHERE video IN (SELECT value FROM json_each(?))"
+        with self._told():
+            yield from self._db.execute(
+                f"SELECT video, rows FROM vectors{chosen} ORDER BY video",
+                () if videos is None else (json.dumps(videos),),
+            )
+
+    def entry(self, number: int, excluded: str, confidence: float | None) -> Entry | None:
+        """The entry of a window, unless it matches the expression ``excluded``, has less
+        confidence, or another process has replaced its video."""
+        rows = self._all(
+            f"SELECT {_ENTRY} FROM windows WHERE id = ?1 AND (?2 IS NULL OR confidence >= ?2)",
+            (number, confidence),
+        )
+        if not rows or (
+            excluded
+            and self._all(
+                "SELECT 1 FROM words WHERE words MATCH ? AND rowid = ?", (excluded, number)
+            )
+        ):
+            return None
+        return _entry(rows[0])
+
     def _hits(self, ranked: str, values: dict[str, Any]) -> Iterator[Hit]:
         # all at once, as an unfinished statement blocks other writers
         with self._told():
@@ -288,7 +345,7 @@ class Index:
         for number, rank in order:
             # none, if another process has replaced the video in the meantime
             for row in self._all(f"SELECT {_ENTRY} FROM windows WHERE id = ?", (number,)):
-                yield Hit(number >> PLACE_BITS, _entry(row), -rank)
+                yield Hit(number, _entry(row), -rank)
 
     def _is_rare(self, term: str) -> bool:
         """Whether it is rare enough for all its windows to be ranked."""
@@ -337,6 +394,7 @@ class Index:
             _numbers(row[0]),
         )
         self._db.execute("DELETE FROM windows WHERE id BETWEEN ? AND ?", _numbers(row[0]))
+        self._db.execute("DELETE FROM vectors WHERE video = ?", row)
         self._db.execute("DELETE FROM videos WHERE id = ?", row)
 
     def _prepare(self, create: bool) -> None:
@@ -345,16 +403,26 @@ class Index:
             if create and not version and not self._header("schema_version"):
                 with self._writing():
                     if not self._header("schema_version"):  # not created by another process
-                        for statement in filter(str.strip, _SCHEMA.split(";")):
-                            self._db.execute(statement)
+                        self._run(_SCHEMA)
+                        self._run(_VECTORS)
                 version = VERSION
+            if create and version == 1:
+                with self._writing():
+                    if self._header("user_version") == 1:  # not upgraded by another process
+                        self._run(_VECTORS)
+                version = VERSION
+            self._has_vectors = version > 1
         if self._header("application_id") != _APPLICATION:
             raise UsageError(f"--index is {self.path}, which is not an index; name another file")
-        if version != VERSION:
+        if not 1 <= version <= VERSION:
             raise UsageError(
                 f"--index is {self.path}, which was made by a newer vidcaption; update this one, "
                 "or name another file"
             )
+
+    def _run(self, statements: str) -> None:
+        for statement in filter(str.strip, statements.split(";")):
+            self._db.execute(statement)
 
     def _header(self, name: str) -> int:
         return int(self._all(f"PRAGMA {name}")[0][0])

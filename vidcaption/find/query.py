@@ -28,10 +28,19 @@ _TERM = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """``terms``: words and phrases to search for; ``excluded``: those that must not occur."""
+    """``terms``: words and phrases to search for; ``excluded``: those that must not occur.
+
+    ``sentence``: what is searched for, with its function words.
+    """
 
     terms: tuple[str, ...]
     excluded: tuple[str, ...] = ()
+    sentence: str = ""
+
+    @property
+    def literal(self) -> bool:
+        """Whether it has phrases, which are to be found as they are."""
+        return any(" " in term for term in self.terms)
 
     @classmethod
     def parse(cls, text: str) -> "Query":
@@ -46,8 +55,9 @@ class Query:
             term = " ".join((phrase or word.replace('"', " ")).casefold().split())
             if any(map(str.isalnum, term)):
                 (excluded if minus else terms).append(term)
+        sentence = " ".join(terms)
         terms = [term for term in terms if term not in FUNCTION_WORDS] or terms
-        query = cls(tuple(dict.fromkeys(terms)), tuple(dict.fromkeys(excluded)))
+        query = cls(tuple(dict.fromkeys(terms)), tuple(dict.fromkeys(excluded)), sentence)
         if not query.terms:
             raise UsageError(
                 f"there is no word to search for in {text!r}; give some, such as "
@@ -67,10 +77,12 @@ class Query:
         """The expression for captions with at least one of these terms."""
         return self._without_excluded(" OR ".join(map(expression, terms)))
 
+    def none_of(self) -> str:
+        """The expression for captions with an excluded term; empty if there is none."""
+        return " OR ".join(map(expression, self.excluded))
+
     def _without_excluded(self, wanted: str) -> str:
-        if not self.excluded:
-            return wanted
-        return f"({wanted}) NOT ({' OR '.join(map(expression, self.excluded))})"
+        return f"({wanted}) NOT ({self.none_of()})" if self.excluded else wanted
 
 
 def expression(term: str) -> str:

@@ -1,15 +1,19 @@
 """Searches an index for the moments that match a query, in existing files."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vidcaption.find.index import Index, Video
+from vidcaption.find.index import Hit, Index, Video
 from vidcaption.find.query import Query
 from vidcaption.options.batch import FindOptions
+
+if TYPE_CHECKING:  # searching words needs no NumPy
+    from vidcaption.find.meaning import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,43 +37,63 @@ class Found:
     away: int
 
 
-def search(index: Index, query: Query, options: FindOptions, folders: Sequence[Path] = ()) -> Found:
+def search(
+    index: Index,
+    query: Query | None,
+    options: FindOptions,
+    folders: Sequence[Path] = (),
+    wanted: "Wanted | None" = None,
+) -> Found:
     """The best moments for a query: those with all of its words, then those with some of them.
 
-    ``folders``: only in files below them. Raises OutputError.
+    ``folders``: only in files below them. ``wanted``: what they should be like as well, or instead
+    of having words if there is no query. Raises OutputError.
     """
     known = index.videos().values()
     fits = _filter(options, folders)
-    videos = {video.id: video.path for video in known if fits(video)}
+    videos = {video.id: video for video in known if fits(video)}
     chosen = list(videos) if len(videos) < len(known) else None
+    words = _by_words(index, query, chosen, options) if query else iter(())
+    hits = words
+    if wanted is not None:
+        made = index.recipes(wanted.sha256)
+        alike = [id for id, video in videos.items() if video.recipe in made]
+        if alike:
+            from vidcaption.find.meaning import joined
+
+            some = alike if len(alike) < len(known) else None
+            hits = joined(index, words, wanted, some, query, options)
     there: dict[int, bool] = {}
     moments: list[Moment] = []
-    seen: set[tuple[int, float]] = set()
     away = 0
-    for match in (index.match_all, index.match_any)[: len(query.terms)]:
-        for hit in match(query, chosen, options.min_confidence):
-            if len(moments) == options.limit:
-                return Found(moments, away)
-            # files added in the meantime are not among the videos
-            if hit.video not in videos or (hit.video, hit.entry.start_s) in seen:
-                continue
-            seen.add((hit.video, hit.entry.start_s))
-            path, entry = videos[hit.video], hit.entry
-            if not there.setdefault(hit.video, path.exists()):
-                away += 1
-                continue
-            moments.append(
-                Moment(
-                    path,
-                    entry.start_s,
-                    entry.end_s,
-                    entry.text,
-                    hit.rank,
-                    entry.confidence,
-                    entry.concepts,
-                )
+    for hit in hits:
+        if len(moments) == options.limit:
+            break
+        if hit.video not in videos:  # it was added in the meantime
+            continue
+        path, entry = videos[hit.video].path, hit.entry
+        if not there.setdefault(hit.video, path.exists()):
+            away += 1
+            continue
+        moments.append(
+            Moment(
+                *(path, entry.start_s, entry.end_s, entry.text, hit.rank),
+                *(entry.confidence, entry.concepts),
             )
+        )
     return Found(moments, away)
+
+
+def _by_words(
+    index: Index, query: Query, videos: Sequence[int] | None, options: FindOptions
+) -> Iterator[Hit]:
+    """Windows with all words of a query, then those with some; each once."""
+    seen: set[int] = set()
+    for match in (index.match_all, index.match_any)[: len(query.terms)]:
+        for hit in match(query, videos, options.min_confidence):
+            if hit.number not in seen:
+                seen.add(hit.number)
+                yield hit
 
 
 def _filter(options: FindOptions, folders: Sequence[Path]) -> Callable[[Video], bool]:

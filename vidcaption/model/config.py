@@ -122,7 +122,7 @@ class ModelConfig(Options):
     )
     heads: str = option(
         "caption",
-        "What the model says, joined by +: a caption, a label (classes), a number (score).",
+        "What the model learns, joined by + if several.",
         choices=HEADS,
         several=True,
     )
@@ -173,9 +173,15 @@ class ModelConfig(Options):
         return "caption" in self.heads.split("+")
 
     @property
+    def reads(self) -> bool:
+        """Whether it knows words."""
+        return self.writes or "joint" in self.heads.split("+")
+
+    @property
     def says(self) -> str:
-        """The head whose words ``run`` writes: caption, or else the first."""
-        return "caption" if self.writes else self.heads.split("+")[0]
+        """The head whose words ``run`` writes: caption, or else the first that has some."""
+        heads = self.heads.split("+")
+        return "caption" if self.writes else next((x for x in heads if x != "joint"), "joint")
 
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, "since": SINCE, **asdict(self)}, indent=2) + "\n"

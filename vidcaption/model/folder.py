@@ -89,6 +89,11 @@ def check_mixable(first: Model, name: str, other: Model, other_name: str) -> Non
             f"{name} has the head {says}, and {other_name} has {theirs}; only models with the same "
             "can be mixed"
         )
+    if says == "joint":
+        raise UsageError(
+            f"{name} and {other_name} have the head joint alone, each with a space of its own, so "
+            "they cannot be mixed"
+        )
     flows = {each.network.config.input.flow for each in (first, other)} - {None}
     if len(flows) > 1:
         raise UsageError(

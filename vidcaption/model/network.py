@@ -15,9 +15,10 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.detector import ObjectDetector
 from vidcaption.model.encoder import Encoder
+from vidcaption.model.joint import pack
 from vidcaption.model.parts import HEADS, TEMPORAL
 from vidcaption.model.search import Caption, Voice, search
-from vidcaption.model.vocabulary import SPECIAL, Vocabulary
+from vidcaption.model.vocabulary import PAD, SPECIAL, UNK, Vocabulary
 from vidcaption.model.wording import wording
 from vidcaption.options.captioning import SearchOptions
 
@@ -36,8 +37,9 @@ class CaptionNetwork(nn.Module):
         """Raises ModelError where ``vocabulary`` has no words, concepts or labels for what is in
         ``config``."""
         super().__init__()
-        if config.writes and len(vocabulary) == len(SPECIAL):
-            raise ModelError("config.json has the head caption, but vocab.json has 0 words")
+        if config.reads and len(vocabulary) == len(SPECIAL):
+            head = "caption" if config.writes else "joint"
+            raise ModelError(f"config.json has the head {head}, but vocab.json has 0 words")
         if config.concept_slots and not vocabulary.concepts:
             raise ModelError(
                 f"config.json has {config.concept_slots} concept slots, but vocab.json no concepts"
@@ -123,6 +125,21 @@ class CaptionNetwork(nn.Module):
         memory: Memory = self.decoder.attention.project(slots, pooled, frames)
         return memory
 
+    def read_sentences(self, sentences: Sequence[Sequence[int]]) -> Tensor:
+        """The vectors of N sentences in the joint space, (N, D) of length 1, by the head joint.
+
+        ``sentences``: ids of words, of which unknown ones do not count.
+        """
+        head: Any = self.heads["joint"]
+        known = [[word for word in ids if word != UNK] or [UNK] for ids in sentences]
+        longest = max(map(len, known))
+        words = torch.tensor(
+            [[*ids, *[PAD] * (longest - len(ids))] for ids in known],
+            device=head.window.weight.device,
+        )
+        vectors: Tensor = head.read(words, head.embedding or self.decoder.embedding)
+        return vectors
+
     def voice(self, features: Tensor, found: Tensor | None, weight: float) -> Voice:
         """What speaks with another network; see ``recognise`` for the arguments."""
         memory = self.remember(features, self.recognise(features, found))
@@ -150,10 +167,15 @@ class CaptionNetwork(nn.Module):
         memory = self.remember(features, concepts)
         if not self.config.writes:
             return list(self.head.describe(memory, others))
-        if self.slots is None or self.confidence is None or concepts is None:
-            return search(self.decoder, memory, options, others=others)
-        hints = HINT * self.slots.sure_words(concepts, len(self.decoder.bias))
+        hints = None
+        if self.slots is not None and concepts is not None:
+            hints = HINT * self.slots.sure_words(concepts, len(self.decoder.bias))
         captions = search(self.decoder, memory, options, hints, others)
+        if "joint" in self.heads:
+            vectors = pack(self.heads["joint"](memory))
+            captions = [replace(c, vector=v) for c, v in zip(captions, vectors, strict=True)]
+        if self.confidence is None or concepts is None:
+            return captions
         every = zip(
             *(captions, self.confidence(captions, concepts)),
             *(concepts.ids.tolist(), concepts.confidence.tolist()),

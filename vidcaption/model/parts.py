@@ -62,4 +62,9 @@ ATTENTIONS = Parts(
     hard="attention.HardAttention",
 )
 CELLS = Parts(lstm="cells.LSTMCell", gru="cells.GRUCell")
-HEADS = Parts(caption="decoder.Decoder", classes="heads.ClassesHead", score="heads.ScoreHead")
+HEADS = Parts(
+    caption="decoder.Decoder",
+    classes="heads.ClassesHead",
+    score="heads.ScoreHead",
+    joint="joint.JointHead",
+)

@@ -33,7 +33,8 @@ class Caption:
     summing to 1; ``rank``: what it was chosen by, sum of log-probabilities / words ** penalty.
     ``concepts``: those that the window surely shows, by index, with their probability, and
     ``confidence``: in [0, 1], both only of a network that tells concepts apart. ``text``: what is
-    said where it is not made of words.
+    said where it is not made of words. ``vector``: the window's, packed, of a network with the head
+    joint.
     """
 
     ids: list[int]
@@ -43,6 +44,7 @@ class Caption:
     concepts: tuple[tuple[int, float], ...] = ()
     confidence: float | None = None
     text: str | None = None
+    vector: bytes = b""
 
     @property
     def score(self) -> float:

@@ -12,9 +12,10 @@ TOUCH_S = 0.001
 def merge_equal(segments: Iterable[Segment]) -> Iterator[Segment]:
     """Join consecutive segments with equal text that overlap or lie at most ``TOUCH_S`` apart.
 
-    A joined segment runs from the first start to the last end and has the words and concepts of
-    the part with the best score, and its confidence. Its own score is the mean over all words of
-    all parts, which is the mean of the parts' scores, as equal texts have equally many words.
+    A joined segment runs from the first start to the last end and has the words, concepts and
+    vector of the part with the best score, and its confidence. Its own score is the mean over all
+    words of all parts, which is the mean of the parts' scores, as equal texts have equally many
+    words.
     It streams, and holds one segment at a time.
     """
     merged: Segment | None = None

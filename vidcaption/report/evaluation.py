@@ -22,6 +22,7 @@ _KINDS = {
     "caption": ("The best by CIDEr", "The worst by CIDEr"),
     "classes": ("The most probable right labels", "The most probable wrong labels"),
     "score": ("The smallest errors", "The largest errors"),
+    "joint": ("The best ranks", "The worst ranks"),
 }
 _TABLES = ("scores", "intervals", "against", "differences", "labels", "confusion")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, islice
 from statistics import fmean
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.captioning import caption_features, in_batches
 from vidcaption.evaluation.metrics import cider
+from vidcaption.evaluation.retrieval import read_captions, retrieval_figures
 from vidcaption.evaluation.statistics import pearson, ranks
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
@@ -20,7 +22,7 @@ from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.training.clips import pad, target
 from vidcaption.training.distributed import World
-from vidcaption.training.losses import classification, cross_entropy
+from vidcaption.training.losses import classification, cross_entropy, match
 from vidcaption.training.material import Material
 
 CAPTIONS = 5
@@ -130,6 +132,19 @@ def judge_scores(said: Tensor, scores: Tensor) -> dict[str, float]:
     correlation = float(pearson(ranks(said.numpy()), ranks(scores.numpy())))
     spearman = 100 * correlation if math.isfinite(correlation) else 0.0
     return {"loss": F.mse_loss(said, scores).item(), "spearman": spearman}
+
+
+def judge_joint(
+    network: CaptionNetwork, vocabulary: Vocabulary, vectors: Tensor, samples: Sequence[Sample]
+) -> dict[str, float]:
+    """``loss``, of the first caption of each sample among those of all, and ``mean_recall``, see
+    ``retrieval_figures``. ``vectors``: (N, D) of the samples."""
+    network.eval()
+    captions, owners = read_captions(network, vocabulary, samples)
+    first = torch.from_numpy(captions)[np.unique(owners, return_index=True)[1]]
+    recall = retrieval_figures(vectors.float().numpy(), captions, owners)["mean_recall"]
+    loss = match(vectors.float(), first).item() / len(samples)
+    return {"loss": loss, "mean_recall": float(recall)}
 
 
 def _references(sample: Sample, vocabulary: Vocabulary) -> list[list[int]]:

@@ -14,6 +14,8 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import draw, sample
 from vidcaption.model.vocabulary import BOS, EOS, PAD
 
+TEMPERATURE = 0.07  # of similarities in the joint space
+
 
 class Term(NamedTuple):
     """A term of the loss: the sum over ``words`` words, and the weight of their mean."""
@@ -67,6 +69,19 @@ def classification(
     yes, no = (F.logsigmoid(x).logsumexp(1) - math.log(x.shape[1]) for x in (logits, -logits))
     losses = -(targets * yes + (1 - targets) * no)
     return Term((losses * known).sum(), len(targets))
+
+
+def match(windows: Tensor, sentences: Tensor) -> Tensor:
+    """How well windows tell their sentence from those of the others, and sentences their window:
+    the mean of both cross entropies (InfoNCE, van den Oord et al. 2018, as in CLIP, Radford et al.
+    2021), added up.
+
+    ``windows``, ``sentences``: (B, D) of length 1, which belong together.
+    """
+    similar = windows @ sentences.T / TEMPERATURE
+    own = torch.arange(len(similar), device=similar.device)
+    both = [F.cross_entropy(x, own, reduction="sum") for x in (similar, similar.T)]
+    return torch.stack(both).mean()
 
 
 @torch.no_grad()

@@ -62,7 +62,8 @@ class Material:
                     f"no sample with a {what} is in the split {split!r}; training needs train and "
                     f"dev{hint}"
                 )
-        captions = [sample.captions for sample in self.train if "caption" in heads]
+        reads = not {"caption", "joint"}.isdisjoint(heads)
+        captions = [sample.captions for sample in self.train if reads]
         self.vocabulary = vocabulary or _vocabulary(captions, texts, min_count, self.train, heads)
         self._texts = [target(self.vocabulary, text) for text in texts]
         self._named: list[list[int]] = [[] for _ in texts]

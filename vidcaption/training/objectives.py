@@ -23,7 +23,7 @@ from vidcaption.model.concepts import Concepts
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import sample as draw_captions
-from vidcaption.model.vocabulary import PAD
+from vidcaption.model.vocabulary import BOS, EOS, PAD
 from vidcaption.options.training import TrainOptions
 from vidcaption.training.clips import MOST_WORDS, Batch, Look, target
 from vidcaption.training.consensus import Consensus
@@ -33,6 +33,7 @@ from vidcaption.training.judge import (
     ask_head,
     judge_captions,
     judge_concepts,
+    judge_joint,
     judge_labels,
     judge_scores,
 )
@@ -40,6 +41,7 @@ from vidcaption.training.losses import (
     Term,
     classification,
     cross_entropy,
+    match,
     reinforce,
     self_critical,
 )
@@ -418,6 +420,38 @@ class Scores(HeadTarget):
         return judge_scores(said, targets)
 
 
+class Joint(Objective):
+    """Captions and samples that belong together, by the loss of the head joint; judged by the mean
+    recall."""
+
+    @staticmethod
+    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
+        return "joint" in network.heads
+
+    def takes(self, sample: Sample) -> bool:
+        return bool(sample.captions)
+
+    def forward(self, seen: Seen) -> Term:
+        network, words = seen.network, seen.batch.words
+        windows = network.heads["joint"](seen.memory)
+        captions = [
+            [[i for i in ids if i not in (PAD, BOS, EOS)] for ids in several]
+            for several in words.tolist()
+        ]
+        losses = [
+            match(windows, network.read_sentences(several))
+            for several in zip(*captions, strict=True)
+        ]
+        return Term(torch.stack(losses).sum(), len(losses) * len(windows))
+
+    def judge(self, network: CaptionNetwork, look: Look, options: TrainOptions) -> dict[str, float]:
+        material = self._material
+        dev = range(material.first_dev, len(material.samples))
+        said = ask_head("joint", network, dev, look, self._machine, self._world)
+        metrics = judge_joint(network, material.vocabulary, said, material.dev)
+        return metrics if options.select == "cider" else dict(reversed(metrics.items()))
+
+
 OBJECTIVES: dict[str, type[Objective]] = {
     "captions": Captions,
     "texts": Texts,
@@ -427,6 +461,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "adversarial": Adversarial,
     "labels": Labels,
     "scores": Scores,
+    "joint": Joint,
 }
 
 

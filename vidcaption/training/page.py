@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from vidcaption.datasets.samples import TARGETS, Sample
-from vidcaption.evaluation.captioning import Said, caption_samples
+from vidcaption.evaluation.captioning import Said, caption_samples, head_of_samples
+from vidcaption.evaluation.retrieval import closest_captions, read_captions
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.manifest import CARD, read_text
@@ -34,6 +35,7 @@ PLOTS = {
     "caption": (CAPTIONS, plot_captions),
     "classes": ("confusion.png", plot_confusion),
     "score": ("scatter.png", plot_scatter),
+    "joint": (CAPTIONS, plot_captions),
 }
 MOST_SAMPLES = 1000  # captioned for the histograms
 SHOWN = 12
@@ -62,14 +64,19 @@ def write_training_page(
     drawn = np.random.default_rng(SEED).permutation(len(samples))[:MOST_SAMPLES]
     part = [samples[i] for i in drawn]
 
+    head = model.network.config.says
+
     def caption(some: Sequence[Sample]) -> Mapping[str, Said]:
         network, vocabulary = model.network, model.vocabulary
+        if head == "joint":  # the captions of people that it finds
+            vectors = head_of_samples(network, some, frames, machine).numpy()
+            known = read_captions(network, vocabulary, part)[0]
+            return closest_captions(some, vectors, known, [x for s in part for x in s.captions])
         return caption_samples(network, vocabulary, some, frames, SearchOptions(), machine)
 
     said = caption(part)
     own = caption(shown) if shown else said
     cases = [look(model, s, own[s.id], None, frames, machine) for s in shown or part[:SHOWN]]
-    head = model.network.config.says
     plotted, plot = PLOTS[head]
     texts = [each.text for each in said.values()]
     pictures = {

@@ -41,10 +41,15 @@ def _classifier(network: CaptionNetwork, options: TrainOptions) -> list[nn.Param
     return list(network.classifier.parameters()) if network.classifier else []
 
 
+def _joint(network: CaptionNetwork, options: TrainOptions) -> list[nn.Parameter]:
+    return list(network.heads["joint"].parameters()) if "joint" in network.heads else []
+
+
 PARTS: dict[str, Callable[[CaptionNetwork, TrainOptions], list[nn.Parameter]]] = {
     "decoder": _decoder,
     "cnn": _cnn,
     "classifier": _classifier,
+    "joint": _joint,
 }
 
 
@@ -101,7 +106,13 @@ def _usual(options: TrainOptions) -> dict[str, dict[str, Any]]:
         "frozen": {
             "epochs": o.epochs,
             "trains": {"decoder": o.lr},
-            "objectives": {"captions": 1.0, "labels": 1.0, "scores": 1.0, "texts": o.text_weight},
+            "objectives": {
+                "captions": 1.0,
+                "labels": 1.0,
+                "scores": 1.0,
+                "joint": 1.0,
+                "texts": o.text_weight,
+            },
         },
         "finetune": {
             "epochs": o.finetune_epochs,
@@ -117,9 +128,19 @@ def _usual(options: TrainOptions) -> dict[str, dict[str, Any]]:
                 "captions": 1.0,
                 "labels": 1.0,
                 "scores": 1.0,
+                "joint": 1.0,
                 "texts": o.text_weight,
                 "concepts": o.concept_weight,
             },
+        },
+        # for a model that has learnt the rest; flags alone leave it out
+        "joint": {
+            "epochs": 0,
+            "batch-size": 128,
+            "frames": 2,
+            "captions": 5,
+            "trains": {"joint": 2e-3},
+            "objectives": {"joint": 1.0},
         },
         "scst": {
             "epochs": o.scst_epochs,
@@ -129,6 +150,7 @@ def _usual(options: TrainOptions) -> dict[str, dict[str, Any]]:
                 "captions": o.scst_imitate,
                 "labels": o.scst_imitate,
                 "scores": o.scst_imitate,
+                "joint": o.scst_imitate,
                 "texts": o.scst_imitate * o.text_weight,
             },
         },

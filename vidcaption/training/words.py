@@ -56,10 +56,11 @@ def with_heads(model: Model, heads: str, labels: Sequence[str], seed: int) -> Mo
         )
     if set(labels) <= set(old.labels):
         labels = old.labels
+    words = old.words[len(SPECIAL) :] if writes or "joint" in names else ()
     vocabulary = (
-        Vocabulary(old.words[len(SPECIAL) :], old.concepts, old.classes, old.objects, labels)
+        Vocabulary(words, old.concepts, old.classes, old.objects, labels)
         if writes
-        else Vocabulary([], labels=labels)
+        else Vocabulary(words, labels=labels)
     )
     config = replace(before, heads=heads, concept_slots=before.concept_slots if writes else 0)
     with torch.random.fork_rng():

@@ -14,6 +14,7 @@ import pytest
 from clips import write_image
 from indexes import put
 from runs import QUICK, Apart, Run
+from tiny import write_tiny
 
 from vidcaption.cli import main
 from vidcaption.find.index import Index
@@ -52,6 +53,11 @@ class Out:
         self.out, self.err = capsys.readouterr()
         self.lines = self.err.splitlines()
 
+    @property
+    def others(self) -> list[str]:
+        """Without the line that says why only words are compared, which depends on the model."""
+        return [line for line in self.lines if "only words are compared" not in line]
+
 
 def test_the_first_search_indexes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = Out(capsys, "find", "motorcycles", "videos")
@@ -67,7 +73,7 @@ def test_the_first_search_indexes(here: Path, capsys: pytest.CaptureFixture[str]
     assert again.code == 1 and again.out == found.out
     assert any("text.mp4 is not a video" in line for line in again.lines)
     again = Out(capsys, "find", "motorcycle")
-    assert again.code == 0 and again.lines == [
+    assert again.code == 0 and again.others == [
         "vidcaption: 1 file is skipped: captioning failed before; vidcaption "
         "index --redo captions them again"
     ]
@@ -101,7 +107,7 @@ def test_index(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_prune(here: Path, capsys: pytest.CaptureFixture[str], dogs: Path) -> None:
     (here / "videos/clip.mp4").unlink()
     found = Out(capsys, "find", "dog", "--index", "dogs.sqlite", "--no-update")
-    assert (found.code, found.out) == (0, "") and found.lines == [
+    assert (found.code, found.out) == (0, "") and found.others == [
         "vidcaption: 2 moments are omitted, in missing files",
         "vidcaption: nothing found for 'dog'",
     ]
@@ -145,6 +151,87 @@ def test_words_alone_load_little(dogs: Path, here: Path) -> None:
     assert not heavy & found.loaded
 
 
+@pytest.fixture
+def meant(here: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Options for an index of a tiny model with the head joint."""
+    model = write_tiny(here / "model", heads="caption+joint")
+    place = ["--index", "m.sqlite"]
+    assert Out(capsys, *INDEX, "videos", *place, "--model", str(model), "--window", "1").code == 0
+    return [*place, "--no-update"]
+
+
+def test_a_query_is_compared_by_meaning(
+    meant: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = Out(capsys, "find", "word1", *meant, "--json", "--limit", "99")
+    assert (found.code, found.err) == (0, "")
+    rows = json.loads(found.out)
+    with Index(here / "m.sqlite") as index:
+        assert len(rows) == index.count() > 1  # also those whose captions lack the word
+    assert [row["score"] for row in rows] == sorted((r["score"] for r in rows), reverse=True)
+    quoted = Out(capsys, "find", '"word1 word2"', *meant)
+    assert quoted.err == "vidcaption: nothing found for '\"word1 word2\"'\n"
+    unknown = Out(capsys, "find", "zebra", *meant)
+    assert unknown.lines == [
+        "vidcaption: only words are compared: the model knows none of the words",
+        "vidcaption: nothing found for 'zebra'",
+    ]
+    apart = Apart("find", "word1", *meant, cwd=here)
+    assert apart.code == 0 and len(apart.out.splitlines()) == min(10, len(rows))
+    assert "numpy" in apart.loaded and not {"torch", "cv2", "av"} & apart.loaded
+
+
+def test_what_looks_alike_is_found(
+    meant: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole video by itself, and a picture in a folder without it."""
+    found = Out(capsys, "find", "--like", "videos/clip.mp4", *meant, "--json")
+    rows = json.loads(found.out)
+    assert (found.code, found.err) == (0, "") and rows[0]["score"] > 0.5
+    write_image(here / "still.png")
+    (here / "empty").mkdir()
+    like = ["find", "--like", "still.png"]
+    assert Out(capsys, *like, "videos", *meant).out == Out(capsys, *like, *meant).out != ""
+    assert "nothing found for 'still.png'" in Out(capsys, *like, "empty", *meant).err
+    (here / "text.png").write_text("no picture")
+    wrong = Out(capsys, "find", "--like", "text.png", *meant)
+    assert wrong.code == 1 and "text.png" in wrong.err and "Traceback" not in wrong.err
+
+
+def test_moments_are_looked_at_again(
+    meant: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = ["find", "word1 word2", *meant, "--json"]
+    first, again = (json.loads(Out(capsys, *args, *more).out) for more in ([], ["--rerank"]))
+    assert {row["start"] for row in again} == {row["start"] for row in first}
+    assert again[0]["score"] < first[0]["score"]  # by a log-probability
+    assert [row["score"] for row in again] == sorted((r["score"] for r in again), reverse=True)
+    few = json.loads(Out(capsys, *args, "--rerank", "--limit", "2").out)
+    assert few == again[:2]
+    (here / "videos/clip.mp4").write_text("no video")
+    broken = Out(capsys, *args, "--rerank")
+    assert broken.code == 0 and "a moment is not looked at again: " in broken.err
+    assert json.loads(broken.out) == first
+
+
+def test_a_model_without_a_joint_space(
+    dogs: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_tiny(here / "model")
+    assert Out(capsys, *INDEX, "videos", "--index", "p.sqlite", "--model", str(model)).code == 0
+    args = ["--index", "p.sqlite", "--no-update"]
+    found = Out(capsys, "find", "word1", *args)
+    assert found.lines[0] == (
+        f"vidcaption: only words are compared: the model {model} has no joint space"
+    )
+    like = Out(capsys, "find", "--like", "videos/clip.mp4", *args)
+    assert (like.code, like.out) == (2, "")
+    assert like.lines == [f"vidcaption: the model {model} has no joint space"]
+    label = write_tiny(here / "alone", heads="joint")
+    alone = Out(capsys, *INDEX, "videos", "--index", "j.sqlite", "--model", str(label))
+    assert alone.code != 0 and "has the head joint alone, which says nothing" in alone.err
+
+
 @pytest.mark.parametrize(
     "args, message",
     [
@@ -152,6 +239,9 @@ def test_words_alone_load_little(dogs: Path, here: Path) -> None:
         (["find", "dog", "videos", "--no-update"], "there is no index at .+ yet"),
         (["find", "* -dog", "videos"], "there is no word to search for in '. -dog'"),
         (["find", "dog", "gone"], "no such file or folder: gone"),
+        (["find"], "there is nothing to search for; give words, or a picture with --like"),
+        (["find", "dog", "--like", "videos/clip.mp4"], "no such file or folder: dog"),
+        (["find", "--like", "videos/clip.mp4", "--rerank"], "--rerank needs words, and --like has"),
         (
             ["find", "dog", "--index", "videos/clip.mp4"],
             "clip.mp4, which is not an index",

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,9 +20,13 @@ from vidcaption.options.output import LogOptions
 
 if TYPE_CHECKING:
     from vidcaption.find.index import Index
+    from vidcaption.find.meaning import Wanted
+    from vidcaption.find.query import Query
     from vidcaption.find.search import Moment
 
 logger = logging.getLogger(__name__)
+
+RERANKED = 50  # moments that --rerank looks at
 
 
 @helped(
@@ -29,26 +34,39 @@ logger = logging.getLogger(__name__)
     vidcaption find "a dog on a beach" ~/Videos
     vidcaption find "snow -skiing" --after 2026-01-01 --html snow.html
     vidcaption find '"red car"' --no-update --json --limit 100
+    vidcaption find --like beach.jpg ~/Videos
     """,
-    first="index update json clip html open limit path after before",
+    first="like index update json clip html open limit path after before",
 )
 @with_options
 def find(
-    query: Annotated[
-        str,
-        typer.Argument(
-            help='Words, "a phrase" in quotes, -word to exclude.',
-            show_default=False,
-        ),
-    ],
     options: FindOptions,
     voice: LogOptions,
+    query: Annotated[
+        str | None,
+        typer.Argument(
+            help='Words, "a phrase" in quotes, -word to exclude; not with --like.',
+            show_default=False,
+        ),
+    ] = None,
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="FOLDER", help="Only in these folders.  [default: all indexed folders]"
         ),
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Search for what looks like this picture or video."),
+    ] = None,
+    rerank: Annotated[
+        bool,
+        typer.Option(
+            "--rerank",
+            help="Look at the best moments again, and order them by how probable the query is as "
+            "their caption.",
+        ),
+    ] = False,
     index: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The index.  [default: in the user's data folder]"),
@@ -75,7 +93,8 @@ def find(
 ) -> int:
     """Search indexed videos for moments, by what is seen in them.
 
-    The best matches come first: captions with all of the words, in any inflection, then those with
+    The best matches come first, by the words of captions and by similarity in meaning, if the model
+    has the head joint; otherwise captions with all of the words, in any inflection, then those with
     some. New files are captioned first, which may take a while, with the index's model and options.
 
     Exit codes: 0 searched, with or without results, 1 something could not be indexed or cut, 2
@@ -90,8 +109,14 @@ def find(
     from vidcaption.output.write import check_writable, write_atomic
 
     path = index or default_index()
+    if like is not None and query is not None:
+        folders, query = [Path(query), *(folders or [])], None
     with closing_words(), interruptible():
-        asked = Query.parse(query)
+        if (like is None) == (query is None):
+            raise UsageError("there is nothing to search for; give words, or a picture with --like")
+        if rerank and query is None:
+            raise UsageError("--rerank needs words, and --like has none; remove one of them")
+        asked = None if query is None else Query.parse(query)
         check_writable([html] if html else [])
         if not path.exists() and not (update and folders):
             raise UsageError(
@@ -103,19 +128,25 @@ def find(
             code = _update(opened, folders or [], files, voice) if update else 0
             if code == INTERRUPTED:
                 return code
-            found = search(opened, asked, options, folders or [])
-        moments = found.moments
+            wanted = _wanted(opened, asked, like)
+            first = replace(options, limit=max(options.limit, RERANKED)) if rerank else options
+            found = search(opened, asked, first, folders or [], wanted)
+            moments = found.moments
+            if rerank and asked is not None:
+                from vidcaption.find.look import look_again
+
+                moments = look_again(opened, moments, asked)[: options.limit]
         if found.away:
             count = "1 moment is" if found.away == 1 else f"{found.away} moments are"
             message = f"{count} omitted, in missing files"
             logger.info(message, extra=event("away", count=found.away))
         if not moments:
-            logger.info(f"nothing found for {query!r}", extra=event("nothing"))
+            logger.info(f"nothing found for {query or str(like)!r}", extra=event("nothing"))
         _print(moments, as_json)
         if html:
             from vidcaption.find.sheet import contact_sheet
 
-            write_atomic(html, contact_sheet(query, moments))
+            write_atomic(html, contact_sheet(query or f"like {like}", moments))
         if clip and not _cut(moments, clip):
             code = 1
         if open and moments:
@@ -123,6 +154,27 @@ def find(
 
             play(moments[0])
         return code
+
+
+def _wanted(index: "Index", query: "Query | None", like: Path | None) -> "Wanted | None":
+    """What windows should be like; None, with a line that says why, if only words can be
+    compared."""
+    if like is not None:
+        from vidcaption.find.look import look_like
+
+        return look_like(index, like)
+    if query is None or query.literal:
+        return None
+    from vidcaption.find.space import space_of
+
+    try:
+        space = space_of(index)
+        from vidcaption.find.meaning import read_query
+
+        return read_query(space, query)
+    except UsageError as error:
+        logger.info(f"only words are compared: {error}", extra=event("words_alone"))
+        return None
 
 
 def _update(

@@ -1,0 +1,124 @@
+"""How well the joint space finds samples by their sentences, and sentences by their samples."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidcaption.datasets.samples import Sample
+from vidcaption.evaluation.captioning import Said
+from vidcaption.evaluation.statistics import Array, Figure, Weighted, mean, ratio
+from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.vocabulary import Vocabulary
+
+CUTOFFS = (1, 5, 10)
+_AT_ONCE = 256  # captions
+
+Vectors = NDArray[np.floating]
+Owners = NDArray[np.int64]
+
+
+@torch.inference_mode()
+def read_captions(
+    network: CaptionNetwork, vocabulary: Vocabulary, samples: Sequence[Sample]
+) -> tuple[Vectors, Owners]:
+    """The vectors, (M, D), of all captions of the samples, by a network with the head joint, and
+    the index of the sample that each is of, (M,)."""
+    texts = [text for sample in samples for text in sample.captions]
+    rows = [
+        network.read_sentences([vocabulary.encode(text) for text in part]).cpu()
+        for part in (texts[i : i + _AT_ONCE] for i in range(0, len(texts), _AT_ONCE))
+    ]
+    owners = np.repeat(np.arange(len(samples)), [len(sample.captions) for sample in samples])
+    return torch.cat(rows).numpy(), owners
+
+
+def closest_captions(
+    samples: Sequence[Sample], vectors: Vectors, captions: Vectors, texts: Sequence[str]
+) -> dict[str, Said]:
+    """The most similar of some captions for each sample, by its id, with the cosine as its score.
+
+    ``vectors``: (N, D) of the samples; ``captions``: (M, D) of the ``texts``.
+    """
+    similar = vectors @ captions.T
+    return {
+        sample.id: Said(texts[int(row.argmax())], float(row.max()))
+        for sample, row in zip(samples, similar, strict=True)
+    }
+
+
+def ranks_of_samples(samples: Vectors, sentences: Vectors, owners: Owners) -> Owners:
+    """The rank of its own sample for each of M sentences, from 1: (M,).
+
+    ``samples``: (N, D) and ``sentences``: (M, D), of length 1; ``owners``: (M,), the sample that
+    each sentence is of. Equal similarity counts against it.
+    """
+    similar = sentences @ samples.T  # (M, N)
+    own = similar[np.arange(len(owners)), owners]
+    ranks: Owners = (similar >= own[:, None]).sum(1)
+    return ranks
+
+
+def ranks_of_sentences(samples: Vectors, sentences: Vectors, owners: Owners) -> Owners:
+    """The rank of the first of its own sentences for each of N samples, from 1: (N,).
+
+    Each sample has at least one; for the arguments see ``ranks_of_samples``.
+    """
+    similar = samples @ sentences.T  # (N, M)
+    own = owners == np.arange(len(samples))[:, None]
+    best = np.where(own, similar, -np.inf).max(1)
+    ranks: Owners = 1 + ((similar >= best[:, None]) & ~own).sum(1)
+    return ranks
+
+
+def retrieval_figures(
+    samples: Vectors, sentences: Vectors, owners: Owners
+) -> dict[str, Figure | Weighted]:
+    """Image search and image annotation, as Hodosh et al. 2013 call both directions.
+
+    - search_R@K: x 100, the share of sentences whose sample is among the K most similar of all
+      samples; search_median_rank: of their samples.
+    - annotation_R@K: x 100, the share of samples with one of their sentences among the K most
+      similar of all sentences; annotation_median_rank: of the first of theirs.
+    - mean_recall: the mean of the six shares.
+
+    For the arguments see ``ranks_of_samples``. Resamples are of samples with their sentences, all
+    of which stay to be found.
+    """
+    found = ranks_of_samples(samples, sentences, owners)
+    said = ranks_of_sentences(samples, sentences, owners)
+    counts = np.bincount(owners, minlength=len(samples))
+    recalls: dict[str, Figure] = {}
+    for most in CUTOFFS:
+        hits = np.bincount(owners, found <= most, minlength=len(samples))
+        recalls[f"search_R@{most}"] = ratio(100 * hits, counts)
+    recalls |= {f"annotation_R@{most}": mean(100.0 * (said <= most)) for most in CUTOFFS}
+    figures: dict[str, Figure | Weighted] = dict(recalls)
+    figures["mean_recall"] = _mean_of(list(recalls.values()))
+    figures["search_median_rank"] = _median(found, owners, len(samples))
+    figures["annotation_median_rank"] = _median(said, np.arange(len(samples)), len(samples))
+    return figures
+
+
+def _mean_of(figures: Sequence[Figure]) -> Figure:
+    def value(sums: Array) -> Array:
+        parts = np.split(sums, len(figures), -1)
+        total: Array = np.mean([f.value(x) for f, x in zip(figures, parts, strict=True)], 0)
+        return total
+
+    return Figure(np.concatenate([figure.rows for figure in figures], -1), value)
+
+
+def _median(ranks: Owners, owners: Owners, count: int) -> Weighted:
+    """The lower median of ranks, which count as often as the samples that own them."""
+    order = np.argsort(ranks, kind="stable")
+    ordered, owned = ranks[order].astype(float), owners[order]
+
+    def of(weights: Array) -> Array:
+        sums = weights[..., owned].cumsum(-1)
+        half = (sums >= sums[..., -1:] / 2).argmax(-1)
+        median: Array = ordered[half]
+        return median
+
+    return Weighted(count, of)
