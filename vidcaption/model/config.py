@@ -13,7 +13,7 @@ from vidcaption.types import Flow
 T = TypeVar("T", bound=Options)
 
 # The form of config.json, and the first version of vidcaption that reads it. They change together.
-SCHEMA, SINCE = 3, "0.3.0"
+SCHEMA, SINCE = 3, "0.4.0"
 
 
 def _with_slots(values: dict[str, Any]) -> dict[str, Any]:
