@@ -71,13 +71,16 @@ def test_wrong_tables(change: dict[str, object], message: str) -> None:
 
 
 def test_an_unknown_name_takes_nothing() -> None:
-    message = "stage 'warmup' has no epochs and trains; only concepts, frozen, finetune, scst have"
+    message = (
+        "stage 'warmup' has no epochs and trains; only concepts, frozen, finetune, joint, scst have"
+    )
     with pytest.raises(UsageError, match=message):
         stages_of(TrainOptions(stage=({"name": "warmup", "objectives": {"captions": 1}},)))
 
 
 def test_a_stage_trains_its_parts_alone() -> None:
-    config = ModelConfig.flat(image_size=32, grid=1, size=16, attention_heads=2, concept_slots=1)
+    small = {"image_size": 32, "grid": 1, "size": 16, "attention_heads": 2, "concept_slots": 1}
+    config = ModelConfig.flat(**small, heads="caption+joint")
     network = CaptionNetwork(config, Vocabulary(["dog"], ["dog"]))
     everything = {name for name, _ in network.named_parameters()}
     trained = {}
@@ -91,6 +94,8 @@ def test_a_stage_trains_its_parts_alone() -> None:
         assert trained[part] == {name for name, p in network.named_parameters() if id(p) in ids}
     left = everything - set().union(*trained.values())
     assert left == {"confidence.weigh.weight", "confidence.weigh.bias"}
+    joint = trained.pop("joint")  # which also learns with the decoder
+    assert joint == {x for x in trained["decoder"] if x.startswith("heads.joint.")} != set()
     assert sum(map(len, trained.values())) == len(everything - left)  # each is of one part
     without = CaptionNetwork(ModelConfig.flat(image_size=32, grid=1), Vocabulary(["dog"]))
     [made] = stages_of(TrainOptions(stage=(NEW | {"trains": {"classifier": 0.1}},)))
