@@ -66,6 +66,8 @@ def test_what_is_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert not is_address(name) and location_of(name) == Path(name)
     assert location_of("s3://b/x") == location_of(Path("s3://b/x")) == Address("s3://b/x")
     assert location_of("file:///a/b%20c.mp4") == Path("/a/b c.mp4")
+    for name in ("memory://", "memory:/", "memory:"):  # a Path drops slashes at the end
+        assert location_of(Path(name)) == Address("memory://") and Address(name).parts == ()
     (tmp_path / "s3:/b").mkdir(parents=True)
     assert not is_address("s3://b")
     with pytest.raises(ValueError, match="clip"):

@@ -145,6 +145,20 @@ def test_a_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
 
+def test_a_package_of_no_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "paramiko", None)
+    monkeypatch.delitem(__import__("sys").modules, "fsspec.implementations.sftp", raising=False)
+    monkeypatch.delitem(_registry, "sftp", raising=False)
+    with pytest.raises(SetupError, match="needs paramiko, which is not installed; see what fsspec"):
+        remote.filesystem(Address("sftp://h/x.mp4"))
+
+
+def test_an_archive_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"x" * 100)
+    with pytest.raises(remote.RemoteError, match="it is not in an archive of that kind"):
+        remote.entry(Address(f"zip://x.mp4::{tmp_path / 'a.zip'}"))
+
+
 @pytest.fixture
 def web(clip: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     monkeypatch.setattr(remote, "WAITS_S", (0.0,))

@@ -12,9 +12,9 @@ from urllib.request import url2pathname
 
 # A scheme has two letters at least, or it would be a drive. Those of fsspec can be chained: in
 # `simplecache::s3://b/x` before the address, in `zip://x.mp4::s3://b/y.zip` after it. Where a Path
-# was made of it, it has one slash.
+# was made of it, it has one slash, or none at the end.
 _ADDRESS = re.compile(
-    r"(?P<head>(?:[a-z][a-z0-9]+::)*(?P<scheme>[a-z][a-z0-9+.-]+):/)/?(?P<rest>[^\0]*)",
+    r"(?P<head>(?:[a-z][a-z0-9]+::)*(?P<scheme>[a-z][a-z0-9+.-]+):)(?:\Z|//?(?P<rest>[^\0]*))",
     re.IGNORECASE,
 )
 _QUERIED = ("http", "https")  # the others may have ? and # in names
@@ -43,11 +43,12 @@ class Address:
         if found is None:
             raise ValueError(text)
         self.scheme: str = found["scheme"].lower()
-        self._head: str = found["head"] + "/"
+        self._head: str = found["head"] + "//"
+        rest: str = found["rest"] or ""
         mark = r"[?#]" if self.scheme in _QUERIED else r"::"
-        path: str = re.split(mark, found["rest"], maxsplit=1)[0]
+        path: str = re.split(mark, rest, maxsplit=1)[0]
         self._path = path if self.scheme in _QUERIED else path.rstrip("/")
-        self._tail: str = found["rest"][len(path) :].partition("#")[0]
+        self._tail: str = rest[len(path) :].partition("#")[0]
 
     @property
     def url(self) -> str:

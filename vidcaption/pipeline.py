@@ -32,9 +32,9 @@ from vidcaption.store import name_of, resolve
 from vidcaption.store.mixture import Mixture, Name, mixed_name, mixed_sha256, weigh
 from vidcaption.store.settings import check_network
 from vidcaption.types import Flow, ModelInfo, Progress, Segment, Window
-from vidcaption.video.protocol import Pool, Reader
+from vidcaption.video.protocol import Pool, Reader, Request
 from vidcaption.video.spool import spooled
-from vidcaption.video.workers import RemoteReader, Request, Workers
+from vidcaption.video.workers import RemoteReader, Workers
 
 if TYPE_CHECKING:
     import numpy as np

@@ -58,13 +58,20 @@ class RemoteError(OSError):
 def filesystem(address: Address) -> "tuple[AbstractFileSystem, str]":
     """The file system of an address, and its name there.
 
-    Raises SetupError if its package is not installed, UsageError if the scheme is unknown.
+    Raises SetupError if its package is not installed, UsageError if the scheme is unknown, and
+    RemoteError if the archive or service that it is in cannot be opened.
     """
     try:
         from fsspec.core import url_to_fs
 
         return url_to_fs(address.url)  # type: ignore[no-any-return]
     except ImportError as error:
+        if address.scheme not in STORES | PAGES:
+            missing = getattr(error.__cause__, "name", None) or "its package"
+            raise SetupError(
+                f"{address} needs {missing}, which is not installed; see what fsspec needs for "
+                f"{address.scheme}://"
+            ) from error
         raise SetupError(
             f'{address} needs the extra "cloud", of which a package is not installed; '
             "pip install 'vidcaption[cloud]'"
@@ -78,6 +85,8 @@ def filesystem(address: Address) -> "tuple[AbstractFileSystem, str]":
             f"{address} is an address of {address.scheme}://, which is not supported; allowed are "
             "s3, gs, az, https, hf and others that fsspec knows"
         ) from error
+    except Exception as error:  # of file systems that are opened at once, such as zip
+        raise reason(error, address) from error
 
 
 @contextmanager
@@ -133,6 +142,8 @@ def _reason(error: BaseException, address: Address) -> RemoteError | None:
     lost = ("Connect", "Payload", "IncompleteRead", "ServerDisconnected", "ResponseStream")
     if isinstance(error, ConnectionError) or any(each in name for each in lost):
         return RemoteError(errno.ECONNRESET, "there is no connection to its server, or it broke")
+    if name in ("BadZipFile", "ReadError"):  # of zip and tar
+        return RemoteError(errno.EINVAL, "it is not in an archive of that kind")
     if isinstance(error, NotImplementedError):
         return RemoteError(errno.EROFS, f"{address.scheme}:// does not support it")
     return None

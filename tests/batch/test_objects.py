@@ -12,7 +12,7 @@ from tiny import write_tiny
 from vidcaption import OutputError, SetupError, UsageError, remote
 from vidcaption.addresses import Address
 from vidcaption.batch import Batch, Outcome, Watcher, read_manifest
-from vidcaption.batch.inputs import Shard, discover_anywhere
+from vidcaption.batch.inputs import Shard, discover_anywhere, select
 from vidcaption.batch.ledger import Ledger
 from vidcaption.batch.objects import ObjectLedger, ObjectRows, of_others, record_of
 from vidcaption.batch.parts import Parts
@@ -293,8 +293,6 @@ def test_an_interrupted_run_continues(
          "and --offline forbids the network"),
         ({"output": OutputOptions(srt=True, out_dir=Path("s3://x")), "inputs": ["a"],
           "offline": True}, "s3://x is an address, and --offline forbids"),
-        ({"output": OutputOptions(srt=True), "batch": BatchOptions(manifest=Path("s3://b/m.jsonl"))},
-         "--manifest is s3://b/m.jsonl, and rows are appended to it"),
         ({"output": OutputOptions(output="s3://videos/a.mp4", txt=True)}, "which is an input"),
     ],
 )  # fmt: skip
@@ -303,6 +301,13 @@ def test_wrong_use(store: Store, options: dict[str, object], message: str) -> No
     given = {"inputs": ["s3://videos/a.mp4"], "batch": BatchOptions(), "offline": False} | options
     with pytest.raises(UsageError, match=message):
         Batch(given["inputs"], given["output"], given["batch"], offline=given["offline"])  # type: ignore[arg-type]
+
+
+def test_the_scheme_of_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"x")
+    found = select([path.as_uri()], BatchOptions())
+    assert found.chosen == [path] and not found.several
 
 
 def test_the_hub_offline(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ from vidcaption.errors import InputError
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.video import batches
 from vidcaption.video.batches import WindowReader
-from vidcaption.video.workers import RemoteReader, Request, Workers
+from vidcaption.video.protocol import Request
+from vidcaption.video.workers import RemoteReader, Workers
 
 CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
 SIZE = (64, 64)

@@ -23,8 +23,9 @@ from vidcaption.options.captioning import CaptionOptions
 from vidcaption.types import Window
 from vidcaption.video import workers as module
 from vidcaption.video.batches import WindowReader
+from vidcaption.video.protocol import Request
 from vidcaption.video.reader import VideoReader
-from vidcaption.video.workers import RemoteReader, Request, Workers
+from vidcaption.video.workers import RemoteReader, Workers
 
 CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
 SIZE = (32, 32)
@@ -317,7 +318,8 @@ ORPHAN = """
 import os, signal, sys
 from pathlib import Path
 from vidcaption.options import CaptionOptions
-from vidcaption.video.workers import RemoteReader, Request, Workers
+from vidcaption.video.protocol import Request
+from vidcaption.video.workers import RemoteReader, Workers
 workers = Workers(1, timeout_s=60)
 with RemoteReader(workers, Request(Path(sys.argv[1]), (32, 32), CaptionOptions(), 1)) as reader:
     assert reader.read()

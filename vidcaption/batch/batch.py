@@ -6,13 +6,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from vidcaption.addresses import is_address, location_of
+from vidcaption.addresses import location_of
+from vidcaption.batch.captioners import Captioners
 from vidcaption.batch.delivery import Delivery
 from vidcaption.batch.inputs import select, spooled
 from vidcaption.batch.manifest import Manifest
 from vidcaption.batch.plan import Books, Job, Plan
-from vidcaption.batch.runner import Captioners, Executor, Outcome, Runner, Watcher, in_process
-from vidcaption.errors import OutputError, UsageError
+from vidcaption.batch.runner import Executor, Outcome, Runner, Watcher, in_process
+from vidcaption.errors import OutputError
 from vidcaption.events import event
 from vidcaption.options.batch import BatchOptions
 from vidcaption.options.captioning import CaptionOptions, MachineOptions
@@ -49,11 +50,6 @@ class Batch:
         self._options = options
         for place in (output.folder, location_of(output.place or "-")):
             check_network(place or Path(), offline=offline)
-        if options.manifest and is_address(options.manifest.as_posix()):
-            raise UsageError(
-                f"--manifest is {location_of(options.manifest)}, and rows are appended to it, "
-                "which needs a file on this machine; name one"
-            )
         self.selection = select(inputs, options, offline=offline)
         self.delivery = Delivery(output, self.selection)
         self.plans: list[tuple[Job, Plan]] = []

@@ -388,7 +388,7 @@ class Selection:
 
 def select(inputs: Sequence[str], batch: BatchOptions, *, offline: bool = False) -> Selection:
     """Find the inputs; ``offline``: never use the network. Raises UsageError, SetupError."""
-    inputs = [STDIN if name in _STDIN else name for name in inputs]
+    inputs = [STDIN if name in _STDIN else _without_file_scheme(name) for name in inputs]
     if STDIN in inputs:
         return _piped(inputs, batch)
     shard = Shard.parse(batch.shard, os.environ) if batch.shard is not None else None
@@ -424,6 +424,12 @@ def select(inputs: Sequence[str], batch: BatchOptions, *, offline: bool = False)
     single = all(os.path.isfile(name) or location_of(name) in found for name in inputs)
     several = len(found) > 1 or not single or not inputs
     return Selection(found, chosen, several, shard=shard)
+
+
+def _without_file_scheme(name: str) -> str:
+    """The name of a file on this machine, also of one that is given as ``file://``."""
+    place = location_of(name)
+    return str(place) if is_address(name) and isinstance(place, Path) else name
 
 
 def _piped(inputs: Sequence[str], batch: BatchOptions) -> Selection:

@@ -1,30 +1,23 @@
 """Many inputs: each is leased, captioned and written, or fails without affecting others."""
 
 import errno
-import gc
 import logging
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeVar
 
 from vidcaption.addresses import Location
 from vidcaption.batch.plan import Books, Job, Plan
 from vidcaption.errors import InputError, OutputError, VidcaptionError
-from vidcaption.events import VERBOSE, event
-from vidcaption.options.batch import BatchOptions
-from vidcaption.options.captioning import CaptionOptions, MachineOptions
+from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.write import check_place
-from vidcaption.store.mixture import Mixture, folders
 from vidcaption.types import Progress, Segment, VideoInfo
-from vidcaption.video.protocol import Pool
-from vidcaption.video.workers import Workers, suitable
 
 if TYPE_CHECKING:
     from vidcaption.batcher import Batcher
@@ -207,96 +200,6 @@ def in_process(runner: Runner, jobs: Iterable[Job], watcher: Watcher) -> Iterato
     """An Executor: runs in this process, with a model that it loads at once."""
     runner.load()
     return runner.run(jobs, watcher)
-
-
-class Captioners:
-    """Loads the model in a folder, or those in several to mix, once on each device, when it is
-    first called.
-
-    It can be pickled, and then loads the model where it is called. Use it in a ``with`` block;
-    otherwise its processes end when it is garbage collected.
-    """
-
-    def __init__(self, model: Path | Mixture, machine: MachineOptions, batch: BatchOptions) -> None:
-        self._model, self._machine, self._batch = model, machine, batch
-        self._pool: Pool | None = None
-        self._loaded: list[Captioner] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._workers.end()
-
-    def share(self, pool: Pool, threads: int) -> None:
-        """Read in this pool, in place of processes of its own, and leave the other CPUs to others.
-
-        Call it before the model is loaded. ``threads``: of the CPU, unless the options set them.
-        """
-        self._pool = pool
-        self._machine = replace(self._machine, threads=self._machine.threads or threads)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = vars(self) | {"_loaded": [], "_pool": None}
-        state.pop("_workers", None)
-        return state
-
-    def __call__(self) -> "Sequence[Captioner]":
-        """The same captioners each time. Raises ModelError, DeviceError, SetupError."""
-        if not self._loaded:
-            if self._pool is None:
-                self._workers.warm_up()  # one is ready to read when the model is loaded
-            self._loaded = self._load()
-        return self._loaded
-
-    @property
-    def _devices(self) -> list[str]:
-        return self._machine.device.split(",")
-
-    @cached_property
-    def _workers(self) -> Workers:
-        number = max(self._batch.worker_count or suitable(), len(self._devices))
-        return Workers(number, self._batch.file_timeout_s)
-
-    def _load(self) -> "list[Captioner]":
-        # Only now, as it takes seconds: errors of the command were reported before. Importing
-        # makes no garbage, and collecting it would take a tenth of the time.
-        gc.disable()
-        from vidcaption.pipeline import Captioner
-
-        gc.enable()
-        machine = self._machine
-        if machine.engine == "openvino":
-            from vidcaption.model.engine import cached, require
-
-            require()
-            if not all(cached(folder).exists() for folder, _ in folders(self._model)):
-                logger.info(
-                    "exporting the CNN to OpenVINO, once for this model and version",
-                    extra=event("export"),
-                )
-        captioners = [
-            Captioner.from_pretrained(
-                self._model,
-                device=device,
-                precision=machine.precision,
-                batch_size=machine.batch_size,
-                threads=machine.threads,
-                engine=machine.engine,
-                video_decoder=machine.video_decoder,
-                workers=self._pool or self._workers,
-            )
-            for device in self._devices
-        ]
-        name, sha256 = captioners[0].model.name, captioners[0].model.sha256
-        facts = event("model", name=name, sha256=sha256)
-        logger.log(VERBOSE, f"model {name}, sha256 {sha256}", extra=facts)
-        for captioner in captioners:
-            captioner.machine.keep_freed_memory()
-            device, precision = str(captioner.machine.device), str(captioner.machine.precision)
-            facts = event("device", device=device, precision=precision)
-            logger.log(VERBOSE, f"on {device}, {precision}", extra=facts)
-        return captioners
 
 
 class _Work:

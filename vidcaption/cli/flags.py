@@ -26,7 +26,7 @@ from vidcaption.cli.settings import (
     use_files,
 )
 from vidcaption.errors import VidcaptionError
-from vidcaption.options.base import TABLES, Options, check, choices_of, flag_of, parse
+from vidcaption.options.base import TABLES, Options, check, check_local, choices_of, flag_of, parse
 from vidcaption.options.output import VoiceOptions
 
 R = TypeVar("R")
@@ -167,6 +167,8 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
         for parameter in (_CONFIG, _HELP_ALL):  # already handled
             del values[parameter.name]
         voice = VoiceOptions()
+        for name in signature.parameters.keys() - bundles.keys():
+            check_local(values[name])
         for name, kind in bundles.items():
             values[name] = kind.flat(**{f.name: values.pop(f.name) for f in kind.flat_fields()})
             if isinstance(values[name], VoiceOptions):

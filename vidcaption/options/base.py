@@ -10,9 +10,11 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from difflib import get_close_matches
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin
 
+from vidcaption.addresses import Address, is_address
 from vidcaption.errors import UsageError
 
 T = TypeVar("T", bound="Options")
@@ -34,13 +36,14 @@ def option(
     whole: bool = False,
     choices: Collection[str] = (),
     several: bool = False,
+    addresses: bool = False,
 ) -> Any:
     """A dataclass field with metadata for its flag and check. Bounds other than ``above``
     are inclusive.
 
     ``flag``: if it does not follow from the name; "" is none. ``whole``: the value may be WHOLE,
     written as "whole". ``choices``: the allowed words of a field that is not a ``Literal``;
-    ``several``: any of them, joined by +.
+    ``several``: any of them, joined by +. ``addresses``: a path may also be an address.
     """
     metadata = {
         "help": help,
@@ -52,6 +55,7 @@ def option(
         "whole": whole,
         "choices": choices,
         "several": several,
+        "addresses": addresses,
     }
     return field(default=default, metadata=metadata)
 
@@ -163,6 +167,8 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def check(f: Field[Any], value: Any) -> None:
     """Raises UsageError if ``value`` does not fit the field's type, choices and bounds."""
+    if not f.metadata["addresses"]:
+        check_local(value)
     if choices := choices_of(f):
         several = f.metadata["several"] and isinstance(value, str)
         given = value.split("+") if several else [value]
@@ -176,6 +182,17 @@ def check(f: Field[Any], value: Any) -> None:
         for one in value if isinstance(value, tuple) else (value,):
             if isinstance(one, int | float) and not isinstance(one, bool):
                 _check_bounds(f, _as_float(one))
+
+
+def check_local(value: Any) -> None:
+    """Raises UsageError if ``value`` is or has a path that is an address: it would be a new folder
+    of that name."""
+    for one in value if isinstance(value, tuple | list) else (value,):
+        if isinstance(one, Path) and is_address(str(one)):
+            raise UsageError(
+                f"{Address(one.as_posix())} is an address, where only a path on this machine is "
+                "allowed"
+            )
 
 
 def _as_float(value: float) -> float:

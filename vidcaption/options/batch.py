@@ -1,11 +1,15 @@
 """Options for many inputs, and for the index."""
 
+import os
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from vidcaption.errors import UsageError
 from vidcaption.options.base import Options, option
+
+_RAY_ADDRESS = re.compile(r"auto|local|(?!\w+://)\S+:\d{1,5}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,17 @@ class RayOptions(Options):
             if getattr(self, name) is not None and not self.ray:
                 flag = f"--{name.replace('_', '-')}"
                 raise UsageError(f"{flag} needs --ray; add it, or remove {flag}")
+        if self.ray and self.cluster and not _RAY_ADDRESS.fullmatch(self.cluster):
+            name = "--ray-address" if self.ray_address else "RAY_ADDRESS"
+            # Ray Client, ray://, does not stream results
+            raise UsageError(
+                f"{name} is {self.cluster!r}; it must be auto, or HOST:PORT of the head"
+            )
+
+    @property
+    def cluster(self) -> str | None:
+        """The address of a cluster, also from the environment; None for one of this machine."""
+        return self.ray_address or os.environ.get("RAY_ADDRESS") or None
 
 
 @dataclass(frozen=True, kw_only=True)

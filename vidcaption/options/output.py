@@ -32,7 +32,9 @@ class OutputOptions(Options):
         "Write one file, in the format of its suffix, also .parquet; - is standard output.",
         short="-o",
     )
-    out_dir: Path | None = option(None, "Write under this folder, in the same tree as the inputs.")
+    out_dir: Path | None = option(
+        None, "Write under this folder, in the same tree as the inputs.", addresses=True
+    )
 
     @classmethod
     def known_formats(cls) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ class Cluster:
     def _connect(self) -> None:
         import ray
 
-        address = self._options.ray_address or os.environ.get("RAY_ADDRESS")
+        address = self._options.cluster
         where: dict[str, Any] = {"address": address}
         if not address:
             where = {"address": "local", "include_dashboard": False, "num_cpus": cpu_count()}
@@ -96,7 +96,8 @@ class Cluster:
         try:
             ray.init(**where, log_to_driver=False, logging_level=logging.CRITICAL)
         except Exception as error:  # a plain one if its processes do not start in time
-            reason, *_ = str(error).splitlines() or [type(error).__name__]
+            first = (str(error) or type(error).__name__).splitlines()[0]
+            reason, *_ = first.split(". ")
             raise SetupError(
                 f"Ray cannot be used{f' at {address}' if address else ''}: {reason.rstrip('.')}; "
                 + (

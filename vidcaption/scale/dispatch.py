@@ -19,18 +19,21 @@ from vidcaption.scale.remote import machines
 
 logger = logging.getLogger(__name__)
 
-MOST_DEATHS = 3  # of networks, with the same job in hand, or as they start
+MOST_DEATHS = 3  # of networks, with the same job, or as they start
 MOST_HELD = 1000  # outcomes that wait for an earlier one
 END_S = 5.0  # for networks to save what is finished
 
 
-class _Post:
-    """A network, and the jobs in its hands. ``alone``: it has one that may have ended others."""
+class _Network:
+    """An actor of Ray that runs a network, and the jobs that it was given.
+
+    ``alone``: it has one job, during which others died.
+    """
 
     def __init__(self, actor: Any) -> None:
         self.actor = actor
         self.reports: Any = None  # ray.ObjectRefGenerator of its run; None between two runs
-        self.hands: dict[Location, Job] = {}
+        self.jobs: dict[Location, Job] = {}
         self.node = ""
         self.alone = False
         self.start()
@@ -40,7 +43,7 @@ class _Post:
 
     def give(self, *jobs: Job | None) -> None:
         self.actor.give.remote(*jobs)
-        self.hands |= {job.path: job for job in jobs if job is not None}
+        self.jobs |= {job.path: job for job in jobs if job is not None}
         self.wanted = 0 if None in jobs else self.wanted - len(jobs)
 
 
@@ -49,39 +52,39 @@ class Dispatch:
 
     Outcomes come as they are ready, or in the order of the jobs if some have no files to write.
     The ``watcher`` is notified as by ``Runner.run``, but segments come all at once, with the
-    outcome. If a network dies, another one is hired. What it had in hand is done again, each job
+    outcome. If a network dies, another one replaces it. Its jobs are done again, each job
     alone, so that one that ends every network fails, and no other.
     """
 
     def __init__(
-        self, hire: Callable[[], Any], number: int, jobs: Iterable[Job], watcher: Watcher
+        self, start: Callable[[], Any], number: int, jobs: Iterable[Job], watcher: Watcher
     ) -> None:
-        self._hire, self._watcher = hire, watcher
+        self._start, self._watcher = start, watcher
         self._left = deque(jobs)
         self._suspects: deque[Job] = deque()
         self._deaths: Counter[Location] = Counter()
-        self._stillborn = 0
+        self._failed_starts = 0
         self._seen: dict[Location, Seen] = {}
         self._places = {job.path: place for place, job in enumerate(self._left)}
         self._in_order = any(not job.targets for job in self._left)
         self._held: dict[int, Outcome] = {}
         self._next = 0
-        self._posts = [_Post(hire()) for _ in range(min(number, len(self._left)))]
+        self._networks = [_Network(start()) for _ in range(min(number, len(self._left)))]
 
     def wait_for_a_model(self) -> None:
         """Return when one has loaded its model. Raises ModelError, DeviceError, SetupError."""
-        loading = {post.actor.load.remote(): post for post in self._posts}
+        loading = {network.actor.load.remote(): network for network in self._networks}
         try:
             while loading:
                 (ready, *_), _ = ray.wait(list(loading))
-                post = loading.pop(ready)
+                network = loading.pop(ready)
                 try:
                     ray.get(ready)
                 except RayTaskError as error:
                     raise error.cause from None
                 except RayError as error:
-                    deque(self._replace(post, error))
-                    loading[self._posts[-1].actor.load.remote()] = self._posts[-1]
+                    deque(self._replace(network, error))
+                    loading[self._networks[-1].actor.load.remote()] = self._networks[-1]
                 else:
                     return
         except BaseException:
@@ -91,59 +94,59 @@ class Dispatch:
     def __iter__(self) -> Iterator[Outcome]:
         try:
             while busy := self._busy():
-                reports = [post.reports for post in busy]
+                reports = [network.reports for network in busy]
                 ray.wait(reports, num_returns=1, fetch_local=False)
                 ready, _ = ray.wait(reports, num_returns=len(reports), timeout=0, fetch_local=False)
-                for post in busy:
-                    if post.reports in ready:
-                        for outcome in self._hear(post):
+                for network in busy:
+                    if network.reports in ready:
+                        for outcome in self._receive(network):
                             yield from self._in_turn(outcome)
         finally:
             self._end()
 
-    def _busy(self) -> list[_Post]:
+    def _busy(self) -> list[_Network]:
         """Those at work, after all that want jobs were given some."""
-        for post in self._posts:
-            if post.reports is None and (self._left or self._suspects):
-                post.start()
-            self._supply(post)
-        return [post for post in self._posts if post.reports is not None]
+        for network in self._networks:
+            if network.reports is None and (self._left or self._suspects):
+                network.start()
+            self._assign(network)
+        return [network for network in self._networks if network.reports is not None]
 
-    def _supply(self, post: _Post) -> None:
-        while post.wanted > 0 and len(self._held) < MOST_HELD:
-            if self._suspects and not post.hands:
-                post.alone = True
-                post.give(self._suspects.popleft(), None)
+    def _assign(self, network: _Network) -> None:
+        while network.wanted > 0 and len(self._held) < MOST_HELD:
+            if self._suspects and not network.jobs:
+                network.alone = True
+                network.give(self._suspects.popleft(), None)
             elif self._left:
-                post.give(self._left.popleft())
+                network.give(self._left.popleft())
             else:
-                post.give(None)
+                network.give(None)
 
-    def _hear(self, post: _Post) -> Iterator[Outcome]:
+    def _receive(self, network: _Network) -> Iterator[Outcome]:
         """What a network reports next. Raises what would stop every input."""
         try:
-            reports: Sequence[Report] = ray.get(next(post.reports))
+            reports: Sequence[Report] = ray.get(next(network.reports))
         except StopIteration:
-            post.reports = None
+            network.reports = None
         except RayTaskError as error:
             raise error.cause from None
         except RayError as error:
-            yield from self._replace(post, error)
+            yield from self._replace(network, error)
         else:
             for report in reports:
-                self._stillborn = 0
+                self._failed_starts = 0
                 if isinstance(report, Outcome):
-                    post.hands.pop(report.job.path, None)
+                    network.jobs.pop(report.job.path, None)
                     yield report
                 else:
-                    self._note(post, report)
+                    self._note(network, report)
 
-    def _note(self, post: _Post, report: Report) -> None:
+    def _note(self, network: _Network, report: Report) -> None:
         match report:
             case Hello():
-                post.node = report.node
+                network.node = report.node
             case Wanted():
-                post.wanted += not post.alone
+                network.wanted += not network.alone
             case At():
                 self._follow(report)
             case Retrying():
@@ -180,21 +183,21 @@ class Dispatch:
             self._watcher.ended(first)
             yield first
 
-    def _replace(self, post: _Post, error: RayError) -> Iterator[Outcome]:
-        """Hire another network for one that died. Yields the failure of a job that ends them."""
-        logger.debug(f"a network has died: {error}", extra=event("died", node=post.node))
-        if not post.node:
-            self._stillborn += 1
-            if self._stillborn == MOST_DEATHS:
+    def _replace(self, network: _Network, error: RayError) -> Iterator[Outcome]:
+        """Start another network for one that died. Yields failures of jobs that end them."""
+        logger.debug(f"a network has died: {error}", extra=event("died", node=network.node))
+        if not network.node:
+            self._failed_starts += 1
+            if self._failed_starts == MOST_DEATHS:
                 raise SetupError(
                     f"the processes that run the network on Ray ended {MOST_DEATHS} times as they "
                     "started; make sure that each machine has vidcaption[ray], and memory for it"
                 ) from error
-        _dismiss(post)
+        _kill(network)
         # a machine that is gone, as spot machines go, is no fault of the job
-        guilty = post.node in machines()
-        for job in post.hands.values():
-            self._deaths[job.path] += guilty
+        blamed = network.node in machines()
+        for job in network.jobs.values():
+            self._deaths[job.path] += blamed
             if self._deaths[job.path] < MOST_DEATHS:
                 self._suspects.append(job)
                 continue
@@ -204,32 +207,32 @@ class Dispatch:
                 "failed",
                 error=InputError(f"{reason}; it may need more memory than there is"),
             )
-        self._posts.remove(post)
-        self._posts.append(_Post(self._hire()))
+        self._networks.remove(network)
+        self._networks.append(_Network(self._start()))
 
     def _end(self) -> None:
         """Stop the networks, after they have saved what is finished."""
-        working = [post for post in self._posts if post.reports is not None]
-        for post in working:
-            post.actor.stop.remote()
+        working = [network for network in self._networks if network.reports is not None]
+        for network in working:
+            network.actor.stop.remote()
         until = time.monotonic() + END_S
         while working and time.monotonic() < until:
-            ray.wait([post.reports for post in working], num_returns=1, timeout=0.1)
-            working = [post for post in working if not _over(post)]
-        for post in self._posts:
-            _dismiss(post)
+            ray.wait([network.reports for network in working], num_returns=1, timeout=0.1)
+            working = [network for network in working if not _over(network)]
+        for network in self._networks:
+            _kill(network)
 
 
-def _over(post: _Post) -> bool:
+def _over(network: _Network) -> bool:
     """Whether its run has ended; reports up to there are dropped."""
     try:
-        while ray.wait([post.reports], timeout=0)[0]:
-            next(post.reports)
+        while ray.wait([network.reports], timeout=0)[0]:
+            next(network.reports)
     except (StopIteration, RayError):
         return True
     return False
 
 
-def _dismiss(post: _Post) -> None:
+def _kill(network: _Network) -> None:
     with suppress(RayError):
-        ray.kill(post.actor)
+        ray.kill(network.actor)

@@ -14,7 +14,8 @@ from ray.exceptions import RayError
 from vidcaption.errors import InputError
 from vidcaption.scale.remote import remote
 from vidcaption.types import VideoInfo
-from vidcaption.video.workers import Failure, Part, RemoteReader, Request, Workers, messages
+from vidcaption.video.protocol import Failure, Part, Request, messages
+from vidcaption.video.workers import RemoteReader, Workers
 
 AHEAD = 2  # messages that a task may be ahead of its receiver
 RETRIES = 2  # of tasks whose process or machine has died

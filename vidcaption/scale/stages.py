@@ -12,7 +12,8 @@ from vidcaption.errors import InputError
 from vidcaption.options.batch import BatchOptions
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.types import Frame, Window
-from vidcaption.video.workers import RemoteReader, Request, Workers
+from vidcaption.video.protocol import Request
+from vidcaption.video.workers import RemoteReader, Workers
 
 if TYPE_CHECKING:
     from vidcaption.store.mixture import Name

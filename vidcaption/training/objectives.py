@@ -124,8 +124,8 @@ class Objective(nn.Module):
         )
 
 
-class Captions(Objective):
-    """The captions of the samples, by cross entropy."""
+class CaptionObjective(Objective):
+    """Of samples with captions, for networks that write some."""
 
     @staticmethod
     def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
@@ -133,6 +133,10 @@ class Captions(Objective):
 
     def takes(self, sample: Sample) -> bool:
         return bool(sample.captions)
+
+
+class Captions(CaptionObjective):
+    """The captions of the samples, by cross entropy."""
 
     def forward(self, seen: Seen) -> Term:
         options = seen.options
@@ -202,18 +206,11 @@ class ConceptLabels(Objective):
         return judge_concepts(network, self._material, look, self._machine)
 
 
-class Rewards(Objective):
+class Rewards(CaptionObjective):
     """What sampled captions are worth: CIDEr-D, and whether they name what is there."""
 
     dropout = False  # captions are drawn from the network that is then judged
     in_nats = False
-
-    @staticmethod
-    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
-        return network.config.writes
-
-    def takes(self, sample: Sample) -> bool:
-        return bool(sample.captions)
 
     @cached_property
     def _cider(self) -> Mapping[int, Callable[[Sequence[int]], float]]:
@@ -246,7 +243,7 @@ class Rewards(Objective):
         return worth
 
 
-class Consistency(Objective):
+class Consistency(CaptionObjective):
     """How far captions are from their videos in one space (aLSTMs, Gao et al. 2017).
 
     Both are mapped to it linearly: a caption is the mean of its word vectors, which know nothing of
@@ -263,13 +260,6 @@ class Consistency(Objective):
         self.video = nn.Linear(size, embedding)
         self.sentence = nn.Linear(embedding, embedding)
 
-    @staticmethod
-    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
-        return network.config.writes
-
-    def takes(self, sample: Sample) -> bool:
-        return bool(sample.captions)
-
     def forward(self, seen: Seen) -> Term:
         words = seen.batch.words[..., 1:].to(seen.features.device, non_blocking=True)
         real = (words != PAD).unsqueeze(-1)
@@ -282,7 +272,7 @@ class Consistency(Objective):
         return Term((said - shown).square().sum(), said.shape[0] * said.shape[1])
 
 
-class Adversarial(Objective):
+class Adversarial(CaptionObjective):
     """Captions that a discriminator takes for those of people (LSTM-GAN, Yang et al. 2018).
 
     The network learns by REINFORCE: sampled captions are worth the log-probability that people
@@ -302,13 +292,6 @@ class Adversarial(Objective):
         )
         self._optimizer = Adam(self.discriminator.parameters(), lr=DISCRIMINATOR_LR)
         self._said: Tensor | None = None  # (B, K, L), in the step that is not over yet
-
-    @staticmethod
-    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
-        return network.config.writes
-
-    def takes(self, sample: Sample) -> bool:
-        return bool(sample.captions)
 
     def forward(self, seen: Seen) -> Term:
         decoder, temperature = seen.network.decoder, seen.options.scst_temperature

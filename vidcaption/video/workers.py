@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from logging.handlers import QueueHandler
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.connection import Connection
@@ -19,15 +18,14 @@ from multiprocessing.util import Finalize
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from types import ModuleType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-from vidcaption.addresses import Address, Location
+from vidcaption.addresses import Address
 from vidcaption.cpus import cpu_count
 from vidcaption.errors import InputError, SetupError, UsageError
-from vidcaption.options.captioning import CaptionOptions, VideoDecoder
 from vidcaption.remote import received
-from vidcaption.types import Flow, VideoInfo, Window
-from vidcaption.video.protocol import Pool, PoolWorker, Reader
+from vidcaption.types import VideoInfo, Window
+from vidcaption.video.protocol import Failure, Part, Pool, PoolWorker, Request, messages
 
 if sys.platform != "win32":
     import resource
@@ -42,57 +40,6 @@ END_S = 5.0  # for a process to end; one stuck in the kernel, as on a dead disk,
 # The signals that end a run. Windows has no SIGHUP, which is sent when the terminal closes.
 _ENDING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 _starting = Lock()  # as starting one changes the state of this process for a moment
-
-
-class Request(NamedTuple):
-    """WindowReader's arguments."""
-
-    path: Location
-    size: tuple[int, int]
-    options: CaptionOptions
-    batch_size: int
-    decoder: VideoDecoder = "cpu"
-    done: tuple[float, float] | None = None
-    name: str | None = None
-    flow: Flow | None = None
-
-    @property
-    def called(self) -> str:
-        """The video in messages."""
-        return self.name or str(self.path)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The next windows of a batch, and how far the reader got; no windows mean the end."""
-
-    windows: list[Window]
-    corrupt: int
-    end_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a video cannot be read further. A worker that is ``lost`` ends with it."""
-
-    message: str
-    errno: int | None = None
-    lost: bool = False
-
-    @classmethod
-    def of(cls, error: InputError) -> Self:
-        """``errno``: of the system error that caused it."""
-        cause = error.__cause__
-        return cls(str(error), cause.errno if isinstance(cause, OSError) else None)
-
-
-def messages(reader: Reader) -> Iterator[VideoInfo | Part]:
-    """What a process that reads a video sends, from an entered reader. Raises InputError."""
-    yield reader.info
-    windows: list[Window] | None = None
-    while windows != []:
-        windows = reader.read()
-        yield Part(windows, reader.corrupt, reader.end_s)
 
 
 def suitable() -> int:

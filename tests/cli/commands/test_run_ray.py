@@ -15,6 +15,8 @@ from vidcaption.cli import main
         (["--ray-address", "auto"], "--ray-address needs --ray; add it, or remove --ray-address"),
         (["--ray-networks", "2"], "--ray-networks needs --ray; add it, or remove --ray-networks"),
         (["--ray", "--ray-networks", "0"], "--ray-networks is 0; it must be"),
+        (["--ray", "--ray-address", "ray://head:10001"], "it must be auto, or HOST:PORT of the"),
+        (["--ray", "--ray-address", "head"], "--ray-address is 'head'; it must be auto, or"),
         (["--ray", "--device", "cuda:0,cuda:1"], "--ray gives each process one device, and"),
     ],
 )
@@ -24,6 +26,14 @@ def test_wrong_flags(
     image = write_image(tmp_path / "a.png")
     assert main(["run", str(image), *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_address_in_the_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    assert main(["run", str(write_image(tmp_path / "a.png")), "--ray"]) == 2
+    assert "RAY_ADDRESS is 'ray://head:10001'; it must be auto, or" in capsys.readouterr().err
 
 
 def test_standard_input(

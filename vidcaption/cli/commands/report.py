@@ -178,6 +178,7 @@ def _draw(
 
 def _write_index(index: Path, title: str, pages: Iterable[Path], output: ReportOptions) -> None:
     """Write the index of a folder, unless it has one that was not written by report."""
+    from vidcaption.output.text import counted
     from vidcaption.output.write import write_atomic
     from vidcaption.report.site import index_page, read_card
 
@@ -186,4 +187,4 @@ def _write_index(index: Path, title: str, pages: Iterable[Path], output: ReportO
         return
     cards = [(page, card) for page in pages if (card := read_card(page))]
     write_atomic(index, index_page(title, cards, index))
-    logger.info(f"{len(cards)} pages -> {index}")
+    logger.info(f"{counted(len(cards), 'page')} -> {index}")
