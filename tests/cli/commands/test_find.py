@@ -21,7 +21,7 @@ from vidcaption.find.index import Index
 
 CLIP = Path(__file__).parents[3] / "examples/clip.mp4"
 INDEX = ["index", "--beam", "1", "--frames", "1", "--end", "8"]
-LINE = re.compile(r" *\d+\.\d\d  \S+  \[\d\d:\d\d\.\d{3} --> \d\d:\d\d\.\d{3}\] \S.*")
+LINE = re.compile(r" *-?\d+\.\d\d  \S+  \[\d\d:\d\d\.\d{3} --> \d\d:\d\d\.\d{3}\] \S.*")
 
 
 @pytest.fixture(autouse=True)
@@ -67,12 +67,12 @@ def test_the_first_search_indexes(here: Path, capsys: pytest.CaptureFixture[str]
     assert "  videos/clip.mp4  [00:00.000 --> 00:04.000] " in found.out
     assert (here / "data/index.sqlite").is_file()
     # the second does not, and needs no folder, as the first is remembered
-    assert Out(capsys, "find", "motorcycle").out == found.out
+    assert Out(capsys, "find", "motorcycles").out == found.out
     (here / "videos/text.mp4").write_text("no video\n" * 100)
-    again = Out(capsys, "find", "motorcycle")
+    again = Out(capsys, "find", "motorcycles")
     assert again.code == 1 and again.out == found.out
     assert any("text.mp4 is not a video" in line for line in again.lines)
-    again = Out(capsys, "find", "motorcycle")
+    again = Out(capsys, "find", "motorcycles")
     assert again.code == 0 and again.others == [
         "vidcaption: 1 file is skipped: captioning failed before; vidcaption "
         "index --redo captions them again"
