@@ -22,7 +22,13 @@ from vidcaption.training.stages import PARTS
 CPU = Machine(torch.device("cpu"), torch.float32)
 WORDS = Vocabulary(["a", "dog", "cat", "on"], ["dog", "cat"], (), [1])
 CONFIG = ModelConfig.flat(
-    image_size=64, grid=2, size=16, attention_heads=2, embedding=12, concept_slots=2
+    image_size=64,
+    grid=2,
+    size=16,
+    attention_heads=2,
+    embedding=12,
+    concept_slots=2,
+    heads="caption+joint",
 )
 FRAMES = torch.randint(
     0, 256, (2, 3, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)

@@ -36,7 +36,7 @@ RERANKED = 50  # moments that --rerank looks at
     vidcaption find '"red car"' --no-update --json --limit 100
     vidcaption find --like beach.jpg ~/Videos
     """,
-    first="like index update json clip html open limit path after before",
+    first="like index update json clip html open limit path after",
 )
 @with_options
 def find(
