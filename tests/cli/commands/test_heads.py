@@ -139,7 +139,10 @@ def test_bad_rows(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--heads label", "--heads is 'label'; allowed are caption, classes, score, joint, or several"),
+        (
+            "--heads label",
+            "--heads is 'label'; allowed are caption, classes, score, joint, or several",
+        ),
         ("--heads classes+classes", "--heads is 'classes+classes'"),
         ("--label-field nothing", "no sample with a label is in the split 'train'; "),
         ("--concept-slots 2", "--concept-slots is 2"),
