@@ -28,7 +28,7 @@ def served(tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    torch.hub.set_dir(str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     point = SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}/{name}")
     weights = SimpleNamespace(DEFAULT=point)
     monkeypatch.setattr(backbone.torchvision.models, "get_model_weights", lambda name: weights)
