@@ -316,7 +316,7 @@ class RemoteFile(io.RawIOBase):
     """A position in a file that is read by ranges.
 
     ``size``: bytes. ``kind``: its media type, if the server names one. ``name``: for FFmpeg.
-    ``failure``: the error that ended reading, which a library in between may have passed over.
+    ``failure``: the error that ended reading; the caller may not have seen it, as FFmpeg hides it.
     """
 
     def __init__(self, ranges: "_Ranges") -> None:

@@ -263,7 +263,7 @@ def test_places_that_cannot_be(tmp_path: Path) -> None:
 def test_a_busy_index_is_waited_for_and_told_of(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WAIT_S", 0.01)
+    monkeypatch.setattr("vidcaption.find.database.WAIT_S", 0.01)
     message = "has been locked by another process for over 0.01 s; try again"
     with (
         Index(index.path) as other,

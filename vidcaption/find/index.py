@@ -15,45 +15,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from vidcaption.errors import OutputError, SetupError, UsageError
+from vidcaption.errors import OutputError, UsageError
+from vidcaption.find import database
+from vidcaption.find.database import APPLICATION, SCHEMA, VECTORS, VERSION, explained
 from vidcaption.find.query import Query, expression
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.text import milliseconds, printable
 from vidcaption.types import Segment
 
-VERSION = 2  # of the schema; 1 had no vectors
 PLACE_BITS = 20  # of a window's number: a video has at most a million windows
 POOL = 20_000  # maximum of ranked windows; SQLite ranks about 250,000 per second
-WAIT_S = 60.0  # for another process that is writing
 
 _VIDEO = "id, path, size, mtime_ns, digest, duration_s, recipe, error"
 _ENTRY = "start_ms, end_ms, text, concepts, score, confidence"
-_APPLICATION = 0x76696463  # "vidc", in the file's header
-_SCHEMA = f"""
-CREATE TABLE folders (path BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE recipes (
-    id INTEGER PRIMARY KEY, model BLOB, sha256 TEXT, options TEXT, used INTEGER,
-    UNIQUE (sha256, options)
-);
-CREATE TABLE videos (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB UNIQUE, size INTEGER, mtime_ns INTEGER,
-    digest TEXT, duration_s REAL, recipe INTEGER REFERENCES recipes, error TEXT
-);
-CREATE INDEX videos_by_digest ON videos (digest);
-CREATE TABLE windows (
-    id INTEGER PRIMARY KEY, start_ms INTEGER, end_ms INTEGER, text TEXT, concepts TEXT,
-    score REAL, confidence REAL
-);
-CREATE VIRTUAL TABLE words USING fts5 (
-    text, concepts, content=windows, content_rowid=id,
-    tokenize='porter unicode61 remove_diacritics 2'
-);
-PRAGMA application_id = {_APPLICATION};
-"""
-_VECTORS = f"""
-CREATE TABLE vectors (video INTEGER PRIMARY KEY, rows BLOB);
-PRAGMA user_version = {VERSION};
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +116,7 @@ class Index:
             self._db = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
                 uri=True,
-                timeout=WAIT_S,
+                timeout=database.WAIT_S,
                 isolation_level=None,
             )
         try:
@@ -403,16 +377,16 @@ class Index:
             if create and not version and not self._header("schema_version"):
                 with self._writing():
                     if not self._header("schema_version"):  # not created by another process
-                        self._run(_SCHEMA)
-                        self._run(_VECTORS)
+                        self._run(SCHEMA)
+                        self._run(VECTORS)
                 version = VERSION
             if create and version == 1:
                 with self._writing():
                     if self._header("user_version") == 1:  # not upgraded by another process
-                        self._run(_VECTORS)
+                        self._run(VECTORS)
                 version = VERSION
             self._has_vectors = version > 1
-        if self._header("application_id") != _APPLICATION:
+        if self._header("application_id") != APPLICATION:
             raise UsageError(f"--index is {self.path}, which is not an index; name another file")
         if not 1 <= version <= VERSION:
             raise UsageError(
@@ -452,31 +426,7 @@ class Index:
         except OSError as error:
             raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
         except sqlite3.Error as error:
-            raise self._explained(error) from error
-
-    def _explained(self, error: sqlite3.Error) -> Exception:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code == sqlite3.SQLITE_NOTADB:
-            return UsageError(f"--index is {self.path}, which is not an index; name another file")
-        if code == sqlite3.SQLITE_CORRUPT:
-            return OutputError(f"{self.path} is damaged; delete it, and index the videos again")
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return OutputError(
-                f"{self.path} has been locked by another process for over {WAIT_S:g} s; try again "
-                "when that has finished"
-            )
-        if code == sqlite3.SQLITE_FULL:
-            return OutputError(f"{self.path} cannot be written: the disk is full; free some space")
-        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-            return OutputError(
-                f"{self.path} cannot be opened or written; check its permissions, or name "
-                "another file with --index"
-            )
-        if "fts5" in str(error):
-            return SetupError(
-                "the SQLite of this Python has no full-text search (FTS5); use another Python"
-            )
-        return OutputError(f"{self.path} cannot be read or written: {error}")
+            raise explained(error, self.path) from error
 
 
 def _candidates(

@@ -300,7 +300,7 @@ def test_an_index_has_no_captions_below_the_confidence_asked_for(
 def test_run_goes_on_where_the_index_fails(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vidcaption.find.index.WAIT_S", 0.01)
+    monkeypatch.setattr("vidcaption.find.database.WAIT_S", 0.01)
     Index(here / "i.sqlite", create=True).__exit__(None, None, None)
     Out(capsys, *INDEX, "videos", "--index", "i.sqlite")
     with Index(here / "i.sqlite") as busy, busy._writing():
