@@ -10,6 +10,7 @@ from torch import nn
 from vidcaption.errors import UsageError
 from vidcaption.model.vocabulary import PAD
 from vidcaption.training.clips import Batch, pad, target
+from vidcaption.training.consensus import Consensus
 from vidcaption.training.discriminator import Discriminator
 from vidcaption.training.losses import Term
 from vidcaption.training.objectives import OBJECTIVES, Captions, Objective, Seen
@@ -279,3 +280,19 @@ def test_a_discriminator_is_resumed_with_its_optimizer(tmp_path, samples):
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, other)
     assert second.get_extra_state()["state"][0]["step"] == 9
+
+
+def test_rewards_score_each_dataset_by_itself(tmp_path, samples):
+    parts = [replace(s, dataset="b" if i % 4 == 0 or i < 8 else "a") for i, s in enumerate(samples)]
+    rewarded = {"name": "scst", "epochs": 1}
+    trained = trainer(tmp_path, parts, replace(ONE_EPOCH, stage=(rewarded,)))
+    rows = [row for row, s in enumerate(trained.train) if s.dataset == "b"]
+    captions = [
+        [target(trained.vocabulary, text) for text in trained.train[row].captions] for row in rows
+    ]
+    alone = Consensus(captions)
+    said = target(trained.vocabulary, "a plain red picture and a plain green picture")
+    expected = [alone.score(place, said) for place in range(len(rows))]
+    assert [trained.objectives["rewards"]._cider[row](said) for row in rows] == expected
+    both = Consensus([[target(trained.vocabulary, t) for t in s.captions] for s in trained.train])
+    assert [both.score(row, said) for row in rows] != expected
