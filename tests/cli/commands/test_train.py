@@ -346,3 +346,19 @@ def test_models_are_scored_together(
     beyond = ["--split", "dev", "--model", f"{other}=2"]
     assert main(["evaluate", model, data, *beyond]) == 2
     assert f"the weight of {other} is 2; it must be from 0 to 1" in capsys.readouterr().err
+
+
+def test_samples_know_their_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vidcaption.training.trainer import Position, Trainer
+
+    seen: set[str] = set()
+
+    def run(self: Trainer, resume: bool) -> Position:
+        seen.update(sample.dataset for sample in (*self.train, *self.dev))
+        return self.position
+
+    monkeypatch.setattr(Trainer, "run", run)
+    (tmp_path / "other").mkdir()
+    data = [str(write_greys(tmp_path, 10)), str(write_greys(tmp_path / "other", 10))]
+    assert main(["train", *data, "--out", str(tmp_path / "model"), *SMALL]) == 0
+    assert seen == set(data)
