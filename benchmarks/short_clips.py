@@ -1,11 +1,12 @@
 """How long many short clips take, before a change and after it: prints JSON.
 
-    python benchmarks/short_clips.py BASE --clips 300 --runs 3 > result.json
+    python benchmarks/short_clips.py BASE --clips 300 --runs 3 --model MODEL > result.json
     taskset -c 1 python benchmarks/short_clips.py BASE --threads 1 > result.json  # one core
 
 The clips, of 3 seconds at 320x240, are parts of ``examples/clip.mp4``, each from another time and
 place in the picture. ``vidcaption run`` captions them all, in turns by the commit BASE and by this
-tree, with the same Python, libraries and cores. ``per_clip_ms`` leaves out what a single clip
+tree, with the same Python, libraries and cores, and MODEL, which both can read (without it each
+takes its own built-in model). ``per_clip_ms`` leaves out what a single clip
 takes, most of which is the start. ``speedup`` is BASE to this tree, of medians; ``cpu`` is the
 processor time, which a busy machine disturbs least. ``different`` counts the clips
 that this tree captions otherwise in fp32 when each window goes through the network alone.
@@ -64,6 +65,7 @@ def compare(home: Path, base: str, asked: argparse.Namespace) -> dict[str, Any]:
     (work / "one").mkdir()
     shutil.copy(work / "clips" / "0000.mp4", work / "one")
     extra = ["--threads", str(asked.threads)] if asked.threads else []
+    extra += ["--model", str(asked.model.resolve())] if asked.model else []
     taken: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for _ in range(asked.runs):
         for name, source in sources.items():
@@ -96,6 +98,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, help="of PyTorch")
+    parser.add_argument("--model", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         report = compare(Path(home), asked.base, asked)
