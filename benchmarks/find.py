@@ -4,7 +4,8 @@
 
 The windows hold words of the built-in model's vocabulary, drawn by Zipf's law, or captions that a
 model wrote (``--captions FILE``, as ``evaluate --captions`` writes it), with two words replaced in
-each; either way hardly any two are the same. ``queries_ms`` are searches in an index that is open:
+each; either way hardly any two are the same. Their vectors are random. ``queries_ms`` are searches
+by words in an index that is open, ``meaning_ms`` those by words and meaning, the default:
 ``first`` is the wall time of the first one, then come the medians over ``--runs`` of the wall time
 and of the processor's. ``command_s`` are whole processes, ``vidcaption find --no-update``. Wall
 times hold on a machine with nothing else to do; ``load`` tells.
@@ -25,11 +26,16 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from computer import computer
 
 from vidcaption.find.index import Entry, Index, Recipe, State
+from vidcaption.find.meaning import read_query
 from vidcaption.find.query import Query
 from vidcaption.find.search import search
+from vidcaption.find.space import space_of
+from vidcaption.model.manifest import WEIGHTS, read_rows
+from vidcaption.model.sentences import SIZE, STEPS
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.batch import FindOptions
 from vidcaption.options.captioning import CaptionOptions
@@ -49,8 +55,8 @@ def words() -> list[str]:
 
 
 def entries(number: int, captions: list[list[str]]) -> Iterator[Entry]:
-    """Windows with a caption of about ten words and four concepts each."""
-    known, chance = words(), random.Random(1)
+    """Windows with a caption of about ten words, four concepts and a vector each."""
+    known, chance, numbers = words(), random.Random(1), np.random.default_rng(1)
     weights = list(accumulate(1 / (rank + 10) for rank in range(len(known))))
 
     def drawn(count: int) -> list[str]:
@@ -63,12 +69,15 @@ def entries(number: int, captions: list[list[str]]) -> Iterator[Entry]:
         start_s = 4.0 * (window % PER_VIDEO)
         score = -chance.random()
         text = " ".join(caption).capitalize()
-        yield Entry(start_s, start_s + 4, text, score, chance.random(), tuple(drawn(4)))
+        vector = numbers.normal(scale=STEPS / SIZE**0.5, size=SIZE).clip(-127, 127).astype(np.int8)
+        concepts = tuple(drawn(4))
+        yield Entry(start_s, start_s + 4, text, score, chance.random(), concepts, vector.tobytes())
 
 
 def fill(index: Index, folder: Path, number: int, captions: list[list[str]]) -> float:
     """Put in so many windows, and return the seconds that it took."""
-    recipe = index.recipe_id(Recipe(None, "0" * 64, CaptionOptions()))
+    sha256 = read_rows(resolve())[WEIGHTS]["sha256"]
+    recipe = index.recipe_id(Recipe(None, sha256, CaptionOptions()))
     took_s = 0.0
     for start, made in enumerate(batched(entries(number, captions))):
         path = folder / f"camera {start % 7}" / f"{start:08}.mp4"
@@ -86,10 +95,15 @@ def batched(made: Iterator[Entry]) -> Iterator[list[Entry]]:
         yield video
 
 
-def searched(index: Index, query: str, options: FindOptions) -> tuple[float, float]:
+def searched(
+    index: Index, query: str, options: FindOptions, by_meaning: bool = False
+) -> tuple[float, float]:
     """Milliseconds on the clock and of the processor."""
     began, worked = time.perf_counter(), time.process_time()
-    search(index, Query.parse(query), options)
+    asked, wanted = Query.parse(query), None
+    if by_meaning and not asked.literal:
+        wanted = read_query(space_of(index), asked)
+    search(index, asked, options, wanted=wanted)
     return 1000 * (time.perf_counter() - began), 1000 * (time.process_time() - worked)
 
 
@@ -122,23 +136,26 @@ def main() -> None:
         path = Path(name, "index.sqlite")
         with Index(path, create=True) as index:
             fill_s = fill(index, Path(name), asked.windows, captions)
-        queries: dict[str, Any] = {}
+        took: dict[bool, dict[str, Any]] = {False: {}, True: {}}
         filtered = FindOptions(path="camera 3", min_confidence=0.9)
         with Index(path) as index:
-            for query in QUERIES:
-                (first, _), *pairs = (
-                    searched(index, query, FindOptions()) for _ in range(asked.runs + 1)
-                )
-                queries[query] = {"first": round(first, 1), **medians(pairs, 1)}
-            pairs = [searched(index, "man", filtered) for _ in range(asked.runs)]
-        queries["man, filtered by path and confidence"] = medians(pairs, 1)
+            for by_meaning, queries in took.items():
+                for query in QUERIES:
+                    (first, _), *pairs = (
+                        searched(index, query, FindOptions(), by_meaning)
+                        for _ in range(asked.runs + 1)
+                    )
+                    queries[query] = {"first": round(first, 1), **medians(pairs, 1)}
+                pairs = [searched(index, "man", filtered, by_meaning) for _ in range(asked.runs)]
+                queries["man, filtered by path and confidence"] = medians(pairs, 1)
         commands = [started(path) for _ in range(asked.runs)]
         report = {
             "windows": asked.windows,
             "videos": -(-asked.windows // PER_VIDEO),
             "bytes_per_window": round(path.stat().st_size / asked.windows, 1),
             "fill_s": round(fill_s, 1),
-            "queries_ms": queries,
+            "queries_ms": took[False],
+            "meaning_ms": took[True],
             "command_s": medians(commands, 3),
             "load": os.getloadavg(),
             "machine": computer(),

@@ -243,12 +243,16 @@ def search() -> str:
 def find() -> str:
     report = read("find")
     rows = [
-        (query.replace("|", ""), f"{times['wall']:.0f}", f"{times['cpu']:.0f}")
-        for query, times in report["queries_ms"].items()
+        (
+            query.replace("|", ""),
+            *(f"{time[kind]:.0f}" for kind in ("wall", "cpu")),
+            *(f"{report['meaning_ms'][query][kind]:.0f}" for kind in ("wall", "cpu")),
+        )
+        for query, time in report["queries_ms"].items()
     ]
     command = report["command_s"]
     return (
-        table(["query", "on the clock, ms", "of the processor, ms"], *rows)
+        table(["query", "by words, ms", "of the processor", "by meaning, ms", "of it"], *rows)
         + f"\n\n{report['windows']:,} windows of {report['videos']:,} videos, "
         f"{report['bytes_per_window']:.0f} bytes each; a whole command takes "
         f"{command['cpu']:.2f} s of the processor, {command['wall']:.2f} s on the clock, at a load "

@@ -1,11 +1,14 @@
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
 
 from vidcaption.model.config import InputConfig
 from vidcaption.model.device import Machine
+from vidcaption.model.efficientnet import SamePad
 from vidcaption.model.encoder import Encoder
-from vidcaption.model.fused import FusedConvolution, fused
+from vidcaption.model.fused import FusedConvolution, _fuse, fused
 
 CPU = Machine(torch.device("cpu"), torch.float32)
 IMAGES = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
@@ -27,6 +30,22 @@ def test_computes_the_same(backbone):
     with torch.inference_mode():
         got, expected = faster(IMAGES), plain(IMAGES)
     assert (got - expected).abs().max() < 1e-3 * expected.abs().max()
+
+
+@pytest.mark.parametrize("side", [64, 70, 33])
+def test_pads_inside_depthwise_convolutions(side):
+    """Sides of 64, 32, 16, 8 and 4; of 70, 35, 18, 9 and 5; of 33, 17, 9, 5 and 3."""
+    plain = encoder("efficientnet_lite2").trunk
+    for layer in plain.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.bias)
+    faster = deepcopy(plain)
+    _fuse(faster, torch.float32)
+    pads = [layer for layer in faster.modules() if isinstance(layer, SamePad)]
+    assert len(pads) == 1  # before the first convolution, which is not depthwise
+    maps = torch.randn(2, 3, side, side)
+    with torch.inference_mode():
+        torch.testing.assert_close(faster(maps), plain(maps), rtol=1e-4, atol=1e-4)
 
 
 def test_nothing_is_left_of_the_activations():

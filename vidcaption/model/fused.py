@@ -8,10 +8,12 @@ from copy import deepcopy
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidcaption.model.detector import ObjectDetector
 from vidcaption.model.device import Machine
+from vidcaption.model.efficientnet import SamePad
 from vidcaption.model.encoder import Encoder
 
 Cnn = TypeVar("Cnn", Encoder, ObjectDetector)
@@ -43,9 +45,12 @@ def fused(cnn: Cnn, machine: Machine) -> Cnn:
 def _fuse(module: nn.Module, dtype: torch.dtype) -> None:
     """Fuse the convolutions inside ``module``, in place."""
     latest: FusedConvolution | None = None
+    before: tuple[str, nn.Module] | None = None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Conv2d):
             latest = FusedConvolution(child, dtype)
+            if before and isinstance(before[1], SamePad) and latest.take_padding(child):
+                setattr(module, before[0], nn.Identity())
             setattr(module, name, latest)
         elif latest and isinstance(module, nn.Sequential) and type(child) in _ACTIVATIONS:
             latest.activation = _ACTIVATIONS[type(child)]
@@ -53,6 +58,7 @@ def _fuse(module: nn.Module, dtype: torch.dtype) -> None:
         elif not isinstance(child, nn.Identity):  # in place of a batch norm
             _fuse(child, dtype)
             latest = None
+        before = name, child
 
 
 class FusedConvolution(nn.Module):
@@ -63,15 +69,38 @@ class FusedConvolution(nn.Module):
         self.activation = _NONE
         self.dtype = dtype
         plain = convolution
-        self._shape = plain.padding, plain.stride, plain.dilation, plain.groups
+        self._padding = plain.padding
+        self._shape = plain.stride, plain.dilation, plain.groups
         self._bias = None if plain.bias is None else plain.bias.detach().to(dtype)
-        self._weight = torch.ops.aten.mkldnn_reorder_conv2d_weight(
-            plain.weight.detach().to(dtype).to_mkldnn(), *self._shape
+        self._weight = self._laid_out(plain.weight)
+        self._half: tuple[int, int] | None = None  # of the kernel, if it pads as SamePad does
+
+    def _laid_out(self, weight: Tensor) -> Tensor:
+        laid_out: Tensor = torch.ops.aten.mkldnn_reorder_conv2d_weight(
+            weight.detach().to(self.dtype).to_mkldnn(), self._padding, *self._shape
         )
+        return laid_out
+
+    def take_padding(self, convolution: nn.Conv2d) -> bool:
+        """Pad as the SamePad before ``convolution`` does, if that is faster than a copy.
+
+        oneDNN pads both ends alike, but SamePad one zero more at the end if a side is even; a
+        kernel with a row and a column of zeros in front sees the same. Of a depthwise convolution,
+        which has few weights, this costs almost nothing.
+        """
+        if convolution.groups == 1 or convolution.stride != (2, 2):
+            return False
+        height, width = convolution.kernel_size
+        self._half = height // 2, width // 2
+        self._weight = self._laid_out(F.pad(convolution.weight, (1, 0, 1, 0)))
+        return True
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W') of ``dtype``."""
+        padding = self._padding
+        if self._half is not None:
+            padding = self._half[0] + maps.shape[-2] % 2, self._half[1] + maps.shape[-1] % 2
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            maps.to(self.dtype), self._weight, self._bias, *self._shape, *self.activation
+            maps.to(self.dtype), self._weight, self._bias, padding, *self._shape, *self.activation
         )
         return out
