@@ -157,29 +157,37 @@ def serve() -> str:
 
 def long_video() -> str:
     """What decoding all of a film takes, and what reading and captioning it takes."""
-    report, before = read("long-video"), read("long-video-before")
+    report, half = read("long-video"), read("long-video-bf16")
     film, machine = report["film"], report["machine"]
-    heads = ["", "seconds", "to decoding all", "before", "processor seconds", "to decoding all"]
+    heads = ["fp32", "seconds", "to decoding all", "processor seconds", "to decoding all"]
+    kinds = ("wall", "wall_ratio", "processor", "processor_ratio")
     rows = [
-        (
-            name,
-            row["wall"],
-            row["wall_ratio"],
-            before["passes"][name]["wall_ratio"],
-            row["processor"],
-            row["processor_ratio"],
-        )
+        (name, *(row[kind] for kind in kinds), half["passes"][name]["wall_ratio"])
         for name, row in report["passes"].items()
     ]
-    peers = [each["peer"]["wall_ratio"] for each in (report, before)]
-    rows.append(("a seek per frame, fp32, one at a time", "", *peers, "", ""))
+    rows.append(("a seek per frame, one at a time", "", report["peer"]["wall_ratio"], "", "", ""))
     facts = (
         f"{film['duration_s']:.0f} s of {film['codec']} at {film['size']}, {film['frames']} "
         f"frames, of which {film['key_frames']} are key frames and {film['unreferenced']:.0%} such "
-        f"that no other needs them, {film['megabits_per_second']:.1f} Mbit/s. Medians of "
-        f"{report['runs']} runs on {machine['cores']} cores of {machine['processor']}, "
-        f"{report['precision']}."
+        f"that no other needs them, {film['megabits_per_second']:.1f} Mbit/s, a cut every 6 s. "
+        f"Medians of {report['runs']} runs on {machine['cores']} cores of {machine['processor']}."
     )
+    return table([*heads, "bf16, to decoding all"], *rows) + f"\n\n{facts}"
+
+
+def short_clips() -> str:
+    """What many short clips take, before windows of different inputs shared batches, and after."""
+    report = read("short_clips")
+    machine, rows = report["machine"], []
+    for kind, name in (("wall", "on the clock"), ("cpu", "of the processor")):
+        each = report[kind]
+        times = [f"{each['per_clip_ms'][when]:.0f} ms" for when in ("before", "after")]
+        rows.append((name, *times, each["speedup_per_clip"], each["speedup"]))
+    facts = (
+        f"{report['clips']} clips, medians of {report['runs']} runs on {machine['cores']} cores of "
+        f"{machine['processor']}; {report['different']} clips captioned otherwise in fp32."
+    )
+    heads = ["for each clip", "before", "after", "times as fast", "with the start"]
     return table(heads, *rows) + f"\n\n{facts}"
 
 
@@ -379,7 +387,63 @@ def workers() -> str:
     return table([*heads, "lost", "torn", "done twice"], *rows) + f"\n\n{facts}"
 
 
+def costs() -> str:
+    """Processor time for an hour of video."""
+    report = read("costs")
+    reading, network = report["reading_s_per_hour"], report["network_s_per_hour"]
+    names = list(next(iter(reading.values())))
+    rows = [
+        (f"reading {codec}", *(f"{by_size[name]:.0f} s" for name in names))
+        for codec, by_size in reading.items()
+    ]
+    rows.append(("captioning", *[f"{network:.0f} s"] * len(names)))
+    facts = (
+        f"Seconds of one core for an hour of video, with windows of 4 s and 4 frames, "
+        f"{report['precision']}. Films of {report['seconds']} s, medians of {report['runs']} runs "
+        f"on {report['machine']['processor']}."
+    )
+    return table(["", *names], *rows) + f"\n\n{facts}"
+
+
+HOURS, CORES, CORE_HOUR, DAYS = 1_000_000, 64, 0.02, 7  # the price: dollars for a core and an hour
+
+
+def million() -> str:
+    """Machines and money for a million hours of video, by codec and size."""
+    report = read("costs")
+    network, rows = report["network_s_per_hour"], []
+    for codec, by_size in report["reading_s_per_hour"].items():
+        for name, seconds in by_size.items():
+            core_hours = HOURS * (seconds + network) / 3600
+            machines = core_hours / CORES / 24 / DAYS
+            share = seconds / (seconds + network)
+            money = round(core_hours * CORE_HOUR, -2)
+            cells = f"{core_hours:,.0f}", f"{machines:.1f}", f"{money:,.0f} $", f"{share:.0%}"
+            rows.append((f"{codec}, {name}", *cells))
+    price = f"at {CORE_HOUR} $ a core hour"
+    heads = ["", "core hours", f"machines of {CORES} cores, {DAYS} days", price]
+    return table([*heads, "of it, reading"], *rows)
+
+
+def on_ray() -> str:
+    """The time of a batch with Ray and without."""
+    report = read("on_ray")
+    rows = [
+        (way, *(f"{seconds[kind]:.1f} s" for kind in ("start", "work", "stop")))
+        for way, seconds in report["seconds"].items()
+    ]
+    facts = (
+        f"{report['clips']} clips of 3 s, medians of {report['runs']} runs on "
+        f"{report['machine']['cores']} cores of {report['machine']['processor']}: the work takes "
+        f"{report['ratio']} times as long, and {report['different']} files differ."
+    )
+    return table(["", "start, with the model", "work", "stop"], *rows) + f"\n\n{facts}"
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "costs": costs,
+    "million": million,
+    "on_ray": on_ray,
     "workers": workers,
     "scores": scores,
     "typical": typical,
@@ -390,6 +454,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "soak": soak,
     "serve": serve,
     "long_video": long_video,
+    "short_clips": short_clips,
     "variants": variants,
     "concepts": concepts,
     "startup": startup,
