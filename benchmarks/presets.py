@@ -7,8 +7,8 @@ Every row is one ``vidcaption train`` (its command is in the JSON) with the same
 EfficientNet-Lite2 in place of the published CNN, as the rows are about what writes; then one
 ``vidcaption evaluate`` for the dev split of each dataset. ``--work`` keeps features and trainings:
 a row that is there is not trained again. ``--rows`` takes some rows only; unless given, all presets
-that write captions, except those of optical flow, which need videos. Stages that a preset adds to
-the usual ones, as ``lstm-gan`` does, come on top of the budget.
+that learn from captions, except those of optical flow, which need videos. Stages that a preset adds
+to the usual ones, as ``lstm-gan`` does, come on top of the budget.
 
 ``parameters`` are those of the preset's own network, with its published CNN and a vocabulary of
 ``words``; ``trained`` those of the row's, without the CNN.
@@ -51,10 +51,10 @@ def config_of(name: str) -> ModelConfig:
     )
 
 
-def captioning() -> list[str]:
-    """The presets that write captions of what pictures show."""
+def of_captions() -> list[str]:
+    """The presets that learn from captions of what pictures show."""
     configs = {name: config_of(name) for name in presets()}
-    return [name for name, each in configs.items() if each.writes and not each.input.flow]
+    return [name for name, each in configs.items() if each.reads and not each.input.flow]
 
 
 def command_of(name: str, asked: argparse.Namespace) -> list[str]:
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("datasets", nargs="+")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--flags", default="--epochs 3", help="of every training: the budget")
-    parser.add_argument("--rows", nargs="*", choices=presets(), default=captioning())
+    parser.add_argument("--rows", nargs="*", choices=presets(), default=of_captions())
     asked = parser.parse_args()
     rows = [row(name, asked) for name in asked.rows]
     print(json.dumps({"flags": asked.flags, "rows": rows}, indent=2))

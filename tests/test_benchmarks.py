@@ -349,8 +349,8 @@ def test_the_rows_of_presets_are_commands_of_train(tmp_path: Path) -> None:
     benchmark = load("presets")
     asked = Namespace(datasets=["a.csv"], work=tmp_path, flags="--epochs 2")
     flow = {"activity-flow", "s2vt-flow"}
-    heads = {"activity", "activity-frame", "memorability", "retrieval"}
-    assert set(benchmark.presets()) - set(benchmark.captioning()) == flow | heads
+    heads = {"activity", "activity-frame", "memorability"}
+    assert set(benchmark.presets()) - set(benchmark.of_captions()) == flow | heads
     for name in benchmark.presets():
         command = benchmark.command_of(name, asked)
         check_arguments([*command])

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -5,7 +7,7 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import sample
 from vidcaption.model.vocabulary import BOS, EOS, PAD, Vocabulary
-from vidcaption.training.losses import _mix, cross_entropy, self_critical
+from vidcaption.training.losses import TEMPERATURE, _mix, cross_entropy, match, rank, self_critical
 
 
 @pytest.fixture
@@ -167,3 +169,20 @@ def test_equal_rewards_teach_nothing(network, features):
     memory = network.remember(features)
     self_critical(network.decoder, memory, lambda row, words: 1.0, 3, 5, 1).total.backward()
     assert all(p.grad is None or not p.grad.abs().max() > 1e-7 for p in network.parameters())
+
+
+# windows in rows, sentences in columns; those of a place belong together
+SIMILAR = torch.tensor([[2.0, 1.5], [-1.0, 0.75]])
+
+
+def test_each_side_is_told_from_the_others_by_cross_entropy():
+    apart = [[0.5, 1.75], [3.0, -0.75]]  # of its own from the other, for windows and for sentences
+    losses = [math.log(1 + math.exp(-x / TEMPERATURE)) for side in apart for x in side]
+    assert match(SIMILAR).item() == pytest.approx(sum(losses) / 2, rel=1e-5)
+
+
+def test_others_are_ranked_below_by_a_margin():
+    # 1 + 1.5 - 2 and 0, of windows; 0 and 1 + 1.5 - 0.75, of sentences
+    assert rank(SIMILAR).item() == pytest.approx(0.5 + 1.75)
+    assert rank(torch.eye(3) + 0.25).item() == 0
+    assert rank(torch.eye(3) * 0.5).item() == pytest.approx(12 * 0.5)

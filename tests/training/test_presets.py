@@ -17,6 +17,7 @@ from vidcaption.errors import UsageError
 from vidcaption.evaluation.evaluate import score_model
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.parts import MATCHING
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.base import flag_of
 from vidcaption.options.captioning import SearchOptions
@@ -26,9 +27,12 @@ from vidcaption.training.stages import stages_of
 TINY = {"backbone": "mobilenet_v2", "image_size": 32, "size": 16, "embedding": 8}
 METRICS = {
     **{"caption": ["CIDEr"], "classes": ["accuracy"], "score": ["spearman"]},
-    "joint": ["search_R@1", "annotation_median_rank"],
+    **{head: ["search_R@1", "annotation_median_rank"] for head in MATCHING},
 }
-SHAPES = {"caption": (1, 1, 3, 11), "classes": (1, 5), "score": (1,), "joint": (1, 256)}
+SHAPES = {
+    **{"caption": (1, 1, 3, 11), "classes": (1, 5), "score": (1,), "joint": (1, 256)},
+    "alignment": (1, 4 * 4 + 1, 256),
+}
 # two steps of the first stage, one of those that follow
 BRIEF: dict[str, Any] = {
     **{"concept_epochs": 1, "epochs": 1, "finetune_epochs": 0, "scst_epochs": 0, "batch": 8},
@@ -58,8 +62,9 @@ def test_help_lists_each_preset_in_a_line(capsys: pytest.CaptureFixture[str]) ->
     assert [line.split()[0] for line in listed] == [
         *[
             *["activity", "activity-flow", "activity-frame", "alstm", "default", "inception-gru"],
-            *["lsmdc", "lstm-gan", "mean-pool", "memorability", "retrieval", "s2vt", "s2vt-flow"],
-            *["show-and-tell", "show-attend-tell", "show-attend-tell-hard", "temporal-attention"],
+            *["lsmdc", "lstm-gan", "mean-pool", "memorability", "retrieval", "retrieval-alignment"],
+            *["s2vt", "s2vt-flow", "show-and-tell", "show-attend-tell", "show-attend-tell-hard"],
+            *["temporal-attention"],
         ],
     ]
     assert listed[8].split(maxsplit=1)[1] == "Venugopalan et al. 2015a: the mean of all frames."
@@ -98,7 +103,7 @@ def test_a_preset_trains_and_its_model_runs_and_is_scored(
     captioner = Captioner.from_pretrained(tmp_path, isolate=False, precision="fp32")
     assert captioner.loaded.network.config == config
     seen = samples[0].video or samples[0].stills[0]
-    if config.says == "joint":
+    if config.says in MATCHING:
         with pytest.raises(UsageError, match="which says nothing of a video"):
             captioner.caption(seen)
     elif config.says == "score":

@@ -22,6 +22,7 @@ TARGETS = {
     "classes": ("label", "label"),
     "score": ("score", "score"),
     "joint": ("captions", "caption"),
+    "alignment": ("captions", "caption"),
 }
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from vidcaption.datasets.objects import ObjectNames
 from vidcaption.datasets.samples import Sample
@@ -18,8 +20,8 @@ from vidcaption.evaluation.numbers import number_figures
 from vidcaption.evaluation.objects import object_figures
 from vidcaption.evaluation.retrieval import (
     closest_captions,
+    compare,
     ranks_of_sentences,
-    read_captions,
     retrieval_figures,
 )
 from vidcaption.evaluation.statistics import (
@@ -87,8 +89,8 @@ def score_model(
         found = _score_captions(model, mixed, samples, frames, options, machine, objects, advance)
     else:
         voices = [(other.network, weight) for other, weight in mixed]
-        given = head_of_samples(model.network, samples, frames, machine, advance, voices).numpy()
-        found = _SCORES[model.network.config.says](model, samples, given.astype(float))
+        given = head_of_samples(model.network, samples, frames, machine, advance, voices)
+        found = _SCORES[model.network.config.says](model, samples, given)
     report = {
         "samples": len(samples),
         "head": model.network.config.says,
@@ -127,9 +129,9 @@ def _score_captions(
         **text_figures(said, samples, scores["CIDEr"]),
     }
     if "joint" in model.network.heads:
-        vectors = unpack([said[sample.id].vector for sample in samples])
+        vectors = torch.from_numpy(unpack([said[sample.id].vector for sample in samples]))
         figures |= retrieval_figures(
-            vectors, *read_captions(model.network, model.vocabulary, samples)
+            *compare(model.network, "joint", vectors, samples, model.vocabulary)
         )
     if objects:
         figures |= object_figures(texts, samples, objects)
@@ -144,8 +146,9 @@ def _score_captions(
     return Evaluation(report, said, figures, scores["CIDEr"].rows[:, 0])
 
 
-def _score_labels(model: Model, samples: Sequence[Sample], log_probs: Array) -> Evaluation:
-    """``log_probs``: (N, K)."""
+def _score_labels(model: Model, samples: Sequence[Sample], given: Tensor) -> Evaluation:
+    """``given``: log-probabilities, (N, K)."""
+    log_probs = given.double().numpy()
     labels, probabilities = model.vocabulary.labels, np.exp(log_probs)
     index = {label: i for i, label in enumerate(labels)}
     truth = np.array([index.get(sample.label or "", -1) for sample in samples])
@@ -159,12 +162,12 @@ def _score_labels(model: Model, samples: Sequence[Sample], log_probs: Array) -> 
         "labels": rows,
         "confusion": confusion(truth, probabilities),
     }
-    given, sure = probabilities.argmax(1), log_probs.max(1)
+    likeliest, sure = probabilities.argmax(1), log_probs.max(1)
     said = {
         sample.id: Said(labels[k], float(log_prob))
-        for sample, k, log_prob in zip(samples, given, sure, strict=True)
+        for sample, k, log_prob in zip(samples, likeliest, sure, strict=True)
     }
-    merits = np.where(given == truth, np.exp(sure), -np.exp(sure))
+    merits = np.where(likeliest == truth, np.exp(sure), -np.exp(sure))
     curves = {
         row["label"]: (*roc((truth == k).astype(float), probabilities[:, k]), row["auc"] / 100)
         for k, row in enumerate(rows)
@@ -173,33 +176,40 @@ def _score_labels(model: Model, samples: Sequence[Sample], log_probs: Array) -> 
     return Evaluation(report, said, figures, merits, curves)
 
 
-def _score_numbers(model: Model, samples: Sequence[Sample], given: Array) -> Evaluation:
+def _score_numbers(model: Model, samples: Sequence[Sample], given: Tensor) -> Evaluation:
     """``given``: (N,)."""
+    numbers = given.double().numpy()
     wanted = np.array([sample.score for sample in samples], float)
-    figures = number_figures(given, wanted)
+    figures = number_figures(numbers, wanted)
     report = {
         "metrics": "one score per sample",
         "scores": {name: _round(float(figure), 4) for name, figure in figures.items()},
     }
-    said = {s.id: Said(f"{x:.4g}", 0.0) for s, x in zip(samples, given, strict=True)}
-    return Evaluation(report, said, figures, -abs(given - wanted))
+    said = {s.id: Said(f"{x:.4g}", 0.0) for s, x in zip(samples, numbers, strict=True)}
+    return Evaluation(report, said, figures, -abs(numbers - wanted))
 
 
-def _score_joint(model: Model, samples: Sequence[Sample], vectors: Array) -> Evaluation:
-    """``vectors``: (N, D). A sample is said to be what the caption most similar to it says."""
-    captions, owners = read_captions(model.network, model.vocabulary, samples)
-    figures = retrieval_figures(vectors, captions, owners)
+def _score_matches(model: Model, samples: Sequence[Sample], given: Tensor) -> Evaluation:
+    """``given``: (N, ...). A sample is said to be what the caption most similar to it says."""
+    name = model.network.config.says
+    similar, owners = compare(model.network, name, given, samples, model.vocabulary)
+    figures = retrieval_figures(similar, owners)
     texts = [text for sample in samples for text in sample.captions]
     report = {
         "metrics": "all captions of the samples to choose from",
         "scores": {name: _round(float(figure), 2) for name, figure in figures.items()},
     }
-    said = closest_captions(samples, vectors, captions, texts)
-    merits = -ranks_of_sentences(vectors, captions, owners).astype(float)
+    said = closest_captions(samples, similar, texts)
+    merits = -ranks_of_sentences(similar, owners).astype(float)
     return Evaluation(report, said, figures, merits)
 
 
-_SCORES = {"classes": _score_labels, "score": _score_numbers, "joint": _score_joint}
+_SCORES = {
+    "classes": _score_labels,
+    "score": _score_numbers,
+    "joint": _score_matches,
+    "alignment": _score_matches,
+}
 
 
 def text_figures(

@@ -1,10 +1,12 @@
-"""How well the joint space finds samples by their sentences, and sentences by their samples."""
+"""How well samples are found by their sentences, and sentences by their samples."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.captioning import Said
@@ -13,68 +15,72 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 
 CUTOFFS = (1, 5, 10)
-_AT_ONCE = 256  # captions
+_AT_ONCE = 256  # captions, and samples
 
-Vectors = NDArray[np.floating]
+Similar = NDArray[np.floating]
 Owners = NDArray[np.int64]
 
 
 @torch.inference_mode()
-def read_captions(
-    network: CaptionNetwork, vocabulary: Vocabulary, samples: Sequence[Sample]
-) -> tuple[Vectors, Owners]:
-    """The vectors, (M, D), of all captions of the samples, by a network with the head joint, and
-    the index of the sample that each is of, (M,)."""
+def compare(
+    network: CaptionNetwork,
+    name: str,
+    windows: Tensor,
+    samples: Sequence[Sample],
+    vocabulary: Vocabulary,
+) -> tuple[Similar, Owners]:
+    """How similar N windows are to all captions of some samples, (M, N), and the index of the
+    sample that each caption is of, (M,).
+
+    ``name``: of a head that compares; ``windows``: (N, ...) as it gives them.
+    """
+    head: Any = network.heads[name]
     texts = [text for sample in samples for text in sample.captions]
-    rows = [
-        network.read_sentences([vocabulary.encode(text) for text in part]).cpu()
-        for part in (texts[i : i + _AT_ONCE] for i in range(0, len(texts), _AT_ONCE))
-    ]
+    windows = windows.to(head.window.weight)
+    rows = []
+    for start in range(0, len(texts), _AT_ONCE):
+        ids = [vocabulary.encode(text) for text in texts[start : start + _AT_ONCE]]
+        read = network.read_sentences(ids, name)
+        parts = [head.similar(part, read) for part in windows.split(_AT_ONCE)]
+        rows.append(torch.cat(parts).T.float().cpu())
     owners = np.repeat(np.arange(len(samples)), [len(sample.captions) for sample in samples])
     return torch.cat(rows).numpy(), owners
 
 
 def closest_captions(
-    samples: Sequence[Sample], vectors: Vectors, captions: Vectors, texts: Sequence[str]
+    samples: Sequence[Sample], similar: Similar, texts: Sequence[str]
 ) -> dict[str, Said]:
-    """The most similar of some captions for each sample, by its id, with the cosine as its score.
-
-    ``vectors``: (N, D) of the samples; ``captions``: (M, D) of the ``texts``.
-    """
-    similar = vectors @ captions.T
+    """The most similar of some captions for each sample, by its id, with the similarity as its
+    score. ``similar``: (M, N), of the ``texts`` and the samples."""
     return {
-        sample.id: Said(texts[int(row.argmax())], float(row.max()))
-        for sample, row in zip(samples, similar, strict=True)
+        sample.id: Said(texts[int(column.argmax())], float(column.max()))
+        for sample, column in zip(samples, similar.T, strict=True)
     }
 
 
-def ranks_of_samples(samples: Vectors, sentences: Vectors, owners: Owners) -> Owners:
+def ranks_of_samples(similar: Similar, owners: Owners) -> Owners:
     """The rank of its own sample for each of M sentences, from 1: (M,).
 
-    ``samples``: (N, D) and ``sentences``: (M, D), of length 1; ``owners``: (M,), the sample that
+    ``similar``: (M, N), how similar sentences and samples are; ``owners``: (M,), the sample that
     each sentence is of. Equal similarity counts against it.
     """
-    similar = sentences @ samples.T  # (M, N)
     own = similar[np.arange(len(owners)), owners]
     ranks: Owners = (similar >= own[:, None]).sum(1)
     return ranks
 
 
-def ranks_of_sentences(samples: Vectors, sentences: Vectors, owners: Owners) -> Owners:
+def ranks_of_sentences(similar: Similar, owners: Owners) -> Owners:
     """The rank of the first of its own sentences for each of N samples, from 1: (N,).
 
     Each sample has at least one; for the arguments see ``ranks_of_samples``.
     """
-    similar = samples @ sentences.T  # (N, M)
-    own = owners == np.arange(len(samples))[:, None]
-    best = np.where(own, similar, -np.inf).max(1)
-    ranks: Owners = 1 + ((similar >= best[:, None]) & ~own).sum(1)
+    own = owners[:, None] == np.arange(similar.shape[1])  # (M, N)
+    best = np.where(own, similar, -np.inf).max(0)
+    ranks: Owners = 1 + ((similar >= best) & ~own).sum(0)
     return ranks
 
 
-def retrieval_figures(
-    samples: Vectors, sentences: Vectors, owners: Owners
-) -> dict[str, Figure | Weighted]:
+def retrieval_figures(similar: Similar, owners: Owners) -> dict[str, Figure | Weighted]:
     """Image search and image annotation, as Hodosh et al. 2013 call both directions.
 
     - search_R@K: x 100, the share of sentences whose sample is among the K most similar of all
@@ -86,18 +92,19 @@ def retrieval_figures(
     For the arguments see ``ranks_of_samples``. Resamples are of samples with their sentences, all
     of which stay to be found.
     """
-    found = ranks_of_samples(samples, sentences, owners)
-    said = ranks_of_sentences(samples, sentences, owners)
-    counts = np.bincount(owners, minlength=len(samples))
+    samples = similar.shape[1]
+    found = ranks_of_samples(similar, owners)
+    said = ranks_of_sentences(similar, owners)
+    counts = np.bincount(owners, minlength=samples)
     recalls: dict[str, Figure] = {}
     for most in CUTOFFS:
-        hits = np.bincount(owners, found <= most, minlength=len(samples))
+        hits = np.bincount(owners, found <= most, minlength=samples)
         recalls[f"search_R@{most}"] = ratio(100 * hits, counts)
     recalls |= {f"annotation_R@{most}": mean(100.0 * (said <= most)) for most in CUTOFFS}
     figures: dict[str, Figure | Weighted] = dict(recalls)
     figures["mean_recall"] = _mean_of(list(recalls.values()))
-    figures["search_median_rank"] = _median(found, owners, len(samples))
-    figures["annotation_median_rank"] = _median(said, np.arange(len(samples)), len(samples))
+    figures["search_median_rank"] = _median(found, owners, samples)
+    figures["annotation_median_rank"] = _median(said, np.arange(samples), samples)
     return figures
 
 

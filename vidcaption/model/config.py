@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from vidcaption.errors import ModelError, UsageError
-from vidcaption.model.parts import ATTENTIONS, BACKBONES, CELLS, HEADS, TEMPORAL
+from vidcaption.model.parts import ATTENTIONS, BACKBONES, CELLS, HEADS, MATCHING, TEMPORAL
 from vidcaption.options.base import Options, group_of, option
 from vidcaption.types import Flow
 
@@ -151,6 +151,11 @@ class ModelConfig(Options):
                 f"--concept-slots is {self.concept_slots}, and without the head caption nobody "
                 "looks at them; it must be 0"
             )
+        if self.writes and "alignment" in self.heads.split("+"):
+            raise UsageError(
+                f"--heads is {self.heads}; alignment compares regions, which captions keep in "
+                "another form, so train it without the head caption, or joint in its place"
+            )
         if not self.fed_at_words and self.attention != "none":
             raise UsageError(
                 f"--feed {self.feed} shows nothing to --attention {self.attention}; "
@@ -175,13 +180,15 @@ class ModelConfig(Options):
     @property
     def reads(self) -> bool:
         """Whether it knows words."""
-        return self.writes or "joint" in self.heads.split("+")
+        return self.writes or not set(MATCHING).isdisjoint(self.heads.split("+"))
 
     @property
     def says(self) -> str:
         """The head whose words ``run`` writes: caption, or else the first that has some."""
         heads = self.heads.split("+")
-        return "caption" if self.writes else next((x for x in heads if x != "joint"), "joint")
+        if self.writes:
+            return "caption"
+        return next((head for head in heads if head not in MATCHING), heads[0])
 
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, "since": SINCE, **asdict(self)}, indent=2) + "\n"

@@ -23,6 +23,7 @@ from vidcaption.model.manifest import (
     write_manifest,
 )
 from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.parts import MATCHING
 from vidcaption.model.vocabulary import Vocabulary
 
 
@@ -89,9 +90,9 @@ def check_mixable(first: Model, name: str, other: Model, other_name: str) -> Non
             f"{name} has the head {says}, and {other_name} has {theirs}; only models with the same "
             "can be mixed"
         )
-    if says == "joint":
+    if says in MATCHING:
         raise UsageError(
-            f"{name} and {other_name} have the head joint alone, each with a space of its own, so "
+            f"{name} and {other_name} have the head {says} alone, each with a space of its own, so "
             "they cannot be mixed"
         )
     flows = {each.network.config.input.flow for each in (first, other)} - {None}

@@ -1,5 +1,6 @@
 """A space in which windows and sentences that belong together are close (Kiros et al. 2014)."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,26 +17,58 @@ from vidcaption.model.sentences import EPSILON, HIDDEN, SIZE, STEPS
 from vidcaption.model.vocabulary import PAD, Vocabulary
 
 
-class JointHead(nn.Module):
-    """Windows and sentences as vectors of length 1, whose product says how well they match.
+class MatchingHead(nn.Module):
+    """How similar windows and sentences are.
 
-    A window's comes from its memory as a whole, a sentence's from the mean of the states of a GRU
-    that reads its words. VSE++ (Faghri et al. 2018) takes the last state, and as its loss the
-    hardest sentence and window of a batch; see ``training.losses.match``. ``embedding``: the word
-    vectors, where there is no decoder to share those of.
+    Called with a Memory, it gives B windows in a form that ``similar`` compares with that in which
+    ``read`` gives N sentences. ``embedding``: the word vectors, where there is no decoder to share
+    those of.
     """
+
+    name: str
 
     def __init__(self, config: ModelConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.dropout = nn.Dropout(config.dropout)
         self.norm = nn.LayerNorm(config.size)
         self.window = nn.Linear(config.size, SIZE)
-        self.words = nn.GRU(config.embedding, HIDDEN, batch_first=True)
-        self.sentence = nn.Linear(HIDDEN, SIZE)
+        self._make_reader(config)
         self.embedding = None
         if not config.writes:
             self.embedding = nn.Embedding(len(vocabulary), config.embedding)
             nn.init.normal_(self.embedding.weight, std=config.embedding**-0.5)
+
+    @abstractmethod
+    def _make_reader(self, config: ModelConfig) -> None:
+        """Make the layers that read sentences."""
+
+    def mixed(self, memory: Memory, others: Sequence[Voice] = ()) -> Tensor:
+        """B windows, as the head gives them. ``others``: none, as each model has a space of its
+        own."""
+        windows: Tensor = self(memory)
+        return windows
+
+    def describe(self, memory: Memory, others: Sequence[Voice] = ()) -> list[Caption]:
+        """Raises UsageError, as it has nothing to say."""
+        raise UsageError(
+            f"the model has the head {self.name} alone, which says nothing of a video; train one "
+            "with --heads caption+joint"
+        )
+
+
+class JointHead(MatchingHead):
+    """Windows and sentences as vectors of length 1, whose product says how well they match.
+
+    A window's comes from its memory as a whole, a sentence's from the mean of the states of a GRU
+    that reads its words. VSE++ (Faghri et al. 2018) takes the last state, and as its loss the
+    hardest sentence and window of a batch; see ``training.losses.match``.
+    """
+
+    name = "joint"
+
+    def _make_reader(self, config: ModelConfig) -> None:
+        self.words = nn.GRU(config.embedding, HIDDEN, batch_first=True)
+        self.sentence = nn.Linear(HIDDEN, SIZE)
 
     def forward(self, memory: Memory) -> Tensor:
         """The vectors of B windows: (B, SIZE) of length 1."""
@@ -52,17 +85,9 @@ class JointHead(nn.Module):
         mean = (states * real).sum(1) / real.sum(1)
         return F.normalize(self.sentence(mean).float(), dim=-1)
 
-    def mixed(self, memory: Memory, others: Sequence[Voice] = ()) -> Tensor:
-        """The vectors of B windows. ``others``: none, as each model has a space of its own."""
-        vectors: Tensor = self(memory)
-        return vectors
-
-    def describe(self, memory: Memory, others: Sequence[Voice] = ()) -> list[Caption]:
-        """Raises UsageError, as it has nothing to say."""
-        raise UsageError(
-            "the model has the head joint alone, which says nothing of a video; train one with "
-            "--heads caption+joint"
-        )
+    def similar(self, windows: Tensor, sentences: Tensor) -> Tensor:
+        """The cosine of each window and sentence: (B, N)."""
+        return windows @ sentences.T
 
 
 def pack(vectors: Tensor) -> list[bytes]:

@@ -16,7 +16,7 @@ from vidcaption.model.decoder import Decoder
 from vidcaption.model.detector import ObjectDetector
 from vidcaption.model.encoder import Encoder
 from vidcaption.model.joint import pack
-from vidcaption.model.parts import HEADS, TEMPORAL
+from vidcaption.model.parts import HEADS, MATCHING, TEMPORAL
 from vidcaption.model.search import Caption, Voice, search
 from vidcaption.model.vocabulary import PAD, SPECIAL, UNK, Vocabulary
 from vidcaption.model.wording import wording
@@ -38,7 +38,7 @@ class CaptionNetwork(nn.Module):
         ``config``."""
         super().__init__()
         if config.reads and len(vocabulary) == len(SPECIAL):
-            head = "caption" if config.writes else "joint"
+            head = next(x for x in config.heads.split("+") if x in ("caption", *MATCHING))
             raise ModelError(f"config.json has the head {head}, but vocab.json has 0 words")
         if config.concept_slots and not vocabulary.concepts:
             raise ModelError(
@@ -125,12 +125,13 @@ class CaptionNetwork(nn.Module):
         memory: Memory = self.decoder.attention.project(slots, pooled, frames)
         return memory
 
-    def read_sentences(self, sentences: Sequence[Sequence[int]]) -> Tensor:
-        """The vectors of N sentences in the joint space, (N, D) of length 1, by the head joint.
+    def read_sentences(self, sentences: Sequence[Sequence[int]], name: str = "joint") -> Tensor:
+        """What one of the heads that compare reads in N sentences, (N, ...); by the head joint
+        vectors of length 1, (N, D).
 
         ``sentences``: ids of words, of which unknown ones do not count.
         """
-        head: Any = self.heads["joint"]
+        head: Any = self.heads[name]
         known = [[word for word in ids if word != UNK] or [UNK] for ids in sentences]
         longest = max(map(len, known))
         words = torch.tensor(

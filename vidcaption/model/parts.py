@@ -67,4 +67,6 @@ HEADS = Parts(
     classes="heads.ClassesHead",
     score="heads.ScoreHead",
     joint="joint.JointHead",
+    alignment="alignment.AlignmentHead",
 )
+MATCHING = ("joint", "alignment")  # heads that compare windows with sentences, and say nothing

@@ -23,6 +23,7 @@ _KINDS = {
     "classes": ("The most probable right labels", "The most probable wrong labels"),
     "score": ("The smallest errors", "The largest errors"),
     "joint": ("The best ranks", "The worst ranks"),
+    "alignment": ("The best ranks", "The worst ranks"),
 }
 _TABLES = ("scores", "intervals", "against", "differences", "labels", "confusion")
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from vidcaption.datasets.samples import Sample
 from vidcaption.evaluation.captioning import caption_features, in_batches
 from vidcaption.evaluation.metrics import cider
-from vidcaption.evaluation.retrieval import read_captions, retrieval_figures
+from vidcaption.evaluation.retrieval import compare, retrieval_figures
 from vidcaption.evaluation.statistics import pearson, ranks
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
@@ -22,7 +22,7 @@ from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.training.clips import pad, target
 from vidcaption.training.distributed import World
-from vidcaption.training.losses import classification, cross_entropy, match
+from vidcaption.training.losses import classification, cross_entropy
 from vidcaption.training.material import Material
 
 CAPTIONS = 5
@@ -134,17 +134,25 @@ def judge_scores(said: Tensor, scores: Tensor) -> dict[str, float]:
     return {"loss": F.mse_loss(said, scores).item(), "spearman": spearman}
 
 
-def judge_joint(
-    network: CaptionNetwork, vocabulary: Vocabulary, vectors: Tensor, samples: Sequence[Sample]
+def judge_matches(
+    network: CaptionNetwork,
+    name: str,
+    windows: Tensor,
+    samples: Sequence[Sample],
+    vocabulary: Vocabulary,
+    loss: Callable[[Tensor], Tensor],
 ) -> dict[str, float]:
     """``loss``, of the first caption of each sample among those of all, and ``mean_recall``, see
-    ``retrieval_figures``. ``vectors``: (N, D) of the samples."""
+    ``retrieval_figures``.
+
+    ``name``: of the head; ``windows``: (N, ...), the samples as it gives them; ``loss``: from how
+    similar N windows and sentences are, (N, N).
+    """
     network.eval()
-    captions, owners = read_captions(network, vocabulary, samples)
-    first = torch.from_numpy(captions)[np.unique(owners, return_index=True)[1]]
-    recall = retrieval_figures(vectors.float().numpy(), captions, owners)["mean_recall"]
-    loss = match(vectors.float(), first).item() / len(samples)
-    return {"loss": loss, "mean_recall": float(recall)}
+    similar, owners = compare(network, name, windows, samples, vocabulary)
+    first = torch.from_numpy(similar[np.unique(owners, return_index=True)[1]])
+    recall = retrieval_figures(similar, owners)["mean_recall"]
+    return {"loss": loss(first.T).item() / len(samples), "mean_recall": float(recall)}
 
 
 def _references(sample: Sample, vocabulary: Vocabulary) -> list[list[int]]:

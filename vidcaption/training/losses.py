@@ -15,6 +15,7 @@ from vidcaption.model.search import draw, sample
 from vidcaption.model.vocabulary import BOS, EOS, PAD
 
 TEMPERATURE = 0.07  # of similarities in the joint space
+MARGIN = 1.0  # of an alignment's score
 
 
 class Term(NamedTuple):
@@ -71,17 +72,31 @@ def classification(
     return Term((losses * known).sum(), len(targets))
 
 
-def match(windows: Tensor, sentences: Tensor) -> Tensor:
+def match(similar: Tensor) -> Tensor:
     """How well windows tell their sentence from those of the others, and sentences their window:
     the mean of both cross entropies (InfoNCE, van den Oord et al. 2018, as in CLIP, Radford et al.
     2021), added up.
 
-    ``windows``, ``sentences``: (B, D) of length 1, which belong together.
+    ``similar``: (B, B), the cosines of windows and sentences, of which those in the same place
+    belong together.
     """
-    similar = windows @ sentences.T / TEMPERATURE
     own = torch.arange(len(similar), device=similar.device)
-    both = [F.cross_entropy(x, own, reduction="sum") for x in (similar, similar.T)]
+    logits = similar / TEMPERATURE
+    both = [F.cross_entropy(x, own, reduction="sum") for x in (logits, logits.T)]
     return torch.stack(both).mean()
+
+
+def rank(similar: Tensor) -> Tensor:
+    """How far other sentences of a window, and other windows of a sentence, are from a score that
+    is ``MARGIN`` below that of its own (Karpathy and Fei-Fei 2015, equation 9), added up.
+
+    ``similar``: (B, B), the scores of windows and sentences, of which those in the same place
+    belong together.
+    """
+    own = similar.diagonal()
+    others = ~torch.eye(len(similar), dtype=torch.bool, device=similar.device)
+    both = [F.relu(x - own.unsqueeze(1) + MARGIN)[others].sum() for x in (similar, similar.T)]
+    return torch.stack(both).sum()
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from vidcaption.datasets.samples import TARGETS, Sample
 from vidcaption.datasets.scores import Scores
 from vidcaption.errors import UsageError
 from vidcaption.model.concepts import Concepts
+from vidcaption.model.parts import MATCHING
 from vidcaption.model.vocabulary import SPECIAL, Vocabulary
 from vidcaption.training.clips import pad, target
 from vidcaption.training.concepts import (
@@ -67,7 +68,7 @@ class Material:
                     f"no sample with a {what} is in the split {split!r}; training needs train and "
                     f"dev{hint}"
                 )
-        reads = not {"caption", "joint"}.isdisjoint(heads)
+        reads = not {"caption", *MATCHING}.isdisjoint(heads)
         captions = [sample.captions for sample in self.train if reads]
         self.vocabulary = vocabulary or _vocabulary(captions, texts, min_count, self.train, heads)
         self._texts = [target(self.vocabulary, text) for text in texts]

@@ -33,8 +33,8 @@ from vidcaption.training.judge import (
     ask_head,
     judge_captions,
     judge_concepts,
-    judge_joint,
     judge_labels,
+    judge_matches,
     judge_scores,
 )
 from vidcaption.training.losses import (
@@ -42,6 +42,7 @@ from vidcaption.training.losses import (
     classification,
     cross_entropy,
     match,
+    rank,
     reinforce,
     self_critical,
 )
@@ -404,8 +405,11 @@ class Scores(HeadTarget):
 
 
 class Joint(Objective):
-    """Captions and samples that belong together, by the loss of the head joint; judged by the mean
-    recall."""
+    """Captions and samples that belong together, by how well the head joint tells them from others;
+    judged by the mean recall."""
+
+    head = "joint"
+    loss = staticmethod(match)
 
     @staticmethod
     def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
@@ -416,13 +420,14 @@ class Joint(Objective):
 
     def forward(self, seen: Seen) -> Term:
         network, words = seen.network, seen.batch.words
-        windows = network.heads["joint"](seen.memory)
+        head: Any = network.heads[self.head]
+        windows = head(seen.memory)
         captions = [
             [[i for i in ids if i not in (PAD, BOS, EOS)] for ids in several]
             for several in words.tolist()
         ]
         losses = [
-            match(windows, network.read_sentences(several))
+            self.loss(head.similar(windows, network.read_sentences(several, self.head)))
             for several in zip(*captions, strict=True)
         ]
         return Term(torch.stack(losses).sum(), len(losses) * len(windows))
@@ -430,9 +435,23 @@ class Joint(Objective):
     def judge(self, network: CaptionNetwork, look: Look, options: TrainOptions) -> dict[str, float]:
         material = self._material
         dev = range(material.first_dev, len(material.samples))
-        said = ask_head("joint", network, dev, look, self._machine, self._world)
-        metrics = judge_joint(network, material.vocabulary, said, material.dev)
+        windows = ask_head(self.head, network, dev, look, self._machine, self._world)
+        metrics = judge_matches(
+            *(network, self.head, windows, material.dev, material.vocabulary, self.loss)
+        )
         return metrics if options.select == "cider" else dict(reversed(metrics.items()))
+
+
+class Alignment(Joint):
+    """The same by the head alignment, and the margin between their scores and those of others."""
+
+    in_nats = False
+    head = "alignment"
+    loss = staticmethod(rank)
+
+    @staticmethod
+    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
+        return "alignment" in network.heads
 
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -445,6 +464,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "labels": Labels,
     "scores": Scores,
     "joint": Joint,
+    "alignment": Alignment,
 }
 
 

@@ -7,10 +7,11 @@ import numpy as np
 
 from vidcaption.datasets.samples import TARGETS, Sample
 from vidcaption.evaluation.captioning import Said, caption_samples, head_of_samples
-from vidcaption.evaluation.retrieval import closest_captions, read_captions
+from vidcaption.evaluation.retrieval import closest_captions, compare
 from vidcaption.model import folder as model_folder
 from vidcaption.model.device import Machine
 from vidcaption.model.manifest import CARD, read_text
+from vidcaption.model.parts import MATCHING
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.output.write import write_atomic
 from vidcaption.report.cases import SEED, look
@@ -36,6 +37,7 @@ PLOTS = {
     "classes": ("confusion.png", plot_confusion),
     "score": ("scatter.png", plot_scatter),
     "joint": (CAPTIONS, plot_captions),
+    "alignment": (CAPTIONS, plot_captions),
 }
 MOST_SAMPLES = 1000  # captioned for the histograms
 SHOWN = 12
@@ -68,10 +70,10 @@ def write_training_page(
 
     def caption(some: Sequence[Sample]) -> Mapping[str, Said]:
         network, vocabulary = model.network, model.vocabulary
-        if head == "joint":  # the captions of people that it finds
-            vectors = head_of_samples(network, some, frames, machine).numpy()
-            known = read_captions(network, vocabulary, part)[0]
-            return closest_captions(some, vectors, known, [x for s in part for x in s.captions])
+        if head in MATCHING:  # the captions of people that it finds
+            windows = head_of_samples(network, some, frames, machine)
+            similar, _ = compare(network, head, windows, part, vocabulary)
+            return closest_captions(some, similar, [x for s in part for x in s.captions])
         return caption_samples(network, vocabulary, some, frames, SearchOptions(), machine)
 
     said = caption(part)

@@ -56,13 +56,13 @@ def with_heads(model: Model, heads: str, labels: Sequence[str], seed: int) -> Mo
         )
     if set(labels) <= set(old.labels):
         labels = old.labels
-    words = old.words[len(SPECIAL) :] if writes or "joint" in names else ()
+    config = replace(before, heads=heads, concept_slots=before.concept_slots if writes else 0)
+    words = old.words[len(SPECIAL) :] if config.reads else ()
     vocabulary = (
         Vocabulary(words, old.concepts, old.classes, old.objects, labels)
         if writes
         else Vocabulary(words, labels=labels)
     )
-    config = replace(before, heads=heads, concept_slots=before.concept_slots if writes else 0)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = CaptionNetwork(config, vocabulary)

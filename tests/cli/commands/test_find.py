@@ -227,9 +227,10 @@ def test_a_model_without_a_joint_space(
     like = Out(capsys, "find", "--like", "videos/clip.mp4", *args)
     assert (like.code, like.out) == (2, "")
     assert like.lines == [f"vidcaption: the model {model} has no joint space"]
-    label = write_tiny(here / "alone", heads="joint")
-    alone = Out(capsys, *INDEX, "videos", "--index", "j.sqlite", "--model", str(label))
-    assert alone.code != 0 and "has the head joint alone, which says nothing" in alone.err
+    for head in ("joint", "alignment"):
+        silent = str(write_tiny(here / head, heads=head))
+        alone = Out(capsys, *INDEX, "videos", "--index", "j.sqlite", "--model", silent)
+        assert alone.code != 0 and f"has the head {head} alone, which says nothing" in alone.err
 
 
 @pytest.mark.parametrize(

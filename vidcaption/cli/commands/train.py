@@ -52,9 +52,7 @@ _PLACES = (
 def train(
     context: typer.Context,
     datasets: Datasets,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for the model and its checkpoint.")
-    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for model and checkpoint.")],
     training: TrainOptions,
     config: ModelConfig,
     machine: DeviceOptions,
@@ -119,7 +117,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Options to use as defaults: a preset below, or a TOML file.",
+            help="Default options: a preset or a TOML file.",
             is_eager=True,
             callback=use_preset,
             autocompletion=complete_preset,
