@@ -37,7 +37,13 @@ def test_a_config_of_each_schema_is_read(schema):
 
 # What was not said in older schemas, as there was no choice.
 NEW = {
-    **{"--concept-slots": 0, "--cell": "lstm", "--feed": "both", "--heads": "caption"},
+    **{
+        "--concept-slots": 0,
+        "--roles": "none",
+        "--cell": "lstm",
+        "--feed": "both",
+        "--heads": "caption",
+    },
     **{"--input": "rgb", "--flow-gap": 0.1, "--flow-method": "dis"},
 }
 

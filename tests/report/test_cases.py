@@ -93,6 +93,22 @@ def test_where_a_model_of_flow_looked_is_not_shown(samples, cpu, tmp_path):
     assert attend(flow, clip, [5, 6], cpu).shape == (0, 2, 2, 2)
 
 
+def test_where_a_model_of_four_words_looked_is_not_shown(samples, cpu):
+    config = ModelConfig.flat(
+        image_size=64,
+        grid=2,
+        size=16,
+        attention_heads=2,
+        embedding=12,
+        concept_slots=2,
+        roles="max",
+    )
+    vocabulary = Vocabulary(["word1", "dog"], ["dog"])
+    model = Model(CaptionNetwork(config, vocabulary).eval(), vocabulary, "")
+    case = look(model, samples[2], Said("word1 dog", -1.0), 12.5, 2, cpu)
+    assert case.words == [] and case.attention.shape == (0, 2, 2, 2)
+
+
 def test_a_caption_without_words(model, samples, cpu):
     said = caption_samples(model.network, model.vocabulary, samples[:1], 1, SearchOptions(), cpu)
     nothing = said["0"]._replace(text="")

@@ -64,7 +64,7 @@ def test_help_lists_each_preset_in_a_line(capsys: pytest.CaptureFixture[str]) ->
             *["activity", "activity-flow", "activity-frame", "alstm", "default", "inception-gru"],
             *["lsmdc", "lstm-gan", "mean-pool", "memorability", "retrieval", "retrieval-alignment"],
             *["s2vt", "s2vt-flow", "show-and-tell", "show-attend-tell", "show-attend-tell-hard"],
-            *["temporal-attention"],
+            *["temporal-attention", "words-to-sentence"],
         ],
     ]
     assert listed[8].split(maxsplit=1)[1] == "Venugopalan et al. 2015a: the mean of all frames."

@@ -16,7 +16,7 @@ another meaning. Where names overlap, the longest counts: a hot dog is not a dog
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,20 +54,18 @@ class ObjectNames:
         >>> coco_names().named("A teddy bear eats two hot-dogs on the dog's sofa.")
         ['teddy bear', 'hot dog', 'dog', 'couch']
         """
-        return list(dict.fromkeys(self._mentions(_words(sentence))))
+        return list(dict.fromkeys(each for _, each in self.read(sentence) if each))
 
-    def _mentions(self, words: Sequence[str]) -> Iterator[str]:
-        start = 0
+    def read(self, sentence: str) -> Iterator[tuple[str, str | None]]:
+        """The names of a sentence and its other words, in order, and the class of each."""
+        words, start = _words(sentence), 0
         while start < len(words):
-            step = 1
-            for length in range(self._longest.get(words[start], 0), 0, -1):
+            for length in range(self._longest.get(words[start], 1), 0, -1):
                 name = " ".join(words[start : start + length])
                 if name in self.meanings:
-                    if each := self.meanings[name]:
-                        yield each
-                    step = length
                     break
-            start += step
+            yield name, self.meanings.get(name)
+            start += length
 
     @cached_property
     def _longest(self) -> dict[str, int]:

@@ -110,10 +110,10 @@ class ContentClassifier(nn.Module):
     _known: Tensor
 
 
-class ConceptSlots(nn.Module):
-    """Concepts as vectors that the decoder attends to, from word vectors and confidence."""
+class ConceptWords(nn.Module):
+    """Concepts as the words of the decoder."""
 
-    def __init__(self, embedding: int, size: int, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__()
         encoded = [vocabulary.encode(name) for name in vocabulary.concepts]
         longest = max(map(len, encoded))
@@ -125,19 +125,12 @@ class ConceptSlots(nn.Module):
             weights[row, : len(ids)] = 1 / len(ids)
         self.register_buffer("_words", words, persistent=False)
         self.register_buffer("_weights", weights, persistent=False)
-        self.project = nn.Linear(embedding + 1, size)
-        self.norm = nn.LayerNorm(size)
 
-    def forward(self, concepts: Concepts, embedding: nn.Embedding) -> Tensor:
-        """(B, K, D): a slot for each concept, zero where its confidence is."""
+    def vectors(self, concepts: Concepts, embedding: nn.Embedding) -> Tensor:
+        """(B, K, E): the word vector of each concept."""
         words = embedding(self._words[concepts.ids])  # (B, K, W, E)
-        named = (words * self._weights[concepts.ids].unsqueeze(-1)).sum(-2)
-        confidence = concepts.confidence.unsqueeze(-1)
-        slots = torch.relu(self.norm(self.project(torch.cat([named, confidence], -1))))
-        filled = confidence > 0
-        if self.training:
-            filled = filled & (torch.rand_like(confidence) >= DROPPED)
-        return slots * filled
+        mean: Tensor = (words * self._weights[concepts.ids].unsqueeze(-1)).sum(-2)
+        return mean
 
     def sure_words(self, concepts: Concepts, vocabulary_size: int) -> Tensor:
         """(B, V): the probability of concepts of at least ``SURE`` that are a single word."""
@@ -148,3 +141,22 @@ class ConceptSlots(nn.Module):
 
     _words: Tensor
     _weights: Tensor
+
+
+class ConceptSlots(ConceptWords):
+    """Concepts as vectors that the decoder attends to, from word vectors and confidence."""
+
+    def __init__(self, embedding: int, size: int, vocabulary: Vocabulary) -> None:
+        super().__init__(vocabulary)
+        self.project = nn.Linear(embedding + 1, size)
+        self.norm = nn.LayerNorm(size)
+
+    def forward(self, concepts: Concepts, embedding: nn.Embedding) -> Tensor:
+        """(B, K, D): a slot for each concept, zero where its confidence is."""
+        confidence = concepts.confidence.unsqueeze(-1)
+        named = torch.cat([self.vectors(concepts, embedding), confidence], -1)
+        slots = torch.relu(self.norm(self.project(named)))
+        filled = confidence > 0
+        if self.training:
+            filled = filled & (torch.rand_like(confidence) >= DROPPED)
+        return slots * filled

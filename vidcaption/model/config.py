@@ -133,6 +133,12 @@ class ModelConfig(Options):
         at_least=0,
         at_most=64,
     )
+    roles: Literal["none", "max", "probabilities"] = option(
+        "none",
+        "What the decoder sees in place of regions: none, the regions; max, four words, the most "
+        "probable subject, verb, object and scene among the concepts of --concept-slots; "
+        "probabilities, the mean of all words that each of the four could be.",
+    )
     size: int = option(384, "Units of each LSTM and of the attention.", at_least=8, at_most=8192)
     embedding: int = option(
         320, "Size of word vectors, shared by input and output.", at_least=8, at_most=8192
@@ -156,6 +162,11 @@ class ModelConfig(Options):
                 f"--heads is {self.heads}; alignment compares regions, which captions keep in "
                 "another form, so train it without the head caption, or joint in its place"
             )
+        if self.roles != "none" and not self.concept_slots:
+            raise UsageError(
+                f"--roles {self.roles} chooses among the concepts of --concept-slots, which is 0; "
+                "add --concept-slots 16"
+            )
         if not self.fed_at_words and self.attention != "none":
             raise UsageError(
                 f"--feed {self.feed} shows nothing to --attention {self.attention}; "
@@ -176,6 +187,11 @@ class ModelConfig(Options):
     def writes(self) -> bool:
         """Whether it writes captions."""
         return "caption" in self.heads.split("+")
+
+    @property
+    def looks(self) -> bool:
+        """Whether where it looks for a word is somewhere in the frames."""
+        return self.writes and not self.input.flow and self.roles == "none"
 
     @property
     def reads(self) -> bool:

@@ -17,6 +17,7 @@ from vidcaption.model.detector import ObjectDetector
 from vidcaption.model.encoder import Encoder
 from vidcaption.model.joint import pack
 from vidcaption.model.parts import HEADS, MATCHING, TEMPORAL
+from vidcaption.model.roles import Roles
 from vidcaption.model.search import Caption, Voice, search
 from vidcaption.model.vocabulary import PAD, SPECIAL, UNK, Vocabulary
 from vidcaption.model.wording import wording
@@ -46,8 +47,9 @@ class CaptionNetwork(nn.Module):
             )
         self.config = config
         self.encoder = Encoder(config.input)
-        self.project = nn.Linear(self.encoder.channels, config.size)
-        self.norm = nn.LayerNorm(config.size)
+        if config.roles == "none":
+            self.project = nn.Linear(self.encoder.channels, config.size)
+            self.norm = nn.LayerNorm(config.size)
         self.dropout = nn.Dropout(config.dropout)
         self.temporal = TEMPORAL[config.temporal](config)
         if config.writes:
@@ -60,11 +62,15 @@ class CaptionNetwork(nn.Module):
                 if name != "caption"
             }
         )
-        self.classifier = self.slots = self.confidence = self.detector = None
+        self.classifier = self.confidence = self.detector = None
+        self.slots: ConceptSlots | Roles | None = None
         if config.concept_slots:
             self.confidence = Confidence(vocabulary)
             self.classifier = ContentClassifier(self.encoder.channels, vocabulary, config.dropout)
-            self.slots = ConceptSlots(config.embedding, config.size, vocabulary)
+            if config.roles == "none":
+                self.slots = ConceptSlots(config.embedding, config.size, vocabulary)
+            else:
+                self.slots = Roles(config, vocabulary)
             if vocabulary.objects:
                 self.detector = ObjectDetector(len(vocabulary.objects))
                 objects = torch.tensor(vocabulary.objects, device="cpu")
@@ -105,17 +111,21 @@ class CaptionNetwork(nn.Module):
             return surest(probabilities, self.config.concept_slots)
 
     def remember(self, features: Tensor, concepts: Concepts | None = None) -> Memory:
-        """``features``: (B, T, R, C) -> Memory over the T * R region vectors and the K concepts.
+        """``features``: (B, T, R, C) -> Memory over the T * R region vectors and the K concepts, or
+        over four words, as frames of one region.
 
         ``concepts``: those that ``recognise`` finds unless given.
         """
-        regions = self.dropout(torch.relu(self.norm(self.project(features))))  # (B, T, R, D)
-        regions = self.temporal.over(regions)
-        slots = regions.flatten(1, 2)
-        pooled = slots.mean(1)
         if concepts is None:
             concepts = self.recognise(features)
-        if self.slots is not None and concepts is not None:
+        if isinstance(self.slots, Roles):
+            seen = self.slots(concepts, self.decoder.embedding).unsqueeze(2)  # (B, 4, 1, D)
+        else:
+            seen = torch.relu(self.norm(self.project(features)))  # (B, T, R, D)
+        regions = self.temporal.over(self.dropout(seen))
+        slots = regions.flatten(1, 2)
+        pooled = slots.mean(1)
+        if isinstance(self.slots, ConceptSlots) and concepts is not None:
             named = self.dropout(self.slots(concepts, self.decoder.embedding))  # (B, K, D)
             slots = torch.cat([slots, named.to(slots.dtype)], 1)
             pooled = pooled + named.mean(1)

@@ -28,7 +28,7 @@ class Case:
     ``cider``: x 100, of this caption alone, None if unknown; ``frames``: the T pictures that the
     model saw, in their own shape; ``words``: the caption's L words; ``attention``: (L, T, G, G),
     that of each word to each cell of a grid over each frame; a word's weights sum to 1; ``head``:
-    which said it. Only captions have words, and none if the model sees optical flow.
+    which said it. Only captions have words, and none if the model looks nowhere in the frames.
     """
 
     sample: Sample
@@ -67,9 +67,7 @@ def look(
     picture. Raises InputError.
     """
     config = model.network.config
-    # the pictures do not show where in the optical flow it looked
-    known = config.writes and not config.input.flow
-    words, size = tokenize(said.text) if known else [], config.input.image_size
+    words, size = tokenize(said.text) if config.looks else [], config.input.image_size
     pictures = load_frames(sample, frames)
     clip = to_clip([resize(picture, (size, size)) for picture in pictures])
     attention = attend(model, clip, [model.vocabulary.id_of(word) for word in words], machine)
@@ -81,10 +79,10 @@ def attend(model: Model, clip: Tensor, words: Sequence[int], machine: Machine) -
     """Where the model looks for each of L words: (L, T, G, G).
 
     ``clip``: (T, 3, S, S) uint8; ``words``: their ids, of a model that writes captions. Nowhere for
-    one that sees optical flow, which pictures do not show.
+    one that sees optical flow, which pictures do not show, or words in place of regions.
     """
     network, grid = model.network, model.network.config.input.grid
-    if not words or network.config.input.flow:
+    if not words or not network.config.looks:
         return np.zeros((0, len(clip), grid, grid), np.float32)
     with machine.autocast():
         frames = clip.unsqueeze(0).to(machine.device)

@@ -21,6 +21,7 @@ from vidcaption.training.concepts import (
     name_concepts,
     repeat_factors,
 )
+from vidcaption.training.roles import role_tables
 
 HELD_OUT = 0.1  # share of the captioned samples held out from the content classifier
 MOST_HELD_OUT = 1000
@@ -71,6 +72,7 @@ class Material:
         reads = not {"caption", *MATCHING}.isdisjoint(heads)
         captions = [sample.captions for sample in self.train if reads]
         self.vocabulary = vocabulary or _vocabulary(captions, texts, min_count, self.train, heads)
+        self._sentences = [*(text for several in captions for text in several), *texts]
         self._texts = [target(self.vocabulary, text) for text in texts]
         self._named: list[list[int]] = [[] for _ in texts]
         self._chance = torch.ones(len(texts))
@@ -107,6 +109,10 @@ class Material:
 
     def _name(self, text: str) -> list[int]:
         return [self._index[name] for name in self._names.named(text)]
+
+    def role_tables(self) -> tuple[Tensor, Tensor]:
+        """How often concepts have which role in captions and texts; see ``Roles.take``."""
+        return role_tables(self._sentences, self._names)
 
     def agree(self, sample: int, words: Sequence[int]) -> float:
         """The F1 score of the concepts in a caption, against those of a training sample.

@@ -18,6 +18,7 @@ from vidcaption.model import folder as model_folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.roles import Roles
 from vidcaption.options.training import TrainOptions
 from vidcaption.training.calibration import calibrate
 from vidcaption.training.card import write_card
@@ -109,6 +110,8 @@ class Trainer:
             last = self.network.encoder.load_imagenet(imagenet)
             if self.network.classifier and last:
                 self.network.classifier.take_classes(last)
+        if isinstance(self.network.slots, Roles) and not init:
+            self.network.slots.take(*material.role_tables())
         self.network.to(machine.device)
         self.objectives: dict[str, Objective] = {
             name: OBJECTIVES[name](self.network, material, machine, world).to(machine.device)

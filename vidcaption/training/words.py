@@ -56,7 +56,10 @@ def with_heads(model: Model, heads: str, labels: Sequence[str], seed: int) -> Mo
         )
     if set(labels) <= set(old.labels):
         labels = old.labels
-    config = replace(before, heads=heads, concept_slots=before.concept_slots if writes else 0)
+    if writes:
+        config = replace(before, heads=heads)
+    else:
+        config = replace(before, heads=heads, concept_slots=0, roles="none")
     words = old.words[len(SPECIAL) :] if config.reads else ()
     vocabulary = (
         Vocabulary(words, old.concepts, old.classes, old.objects, labels)
