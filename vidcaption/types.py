@@ -1,7 +1,7 @@
 """The data passed from reader to writer. Times are PTS in seconds from the container's start."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from vidcaption.options.captioning import CaptionOptions
@@ -82,6 +82,49 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """A box in a picture: its left and upper edge, width and height.
+
+    They are shares of the picture's, or pixels where that is said. ``text``: a phrase for it;
+    ``label``: what kind of object it is; either may be empty. ``score``: how surely there is
+    something, in [0, 1].
+    """
+
+    box: tuple[float, float, float, float]
+    text: str = ""
+    label: str = ""
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """``subject`` and ``object``: indices of regions, as in "a cup on a table"; ``score``: the
+    probability of ``predicate``, times the scores of both."""
+
+    subject: int
+    predicate: str
+    object: int
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SceneGraph:
+    """What a picture shows where, and how that is related."""
+
+    regions: tuple[Region, ...] = ()
+    relations: tuple[Relation, ...] = ()
+
+    def scaled(self, width: float, height: float) -> "SceneGraph":
+        """With its boxes multiplied by these."""
+        regions = (
+            replace(each, box=(x * width, y * height, w * width, h * height))
+            for each in self.regions
+            for x, y, w, h in [each.box]
+        )
+        return SceneGraph(tuple(regions), self.relations)
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """One timed caption. ``score`` is the mean log-probability of its words, at most 0.
 
@@ -90,6 +133,7 @@ class Segment:
     concept classifier give neither. ``below_min_confidence``: whether the confidence is below the
     requested minimum, so that only JSON has this caption. ``vector``: the window in the model's
     joint space of sentences and windows, a signed byte per dimension; empty if it has none.
+    ``graph``: the regions of the frame in the middle, in its pixels; None unless requested.
     """
 
     start_s: float
@@ -101,6 +145,7 @@ class Segment:
     concepts: tuple[Word, ...] = ()
     below_min_confidence: bool = False
     vector: bytes = b""
+    graph: SceneGraph | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vidcaption.datasets.annotations import read_annotations
 from vidcaption.datasets.folders import read_labelled
+from vidcaption.datasets.genome import read_genome
 from vidcaption.datasets.items import holds_times
 from vidcaption.datasets.jsonl import read_jsonl
 from vidcaption.datasets.samples import Sample
@@ -18,6 +19,7 @@ from vidcaption.errors import UsageError
 READERS: dict[str, Callable[..., list[Sample]]] = {
     "*.jsonl": read_jsonl,
     "*.csv": read_csv,
+    "region_descriptions*.json": read_genome,
     "*.json": read_annotations,
     "captions.txt": read_csv,
     "*.token.txt": read_flickr,

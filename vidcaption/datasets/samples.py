@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidcaption.errors import InputError, UsageError
-from vidcaption.types import Flow
+from vidcaption.types import Flow, SceneGraph
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.windows import centres
 
@@ -23,6 +23,7 @@ TARGETS = {
     "score": ("score", "score"),
     "joint": ("captions", "caption"),
     "alignment": ("captions", "caption"),
+    "regions": ("graph", "region"),
 }
 
 
@@ -31,7 +32,8 @@ class Sample:
     """One item with what is to be said of it: either stills in time order, or a video file or a
     part of one.
 
-    ``label``: the class that it shows; ``score``: a number to be predicted. ``start_s`` and
+    ``label``: the class that it shows; ``score``: a number to be predicted; ``graph``: the regions
+    of a picture, in shares of its size, each with a text, a label or both. ``start_s`` and
     ``end_s``: the part of the video that the captions describe, in seconds of its timestamps, a
     single frame if they are equal; without ``end_s`` it extends to the video's end. ``dataset``:
     what it is scored with, where there are several.
@@ -46,6 +48,7 @@ class Sample:
     end_s: float | None = None
     label: str | None = None
     score: float | None = None
+    graph: SceneGraph | None = None
     dataset: str = ""
 
     def has(self, head: str) -> bool:
@@ -62,6 +65,8 @@ class Sample:
         field = TARGETS[head][0]
         if field == "captions":
             return self.captions
+        if self.graph and field == "graph":
+            return tuple(region.text or region.label for region in self.graph.regions)
         return (str(getattr(self, field)),) if self.has(head) else ()
 
 
