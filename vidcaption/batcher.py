@@ -20,7 +20,7 @@ from vidcaption.model.device import Machine
 from vidcaption.model.features import Features, Look
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import Caption
-from vidcaption.options.captioning import SearchOptions
+from vidcaption.options.captioning import CaptionOptions
 
 FRAMES_AT_ONCE = 32, 8  # in the CNN: with 16 bits, with 32 bits
 
@@ -75,7 +75,7 @@ class Runner:
 
     @torch.inference_mode()
     def caption(
-        self, looks: Sequence[Look], keep: Iterable[Look], options: SearchOptions
+        self, looks: Sequence[Look], keep: Iterable[Look], options: CaptionOptions
     ) -> list[_Result]:
         """The captions of windows with equal numbers of frames. ``keep``: see ``Features.of``."""
         network, machine = self._network, self._machine
@@ -89,7 +89,9 @@ class Runner:
             ]
             encoded = machine.mark()  # no synchronization: the search can be queued meanwhile
             concepts = network.recognise(features, found)
-            captions = network.caption(features, options, concepts, voices)
+            captions = network.caption(
+                *(features, options, concepts, voices), with_regions=options.regions
+            )
         encode_s = encoded.seconds_since(start)
         search_s = time.monotonic() - began - encode_s
         return [
@@ -141,7 +143,7 @@ class Batcher:
     Windows equal to a recent one are captioned once. Use it in one thread, and ``close`` it.
     """
 
-    def __init__(self, runners: Sequence[Runner], options: SearchOptions, size: int) -> None:
+    def __init__(self, runners: Sequence[Runner], options: CaptionOptions, size: int) -> None:
         self.size, self.runners = size, len(runners)
         self._options = options
         self._free: SimpleQueue[Runner] = SimpleQueue()

@@ -221,6 +221,7 @@ class Captioning:
                 window.end_s,
                 self._vocabulary,
                 self.options.min_confidence,
+                (self.info.width, self.info.height) if self.options.regions else None,
             )
             self.progress_s = window.end_s
             if self._keep is not None:
@@ -285,11 +286,16 @@ class Captioning:
 
 
 def segment_of(
-    caption: Caption, start_s: float, end_s: float, vocabulary: Vocabulary, least: float
+    caption: Caption,
+    start_s: float,
+    end_s: float,
+    vocabulary: Vocabulary,
+    least: float,
+    size: tuple[int, int] | None = None,
 ) -> Segment | None:
     """The segment of a window, or None if nothing is said of it.
 
-    ``least``: ``--min-confidence``.
+    ``least``: ``--min-confidence``; ``size``: (width, height) of the frames, if regions are wanted.
     """
     if not (caption.ids or caption.text):
         return None
@@ -307,4 +313,5 @@ def segment_of(
         concepts=tuple(Word(vocabulary.concepts[n], p) for n, p in caption.concepts),
         below_min_confidence=sure is not None and sure < least,
         vector=caption.vector,
+        graph=caption.graph.scaled(*size) if caption.graph and size else None,
     )

@@ -235,6 +235,11 @@ class Captioner:
                 f"--min-confidence is {options.min_confidence:g}, and the model {self.model.name} "
                 "gives no confidence; leave it out, or take another model"
             )
+        if options.regions and "regions" not in self._network.heads:
+            raise UsageError(
+                f"--regions needs the head regions, and the model {self.model.name} has "
+                f"{self._network.config.heads}; leave it out, or take another model"
+            )
         if self.flow and options.sampling != "exact":
             raise UsageError(
                 f"--sampling is {options.sampling}, and the model {self.model.name} sees the "
@@ -315,6 +320,7 @@ class Captioner:
                     window.end_s,
                     self._vocabulary,
                     options.min_confidence,
+                    window.frames[0].image.shape[1::-1] if options.regions else None,
                 )
                 for window, pending in waiting
             ]

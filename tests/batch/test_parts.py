@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vidcaption import OutputError
 from vidcaption.batch.parts import Parts
-from vidcaption.types import Progress, Segment, Word
+from vidcaption.types import Progress, Region, Relation, SceneGraph, Segment, Word
 
 ADD = """
 import sys
@@ -111,6 +111,14 @@ segments = st.builds(
     st.text(max_size=9),
     st.floats(-100, 0),
     st.lists(words, max_size=2).map(tuple),
+    graph=st.none()
+    | st.builds(
+        SceneGraph,
+        st.lists(st.builds(Region, st.tuples(*[st.floats(0, 99)] * 4)), max_size=2).map(tuple),
+        st.lists(st.builds(Relation, st.integers(0, 1), st.text(max_size=3), st.just(0))).map(
+            tuple
+        ),
+    ),
 )
 rows = st.lists(st.lists(st.none() | segments, min_size=1, max_size=3), max_size=5)
 

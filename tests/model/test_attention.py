@@ -12,7 +12,7 @@ def look(name, queries=2, slots=5, batch=3, training=False):
     torch.manual_seed(0)
     attention = ATTENTIONS[name](CONFIG).train(training)
     seen = torch.randn(batch, slots, 8)
-    memory = attention.project(seen, seen.mean(1), seen)
+    memory = attention.project(seen, seen.mean(1), seen.unsqueeze(1))
     return attention, memory, attention(torch.randn(batch, queries, 8), memory)
 
 

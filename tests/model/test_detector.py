@@ -14,7 +14,7 @@ from vidcaption.model.folder import Model
 from vidcaption.model.fused import FusedConvolution, fused
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
-from vidcaption.options.captioning import SearchOptions
+from vidcaption.options.captioning import CaptionOptions, SearchOptions
 from vidcaption.options.training import TrainOptions
 from vidcaption.training.calibration import calibrate
 from vidcaption.training.stages import PARTS
@@ -102,7 +102,7 @@ def test_captions_know_what_it_found(network, monkeypatch):
     """Where windows are captioned, and where samples are scored."""
     look = tuple(frame.permute(1, 2, 0).numpy().tobytes() for frame in FRAMES[0])
     runner = Runner(network, network.encoder, CPU)
-    [result] = runner.caption([look], [look], SearchOptions())
+    [result] = runner.caption([look], [look], CaptionOptions())
     with torch.inference_mode():
         features = network.encode(FRAMES[:1])
         found = network.recognise(features, network.detect(FRAMES[:1]))

@@ -65,6 +65,8 @@ def test_json_round_trip_keeps_ids():
         ('{"words": [], "labels": [["a"]]}', "label .'a'.; a label"),
         ('{"words": [], "labels": ["a", "a"]}', "holds a label twice"),
         ('{"words": [], "labels": "a"}', "labels must be a list"),
+        ('{"words": [], "things": [""]}', "the thing ''; a thing is a printable text"),
+        ('{"words": [], "predicates": ["on", "on"]}', "holds a predicate twice"),
         ("[1, 2]", "list of words"),
         ('["a", "a"]', "twice"),
         ('["<unk>"]', "twice"),

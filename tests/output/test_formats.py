@@ -22,7 +22,7 @@ from vidcaption.output.captions import Captions
 from vidcaption.output.formats import FORMATS, format_named, readable_line, render_many
 from vidcaption.output.layout import cues
 from vidcaption.output.text import one_line
-from vidcaption.types import ModelInfo, Segment, VideoInfo, Word
+from vidcaption.types import ModelInfo, Region, Relation, SceneGraph, Segment, VideoInfo, Word
 
 SCHEMA: dict[str, Any] = json.loads(
     files("vidcaption.output").joinpath("schema.json").read_text("utf-8")
@@ -144,6 +144,7 @@ def test_golden_json() -> None:
             "same_within": 0.0,
             "start_s": 0.0,
             "end_s": 7200.5,
+            "regions": False,
             "merge": True,
             "min_confidence": 0.0,
         },
@@ -184,6 +185,26 @@ def test_golden_json() -> None:
             },
         ],
     }
+
+
+def test_json_of_regions() -> None:
+    graph = SceneGraph(
+        (
+            Region((0.04, 10.26, 30.0, 20.05), "a red cup", "cup", 0.98765),
+            Region((0.0, 0.0, 640.0, 360.0), "a room", score=0.5),
+        ),
+        (Relation(0, "in", 1, 0.123456),),
+    )
+    segment = replace(SAMPLE.segments[0], graph=graph)
+    row = json.loads(FORMATS["jsonl"](replace(SAMPLE, segments=(segment,))))
+    assert row["regions"] == [
+        {"box": [0.0, 10.3, 30.0, 20.1], "text": "a red cup", "label": "cup", "score": 0.9877},
+        {"box": [0.0, 0.0, 640.0, 360.0], "text": "a room", "label": None, "score": 0.5},
+    ]
+    assert row["relations"] == [{"subject": 0, "predicate": "in", "object": 1, "score": 0.1235}]
+    none = replace(segment, graph=SceneGraph())
+    row = json.loads(FORMATS["jsonl"](replace(SAMPLE, segments=(none,))))
+    assert row["regions"] == row["relations"] == []
 
 
 def test_json_of_a_whole_window_says_so() -> None:

@@ -14,7 +14,7 @@ from vidcaption.options.base import WHOLE
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.read import read_captions
-from vidcaption.types import ModelInfo, Segment, VideoInfo, Word
+from vidcaption.types import ModelInfo, Region, Relation, SceneGraph, Segment, VideoInfo, Word
 
 CAPTIONS = Captions(
     VideoInfo("clip.mp4", "h264", 64, 48, 0, 8.0, 10.0, 80),
@@ -26,6 +26,10 @@ CAPTIONS = Captions(
             confidence=0.5,
             concepts=(Word("dog", 0.75),),
             below_min_confidence=True,
+            graph=SceneGraph(
+                (Region((1.5, 2.0, 30.0, 20.0), "a dog", "dog", 0.75),) * 2,
+                (Relation(1, "by", 0, 0.25),),
+            ),
         ),
     ),
     corrupt=2,
@@ -76,6 +80,17 @@ def changed(*keys: str | int, to: Any) -> str:
         changed("segments", 0, "score", to=True),
         changed("segments", 0, "below_min_confidence", to=1),
         changed("segments", 0, "words", 0, to={"text": "a"}),
+        changed("segments", 0, "regions", to=[{}]),
+        changed("segments", 0, "regions", 0, "box", to=[1, 2, 3]),
+        changed("segments", 0, "regions", 0, "box", 3, to="4"),
+        changed("segments", 0, "regions", 0, "text", to=None),
+        changed("segments", 0, "regions", 0, "label", to=7),
+        changed("segments", 0, "regions", 0, "score", to=float("nan")),
+        changed("segments", 0, "relations", to=None),
+        changed("segments", 0, "relations", 0, "object", to=2),
+        changed("segments", 0, "relations", 0, "subject", to="0"),
+        changed("segments", 0, "relations", 0, "predicate", to=0),
+        changed("segments", 0, "relations", 0, "score", to="1"),
         changed("video", to=[]),
         changed("video", "width", to=[1]),
         changed("video", "width", to="64"),
@@ -92,6 +107,12 @@ def test_what_is_no_such_json(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(InputError, match=r"a\.json is not JSON as this version of run"):
         read_captions(tmp_path / "a.json")
+
+
+def test_json_without_regions(tmp_path: Path) -> None:
+    bare = replace(CAPTIONS, segments=(replace(CAPTIONS.segments[0], graph=None),))
+    bare.save(tmp_path / "clip.json")
+    assert read_captions(tmp_path / "clip.json") == bare
 
 
 def test_what_is_not_utf8_or_not_there(tmp_path: Path) -> None:

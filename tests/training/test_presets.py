@@ -7,12 +7,14 @@ import pytest
 import torch
 from clips import every, write_clip
 from colours import CPU, trainer, write_colours
+from shapes import write_shapes
 from torch import Tensor
 
 from vidcaption import Captioner
 from vidcaption.cli import main
 from vidcaption.cli.settings import presets
-from vidcaption.datasets.samples import Sample, load_frames
+from vidcaption.datasets.read import read_dataset
+from vidcaption.datasets.samples import Sample, load_frames, with_splits
 from vidcaption.errors import UsageError
 from vidcaption.evaluation.evaluate import score_model
 from vidcaption.model.config import ModelConfig
@@ -28,6 +30,7 @@ TINY = {"backbone": "mobilenet_v2", "image_size": 32, "size": 16, "embedding": 8
 METRICS = {
     **{"caption": ["CIDEr"], "classes": ["accuracy"], "score": ["spearman"]},
     **{head: ["search_R@1", "annotation_median_rank"] for head in MATCHING},
+    "regions": ["mAP", "box_recall", "label_accuracy", "relation_recall"],
 }
 SHAPES = {
     **{"caption": (1, 1, 3, 11), "classes": (1, 5), "score": (1,), "joint": (1, 256)},
@@ -38,6 +41,7 @@ BRIEF: dict[str, Any] = {
     **{"concept_epochs": 1, "epochs": 1, "finetune_epochs": 0, "scst_epochs": 0, "batch": 8},
     **{"frames": 2, "cached_frames": 2, "min_count": 1, "select": "loss", "workers": 0},
 }
+SHAPED = {"a", "red", "green", "blue", "square", "circle"}
 COLOURED = {"a", "plain", "picture", "everything", "is", "red", "green", "blue", "white"}
 
 
@@ -62,9 +66,9 @@ def test_help_lists_each_preset_in_a_line(capsys: pytest.CaptureFixture[str]) ->
     assert [line.split()[0] for line in listed] == [
         *[
             *["activity", "activity-flow", "activity-frame", "alstm", "default", "inception-gru"],
-            *["lsmdc", "lstm-gan", "mean-pool", "memorability", "retrieval", "retrieval-alignment"],
-            *["s2vt", "s2vt-flow", "show-and-tell", "show-attend-tell", "show-attend-tell-hard"],
-            *["temporal-attention", "words-to-sentence"],
+            *["lsmdc", "lstm-gan", "mean-pool", "memorability", "regions", "retrieval"],
+            *["retrieval-alignment", "s2vt", "s2vt-flow", "show-and-tell", "show-attend-tell"],
+            *["show-attend-tell-hard", "temporal-attention", "words-to-sentence"],
         ],
     ]
     assert listed[8].split(maxsplit=1)[1] == "Venugopalan et al. 2015a: the mean of all frames."
@@ -88,6 +92,12 @@ def videos(pictures: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> 
     return made
 
 
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    folder = tmp_path_factory.mktemp("shapes")
+    return with_splits(read_dataset(write_shapes(folder / "data", 24)), seed=1)
+
+
 @pytest.mark.parametrize("name", presets())
 def test_a_preset_trains_and_its_model_runs_and_is_scored(
     name: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -95,7 +105,8 @@ def test_a_preset_trains_and_its_model_runs_and_is_scored(
     network, training = chosen_by(name)
     config = ModelConfig.flat(**network | TINY | {"grid": min(2, network["grid"])})
     options = replace(TrainOptions(**training), **BRIEF)
-    samples = request.getfixturevalue("videos" if config.input.flow else "pictures")
+    kind = "shapes" if config.says == "regions" else "pictures"
+    samples = request.getfixturevalue("videos" if config.input.flow else kind)
     done = trainer(tmp_path, samples, options, config=config).run()
     stages = [each.name for each in stages_of(options) if each.name != "concepts"]
     stages = ["concepts"] * bool(config.concept_slots) + stages
@@ -106,6 +117,10 @@ def test_a_preset_trains_and_its_model_runs_and_is_scored(
     if config.says in MATCHING:
         with pytest.raises(UsageError, match="which says nothing of a video"):
             captioner.caption(seen)
+    elif config.says == "regions":
+        [segment] = captioner.caption(seen, regions=True)
+        assert segment.graph and len(segment.graph.regions) > 0
+        assert {x for r in segment.graph.regions for x in r.text.split()} <= SHAPED
     elif config.says == "score":
         assert -100 < float(captioner.caption(seen)[0].text) < 100
     else:
@@ -121,7 +136,8 @@ def test_a_preset_builds_a_network_that_runs(name: str) -> None:
     assert stages_of(TrainOptions(**training))
     with torch.device("meta"):  # as large as it is, without the numbers
         config = ModelConfig.flat(**network)
-        assert run(config)[0].shape == SHAPES[config.heads]
+        if config.says != "regions":  # of which there are as many as it finds
+            assert run(config)[0].shape == SHAPES[config.heads]
     words, weights = run(ModelConfig.flat(**network | TINY))
     assert words.isfinite().all()
     torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
@@ -139,6 +155,9 @@ def run(config: ModelConfig) -> tuple[Tensor, Tensor]:
     )
     network.to(frames.device)  # the CNN keeps some numbers elsewhere
     memory = network.remember(network.encode(frames))
+    if config.says == "regions":
+        read = network.heads["regions"].read(memory, [torch.tensor([[0.0, 0.0, 0.5, 1.0]])])
+        return read.things, torch.ones(1, 1)
     if not config.writes:
         return network.heads[config.says](memory), torch.ones(1, 1)
     words = torch.tensor([[[1, 2, 3]]])

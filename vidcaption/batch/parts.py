@@ -21,7 +21,7 @@ from vidcaption.batch.ledger import add_row, open_rows, parsed
 from vidcaption.batch.objects import ObjectRows
 from vidcaption.errors import OutputError
 from vidcaption.output.write import check_place
-from vidcaption.types import Progress, Segment, Word
+from vidcaption.types import Progress, Region, Relation, SceneGraph, Segment, Word
 
 
 class Parts:
@@ -179,4 +179,9 @@ def _row(segment: Segment) -> dict[str, Any]:
 def _segment(row: dict[str, Any]) -> Segment:
     """A segment from its ``_row``. Raises TypeError, LookupError, ValueError."""
     words = {key: tuple(Word(**word) for word in row[key]) for key in ("words", "concepts")}
-    return Segment(**row | words | {"vector": bytes.fromhex(row["vector"])})
+    graph = row["graph"] and SceneGraph(
+        tuple(Region(**each | {"box": tuple(each["box"])}) for each in row["graph"]["regions"]),
+        tuple(Relation(**each) for each in row["graph"]["relations"]),
+    )
+    vector = bytes.fromhex(row["vector"])
+    return Segment(**row | words | {"vector": vector, "graph": graph})

@@ -14,17 +14,19 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import Voice
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
-from vidcaption.types import Flow
+from vidcaption.types import Flow, SceneGraph
 
 
 class Said(NamedTuple):
     """A caption, its score (the mean log-probability of its words) and its confidence, None if
-    the model gives none; ``vector``: the sample's, packed, by a model with the head joint."""
+    the model gives none; ``vector``: the sample's, packed, by a model with the head joint;
+    ``graph``: its regions, by a model with the head regions alone."""
 
     text: str
     score: float
     confidence: float | None = None
     vector: bytes = b""
+    graph: SceneGraph | None = None
 
 
 def load_clip(sample: Sample, frames: int, size: int, flow: Flow | None = None) -> Tensor:
@@ -72,7 +74,7 @@ def caption_features(
     return [
         Said(
             caption.text or " ".join(vocabulary.decode(caption.ids)),
-            *(caption.score, caption.confidence, caption.vector),
+            *(caption.score, caption.confidence, caption.vector, caption.graph),
         )
         for caption in network.caption(features, options, concepts, others)
     ]

@@ -50,9 +50,9 @@ class Evaluation:
 
     ``figures``: the source of the report's values and intervals, by their names in it. ``merits``:
     how good what is said of each sample is, the higher the better: its CIDEr, the probability of
-    its label (below 0 if that is wrong), minus the error of its number, or minus the rank of its
-    first caption. ``curves``: of each
-    label, the false and the true positive rates, and the area below.
+    its label (below 0 if that is wrong), minus the error of its number, minus the rank of its first
+    caption, or the METEOR of its regions. ``curves``: of each label, the false and the true
+    positive rates, and the area below.
     """
 
     report: dict[str, Any]
@@ -72,9 +72,11 @@ def score_model(
     advance: Callable[[int], object] = lambda count: None,
     others: Sequence[tuple[Path, float]] = (),
 ) -> Evaluation:
-    """Score what a model says of the samples: captions, labels or numbers; and its joint space, if
-    it has one. Captions are scored approximately if Java is missing, and with ``objects``, also by
-    the objects that they name.
+    """Score what a model says of the samples: captions, labels, numbers or regions; and its joint
+    space, if it has one.
+
+    Captions are scored approximately if Java is missing, and with ``objects``, also by the objects
+    that they name.
 
     ``advance``: see ``caption_samples``. ``others``: folders of models whose words are mixed into
     this one's, with their weights. Raises UsageError if they cannot be, ModelError, InputError, and
@@ -87,6 +89,8 @@ def score_model(
     if model.network.config.writes:
         check_scoring()
         found = _score_captions(model, mixed, samples, frames, options, machine, objects, advance)
+    elif model.network.config.says == "regions":
+        found = _score_regions(model, samples, frames, machine, advance)
     else:
         voices = [(other.network, weight) for other, weight in mixed]
         given = head_of_samples(model.network, samples, frames, machine, advance, voices)
@@ -201,6 +205,27 @@ def _score_matches(model: Model, samples: Sequence[Sample], given: Tensor) -> Ev
     }
     said = closest_captions(samples, similar, texts)
     merits = -ranks_of_sentences(similar, owners).astype(float)
+    return Evaluation(report, said, figures, merits)
+
+
+def _score_regions(
+    model: Model,
+    samples: Sequence[Sample],
+    frames: int,
+    machine: Machine,
+    advance: Callable[[int], object],
+) -> Evaluation:
+    from vidcaption.evaluation.regions import METRICS, region_figures  # which loads torchvision
+
+    said = caption_samples(
+        *(model.network, model.vocabulary, samples, frames, SearchOptions(), machine, advance)
+    )
+    given, wanted = zip(*((said[s.id].graph, s.graph) for s in samples), strict=True)
+    figures, merits = region_figures(given, wanted)
+    report = {
+        "metrics": METRICS,
+        "scores": {name: _round(float(figure), 2) for name, figure in figures.items()},
+    }
     return Evaluation(report, said, figures, merits)
 
 

@@ -17,14 +17,19 @@ class Memory(NamedTuple):
     """A window's slots, projected once for all words and beams.
 
     ``keys``, ``values``: (B, M, D) with M = frames * regions + concept slots, or (B, heads, M,
-    D / heads) where there are heads. ``pooled``: (B, D), the window as a whole; ``frames``: (B, T,
-    D), its frames in order.
+    D / heads) where there are heads. ``pooled``: (B, D), the window as a whole; ``regions``: (B, T,
+    R, D), those of its frames in order.
     """
 
     keys: Tensor
     values: Tensor
     pooled: Tensor
-    frames: Tensor
+    regions: Tensor
+
+    @property
+    def frames(self) -> Tensor:
+        """(B, T, D), each frame as a whole."""
+        return self.regions.mean(2)
 
 
 class Draw(NamedTuple):
@@ -54,11 +59,11 @@ class DotAttention(nn.Module):
         self.key = nn.Linear(size, size)
         self.value = nn.Linear(size, size)
 
-    def project(self, slots: Tensor, pooled: Tensor, frames: Tensor) -> Memory:
-        """``slots``: (B, M, D); ``pooled``: (B, D); ``frames``: (B, T, D)."""
+    def project(self, slots: Tensor, pooled: Tensor, regions: Tensor) -> Memory:
+        """``slots``: (B, M, D); ``pooled``: (B, D); ``regions``: (B, T, R, D)."""
         # laid out head by head: otherwise the products copy all of it for every word
         keys, values = (self._split(x(slots)).contiguous() for x in (self.key, self.value))
-        return Memory(keys, values, pooled, frames)
+        return Memory(keys, values, pooled, regions)
 
     def forward(self, queries: Tensor, memory: Memory) -> Glimpse:
         """``queries``: (B, L, D)."""
@@ -83,9 +88,9 @@ class AdditiveAttention(nn.Module):
         self.key = nn.Linear(size, size, bias=False)
         self.score = nn.Linear(size, 1, bias=False)
 
-    def project(self, slots: Tensor, pooled: Tensor, frames: Tensor) -> Memory:
-        """``slots``: (B, M, D); ``pooled``: (B, D); ``frames``: (B, T, D)."""
-        return Memory(self.key(slots), slots, pooled, frames)
+    def project(self, slots: Tensor, pooled: Tensor, regions: Tensor) -> Memory:
+        """``slots``: (B, M, D); ``pooled``: (B, D); ``regions``: (B, T, R, D)."""
+        return Memory(self.key(slots), slots, pooled, regions)
 
     def forward(self, queries: Tensor, memory: Memory) -> Glimpse:
         """``queries``: (B, L, D)."""
@@ -144,9 +149,9 @@ class NoAttention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
 
-    def project(self, slots: Tensor, pooled: Tensor, frames: Tensor) -> Memory:
-        """``slots``: (B, M, D); ``pooled``: (B, D); ``frames``: (B, T, D)."""
-        return Memory(slots, slots, pooled, frames)
+    def project(self, slots: Tensor, pooled: Tensor, regions: Tensor) -> Memory:
+        """``slots``: (B, M, D); ``pooled``: (B, D); ``regions``: (B, T, R, D)."""
+        return Memory(slots, slots, pooled, regions)
 
     def forward(self, queries: Tensor, memory: Memory) -> Glimpse:
         """``queries``: (B, L, D)."""

@@ -167,6 +167,11 @@ class ModelConfig(Options):
                 f"--roles {self.roles} chooses among the concepts of --concept-slots, which is 0; "
                 "add --concept-slots 16"
             )
+        if self.roles != "none" and "regions" in self.heads.split("+"):
+            raise UsageError(
+                f"--roles {self.roles} shows words in place of the grid, which the head regions "
+                "needs; leave it out"
+            )
         if not self.fed_at_words and self.attention != "none":
             raise UsageError(
                 f"--feed {self.feed} shows nothing to --attention {self.attention}; "
@@ -196,7 +201,7 @@ class ModelConfig(Options):
     @property
     def reads(self) -> bool:
         """Whether it knows words."""
-        return self.writes or not set(MATCHING).isdisjoint(self.heads.split("+"))
+        return not {"caption", "regions", *MATCHING}.isdisjoint(self.heads.split("+"))
 
     @property
     def says(self) -> str:

@@ -26,6 +26,11 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.parts import MATCHING
 from vidcaption.model.vocabulary import Vocabulary
 
+# heads of which several models have nothing in common, and why
+_APART = dict.fromkeys(MATCHING, "each with a space of its own") | {
+    "regions": "each of which finds boxes of its own"
+}
+
 
 @dataclass(frozen=True, eq=False)
 class Model:
@@ -90,10 +95,10 @@ def check_mixable(first: Model, name: str, other: Model, other_name: str) -> Non
             f"{name} has the head {says}, and {other_name} has {theirs}; only models with the same "
             "can be mixed"
         )
-    if says in MATCHING:
+    if says in _APART:
         raise UsageError(
-            f"{name} and {other_name} have the head {says} alone, each with a space of its own, so "
-            "they cannot be mixed"
+            f"{name} and {other_name} have the head {says} alone, {_APART[says]}, so they cannot "
+            "be mixed"
         )
     flows = {each.network.config.input.flow for each in (first, other)} - {None}
     if len(flows) > 1:

@@ -16,7 +16,7 @@ from vidcaption.model.decoder import Decoder
 from vidcaption.model.detector import ObjectDetector
 from vidcaption.model.encoder import Encoder
 from vidcaption.model.joint import pack
-from vidcaption.model.parts import HEADS, MATCHING, TEMPORAL
+from vidcaption.model.parts import HEADS, TEMPORAL
 from vidcaption.model.roles import Roles
 from vidcaption.model.search import Caption, Voice, search
 from vidcaption.model.vocabulary import PAD, SPECIAL, UNK, Vocabulary
@@ -39,8 +39,7 @@ class CaptionNetwork(nn.Module):
         ``config``."""
         super().__init__()
         if config.reads and len(vocabulary) == len(SPECIAL):
-            head = next(x for x in config.heads.split("+") if x in ("caption", *MATCHING))
-            raise ModelError(f"config.json has the head {head}, but vocab.json has 0 words")
+            raise ModelError(f"config.json has the head {config.heads}, but vocab.json has 0 words")
         if config.concept_slots and not vocabulary.concepts:
             raise ModelError(
                 f"config.json has {config.concept_slots} concept slots, but vocab.json no concepts"
@@ -129,10 +128,9 @@ class CaptionNetwork(nn.Module):
             named = self.dropout(self.slots(concepts, self.decoder.embedding))  # (B, K, D)
             slots = torch.cat([slots, named.to(slots.dtype)], 1)
             pooled = pooled + named.mean(1)
-        frames = regions.mean(2)
         if not self.config.writes:
-            return Memory(slots, slots, pooled, frames)
-        memory: Memory = self.decoder.attention.project(slots, pooled, frames)
+            return Memory(slots, slots, pooled, regions)
+        memory: Memory = self.decoder.attention.project(slots, pooled, regions)
         return memory
 
     def read_sentences(self, sentences: Sequence[Sequence[int]], name: str = "joint") -> Tensor:
@@ -167,11 +165,14 @@ class CaptionNetwork(nn.Module):
         options: SearchOptions,
         concepts: Concepts | None = None,
         others: Sequence[Voice] = (),
+        *,
+        with_regions: bool = False,
     ) -> list[Caption]:
         """Captions of B windows, with concepts and confidence, or what its first head says.
 
         ``features``: (B, T, R, C). ``concepts``: those that ``recognise`` finds unless given.
-        ``others``: of networks that speak with this one, see ``search``.
+        ``others``: of networks that speak with this one, see ``search``. ``with_regions``: also ask
+        the head regions.
         """
         if concepts is None:
             concepts = self.recognise(features)
@@ -185,6 +186,9 @@ class CaptionNetwork(nn.Module):
         if "joint" in self.heads:
             vectors = pack(self.heads["joint"](memory))
             captions = [replace(c, vector=v) for c, v in zip(captions, vectors, strict=True)]
+        if with_regions:
+            graphs = self.heads["regions"](memory)
+            captions = [replace(c, graph=g) for c, g in zip(captions, graphs, strict=True)]
         if self.confidence is None or concepts is None:
             return captions
         every = zip(

@@ -68,5 +68,6 @@ HEADS = Parts(
     score="heads.ScoreHead",
     joint="joint.JointHead",
     alignment="alignment.AlignmentHead",
+    regions="regions.RegionsHead",
 )
 MATCHING = ("joint", "alignment")  # heads that compare windows with sentences, and say nothing

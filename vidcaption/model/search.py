@@ -18,6 +18,7 @@ from vidcaption.model.attention import Memory
 from vidcaption.model.decoder import Decoder
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
 from vidcaption.options.captioning import SearchOptions
+from vidcaption.types import SceneGraph
 
 NEVER = float("-inf")
 # Changes, in place, the log-probabilities (B, K, V) of what follows the words (B, K, L) so far.
@@ -34,7 +35,7 @@ class Caption:
     ``concepts``: those that the window surely shows, by index, with their probability, and
     ``confidence``: in [0, 1], both only of a network that tells concepts apart. ``text``: what is
     said where it is not made of words. ``vector``: the window's, packed, of a network with the head
-    joint.
+    joint. ``graph``: the regions of the frame in the middle, of one with the head regions.
     """
 
     ids: list[int]
@@ -45,6 +46,7 @@ class Caption:
     confidence: float | None = None
     text: str | None = None
     vector: bytes = b""
+    graph: SceneGraph | None = None
 
     @property
     def score(self) -> float:

@@ -11,6 +11,8 @@ from vidcaption.errors import ModelError
 PAD, BOS, EOS, UNK = range(4)
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 MOST_WORDS = 200_000
+# the lists of any texts, and what one of each is called
+_TEXTS = {"labels": "label", "things": "thing", "predicates": "predicate"}
 _WORD = re.compile(r"\w+(?:['\u2019-]\w+)*")
 
 
@@ -29,7 +31,8 @@ class Vocabulary:
     ``concepts``: names that its content classifier tells apart, each of one or more of the words.
     ``classes``: for each class of the CNN's original classifier the index of its concept, or None.
     ``objects``: the concepts that an object detector tells apart, by index.
-    ``labels``: what the head ``classes`` tells apart, any texts.
+    ``labels``: what the head ``classes`` tells apart, any texts; ``things`` and ``predicates``: the
+    kinds of objects, and of what is between two of them, that the head ``regions`` tells apart.
     """
 
     def __init__(
@@ -39,10 +42,13 @@ class Vocabulary:
         classes: Sequence[int | None] = (),
         objects: Sequence[int] = (),
         labels: Sequence[str] = (),
+        things: Sequence[str] = (),
+        predicates: Sequence[str] = (),
     ) -> None:
         self.words = (*SPECIAL, *words)
         self.concepts, self.classes = tuple(concepts), tuple(classes)
         self.objects, self.labels = tuple(objects), tuple(labels)
+        self.things, self.predicates = tuple(things), tuple(predicates)
         self._ids = {word: i for i, word in enumerate(self.words)}
         if len(self._ids) != len(self.words):
             raise ModelError("vocab.json contains a word twice; words must be unique")
@@ -76,18 +82,24 @@ class Vocabulary:
     def decode(self, ids: Iterable[int]) -> list[str]:
         return [self.words[i] for i in ids]
 
+    def with_concepts(self, concepts: Sequence[str], classes: Sequence[int | None]) -> "Vocabulary":
+        """The same with other concepts, and none that a detector tells apart."""
+        words = self.words[len(SPECIAL) :]
+        return Vocabulary(
+            *(words, concepts, classes, (), self.labels), self.things, self.predicates
+        )
+
     def to_json(self) -> str:
         words: Any = self.words[len(SPECIAL) :]
-        if self.concepts or self.labels:
-            words = {"words": words, "concepts": self.concepts, "classes": self.classes}
-            words |= {"objects": self.objects} if self.objects else {}
-            words |= {"labels": self.labels} if self.labels else {}
+        more = {name: getattr(self, name) for name in ("objects", *_TEXTS) if getattr(self, name)}
+        if self.concepts or more:
+            words = {"words": words, "concepts": self.concepts, "classes": self.classes, **more}
         return json.dumps(words, ensure_ascii=False, indent=0) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Vocabulary":
         """Parse ``vocab.json``: a list of words, or an object of ``words``, ``concepts``,
-        ``classes``, ``objects`` and ``labels``. Raises ModelError."""
+        ``classes``, ``objects``, ``labels``, ``things`` and ``predicates``. Raises ModelError."""
         try:
             parsed: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -95,7 +107,7 @@ class Vocabulary:
         if not isinstance(parsed, dict):
             return cls(_words(parsed))
         words, parts = parsed.pop("words", None), {}
-        for name in ("concepts", "classes", "objects", "labels"):
+        for name in ("concepts", "classes", "objects", *_TEXTS):
             parts[name] = parsed.pop(name, [])
             if not isinstance(parts[name], list):
                 raise ModelError(f"vocab.json: {name} must be a list")
@@ -105,7 +117,8 @@ class Vocabulary:
             )
         vocabulary = cls(_words(words), **parts)
         vocabulary._check_concepts()
-        vocabulary._check_labels()
+        for name, one in _TEXTS.items():
+            _check_texts(one, parts[name])
         return vocabulary
 
     def _check_concepts(self) -> None:
@@ -128,12 +141,14 @@ class Vocabulary:
         if len(set(self.objects)) != len(self.objects):
             raise ModelError("vocab.json holds an object twice; each object must stand once")
 
-    def _check_labels(self) -> None:
-        for label in self.labels:
-            if not isinstance(label, str) or not label.strip() or not label.isprintable():
-                raise ModelError(f"vocab.json has the label {label!r}; a label is a printable text")
-        if len(set(self.labels)) != len(self.labels):
-            raise ModelError("vocab.json holds a label twice; each label must stand once")
+
+def _check_texts(one: str, texts: list[Any]) -> None:
+    """Raises ModelError."""
+    for text in texts:
+        if not isinstance(text, str) or not text.strip() or not text.isprintable():
+            raise ModelError(f"vocab.json has the {one} {text!r}; a {one} is a printable text")
+    if len(set(texts)) != len(texts):
+        raise ModelError(f"vocab.json holds a {one} twice; each {one} must stand once")
 
 
 def _words(words: Any) -> list[str]:

@@ -109,6 +109,11 @@ class CaptionOptions(WindowOptions):
     )
     start_s: float = option(0.0, "Start here: seconds, or a time such as 1:05.", at_least=0)
     end_s: float | None = option(None, "Stop here.", above=0)
+    regions: bool = option(
+        False,
+        "Also write what each region of the middle frame shows to JSON, by a model with the head "
+        "regions.",
+    )
     merge: bool = option(True, "Join consecutive segments with the same caption.")
 
     @property
@@ -139,7 +144,7 @@ class CaptionOptions(WindowOptions):
 class PlaceOptions(Options):
     """Device."""
 
-    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
+    device: str = option("auto", "cpu, cuda, cuda:N or mps.")
     threads: int | None = option(
         None,
         "CPU threads.  [default: one per core, within a container's limit]",

@@ -106,8 +106,8 @@ class TrainOptions(Options):
     )
     select: Literal["cider", "loss"] = option(
         "cider",
-        "Dev score that selects the best epoch; cider stands for the accuracy of labels, and for "
-        "Spearman's correlation of scores.",
+        "Dev score that selects the best epoch; cider stands for the accuracy of labels, "
+        "Spearman's correlation of scores, and the mAP of regions.",
     )
     patience: int = option(
         3, "Early stopping: epochs of a stage without a better dev score.", at_least=1

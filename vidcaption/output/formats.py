@@ -21,7 +21,7 @@ from vidcaption.output.chapters import edl, ffmetadata, matroska
 from vidcaption.output.layout import cues
 from vidcaption.output.parquet import parquet
 from vidcaption.output.text import clock, json_text, milliseconds, one_line, printable
-from vidcaption.types import CaptionData, Segment, Word
+from vidcaption.types import CaptionData, SceneGraph, Segment, Word
 
 SCHEMA_VERSION = 1  # of schema.json; increased when readers of the old version would fail
 
@@ -119,6 +119,7 @@ def segment_row(segment: Segment) -> dict[str, Any]:
         "below_min_confidence": segment.below_min_confidence,
         "words": _words(segment.words),
         "concepts": _words(segment.concepts),
+        **(_graph(segment.graph) if segment.graph else {}),
     }
 
 
@@ -200,6 +201,20 @@ def _txt_piece(captions: CaptionData) -> str:
 
 def _words(words: Iterable[Word]) -> list[dict[str, Any]]:
     return [{"text": word.text, "probability": round(word.probability, 4)} for word in words]
+
+
+def _graph(graph: SceneGraph) -> dict[str, Any]:
+    regions = [
+        {
+            "box": [round(number, 1) for number in each.box],
+            "text": each.text,
+            "label": each.label or None,
+            "score": round(each.score, 4),
+        }
+        for each in graph.regions
+    ]
+    relations = [asdict(each) | {"score": round(each.score, 4)} for each in graph.relations]
+    return {"regions": regions, "relations": relations}
 
 
 def _tsv_rows(captions: CaptionData) -> Iterator[tuple[str, ...]]:

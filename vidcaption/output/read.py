@@ -11,7 +11,7 @@ from vidcaption.options.base import from_plain
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.formats import SCHEMA_VERSION
-from vidcaption.types import ModelInfo, Segment, VideoInfo, Word
+from vidcaption.types import ModelInfo, Region, Relation, SceneGraph, Segment, VideoInfo, Word
 
 T = TypeVar("T")
 
@@ -53,7 +53,32 @@ def _segment(row: Any) -> Segment:
         confidence=None if sure is None else _number(sure),
         concepts=tuple(concepts),
         below_min_confidence=below,
+        graph=_graph(row) if "regions" in row else None,
     )
+
+
+def _graph(row: Any) -> SceneGraph:
+    regions = tuple(
+        Region(
+            _box(each["box"]), _text(each["text"]), _text(each["label"] or ""),
+            _number(each["score"]),
+        )
+        for each in row["regions"]
+    )  # fmt: skip
+    places = range(len(regions))
+    relations = []
+    for each in row["relations"]:
+        subject, object = (_number(each[key], int) for key in ("subject", "object"))
+        if subject not in places or object not in places:
+            raise ValueError("a relation is of regions that are not there")
+        score = _number(each["score"])
+        relations.append(Relation(subject, _text(each["predicate"]), object, score))
+    return SceneGraph(regions, tuple(relations))
+
+
+def _box(value: Any) -> tuple[float, float, float, float]:
+    left, top, width, height = map(_number, value)
+    return left, top, width, height
 
 
 def _word(row: Any) -> Word:

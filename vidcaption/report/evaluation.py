@@ -24,6 +24,7 @@ _KINDS = {
     "score": ("The smallest errors", "The largest errors"),
     "joint": ("The best ranks", "The worst ranks"),
     "alignment": ("The best ranks", "The worst ranks"),
+    "regions": ("The best phrases", "The worst phrases"),
 }
 _TABLES = ("scores", "intervals", "against", "differences", "labels", "confusion")
 

@@ -32,6 +32,11 @@ _MEANINGS = {
     "macro_f1": "The harmonic mean of a label's precision and recall; the mean over labels, x 100.",
     "macro_auc": "Area under the ROC curve: how often a sample of a label has a higher probability "
     "of it than another sample; the mean over labels, x 100. Chance is 50.",
+    "mAP": "Average precision of the regions' phrases: the mean over overlaps of boxes from 0.3 to "
+    "0.7 and METEOR, of words that match exactly, from 0 to 0.25, x 100.",
+    "box_recall": "Share of the true boxes of which one overlaps half, x 100.",
+    "label_accuracy": "Share of these boxes' labels that are right, x 100.",
+    "relation_recall": "Share of relations found with the boxes and labels of both, x 100.",
     "spearman": "Correlation of the ranks of the model's and the true scores, x 100.",
     "pearson": "Correlation of the model's and the true scores, x 100.",
     "mean_absolute_error": "Mean distance from the true score.",

@@ -1,5 +1,6 @@
 """Training data: samples with their targets, sentences without pictures, and concepts."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from vidcaption.training.roles import role_tables
 
 HELD_OUT = 0.1  # share of the captioned samples held out from the content classifier
 MOST_HELD_OUT = 1000
+MOST_THINGS, MOST_PREDICATES = 150, 50  # as usual with Visual Genome (Xu et al. 2017)
 
 
 class Material:
@@ -71,6 +73,8 @@ class Material:
                 )
         reads = not {"caption", *MATCHING}.isdisjoint(heads)
         captions = [sample.captions for sample in self.train if reads]
+        if "regions" in heads:
+            texts = [*texts, *phrases_of(self.train)]
         self.vocabulary = vocabulary or _vocabulary(captions, texts, min_count, self.train, heads)
         self._sentences = [*(text for several in captions for text in several), *texts]
         self._texts = [target(self.vocabulary, text) for text in texts]
@@ -86,8 +90,7 @@ class Material:
         if vocabulary is None:
             index = {name: i for i, name in enumerate(names.classes)}
             meant = [index.get(names.meanings.get(name or "") or "") for name in classes]
-            words, labels = self.vocabulary.words[len(SPECIAL) :], self.vocabulary.labels
-            self.vocabulary = Vocabulary(words, names.classes, meant, labels=labels)
+            self.vocabulary = self.vocabulary.with_concepts(names.classes, meant)
         names = ObjectNames(
             self.vocabulary.concepts,
             {n: c for n, c in names.meanings.items() if c in {None, *self.vocabulary.concepts}},
@@ -138,12 +141,13 @@ class Material:
     def describe(self) -> list[Any]:
         """The data that must be the same when a training is resumed."""
         every = (*self.train, *self.dev, *self.pictures)
-        samples = [(s.id, s.split, s.captions, s.label, s.score) for s in every]
+        samples = [(s.id, s.split, s.captions, s.label, s.score, s.graph) for s in every]
         concepts = (self.vocabulary.concepts, self.vocabulary.classes)
         taught = [self.targets.sum().item(), self.known.sum().item()] if self.held_out else []
         return [
             self.vocabulary.words,
             self.vocabulary.labels,
+            (self.vocabulary.things, self.vocabulary.predicates),
             concepts,
             samples,
             self._texts,
@@ -176,7 +180,27 @@ def _vocabulary(
     need them."""
     words = Vocabulary.build([*(x for several in captions for x in several), *texts], min_count)
     labels = labels_of(train) if "classes" in heads else ()
-    return Vocabulary(words.words[len(SPECIAL) :], labels=labels)
+    things, predicates = names_of(train) if "regions" in heads else ((), ())
+    return Vocabulary(
+        words.words[len(SPECIAL) :], labels=labels, things=things, predicates=predicates
+    )
+
+
+def phrases_of(samples: Iterable[Sample]) -> list[str]:
+    """What is said of the regions of samples."""
+    return [region.text for s in samples if s.graph for region in s.graph.regions if region.text]
+
+
+def names_of(samples: Iterable[Sample]) -> tuple[list[str], list[str]]:
+    """The most frequent labels of regions and predicates of relations."""
+    graphs = [sample.graph for sample in samples if sample.graph]
+    labels = Counter(x.label for graph in graphs for x in graph.regions if x.label)
+    predicates = Counter(x.predicate for graph in graphs for x in graph.relations)
+    return _most(labels, MOST_THINGS), _most(predicates, MOST_PREDICATES)
+
+
+def _most(counts: Counter[str], most: int) -> list[str]:
+    return sorted(counts, key=lambda name: (-counts[name], name))[:most]
 
 
 def labels_of(samples: Iterable[Sample]) -> list[str]:

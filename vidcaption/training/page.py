@@ -38,6 +38,7 @@ PLOTS = {
     "score": ("scatter.png", plot_scatter),
     "joint": (CAPTIONS, plot_captions),
     "alignment": (CAPTIONS, plot_captions),
+    "regions": (CAPTIONS, plot_captions),
 }
 MOST_SAMPLES = 1000  # captioned for the histograms
 SHOWN = 12

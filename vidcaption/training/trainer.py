@@ -43,7 +43,8 @@ from vidcaption.training.history import (
 )
 from vidcaption.training.learner import Learner
 from vidcaption.training.material import Material
-from vidcaption.training.objectives import OBJECTIVES, Loss, Objective
+from vidcaption.training.objective import Objective
+from vidcaption.training.objectives import OBJECTIVES, Loss
 from vidcaption.training.stages import Stage, stages_of
 from vidcaption.types import Watch
 
@@ -182,8 +183,10 @@ class Trainer:
         )
 
     def _moves(self, options: TrainOptions) -> bool:
-        """Whether a simulated camera moves, which optical flow would have to show."""
-        return options.camera == "moves" and not self.config.input.flow
+        """Whether a simulated camera moves, which optical flow would have to show, and boxes would
+        have to follow."""
+        still = self.config.input.flow or "regions" in self.network.heads
+        return options.camera == "moves" and not still
 
     def _cached(self, stage: Stage, rows: Sequence[int]) -> FeatureClips:
         """The features of ``rows`` and of all that is judged, which the CNN computes once."""
@@ -296,10 +299,13 @@ class Trainer:
         self.world.wait()
 
     def _card(self) -> str:
-        words, labels = len(self.vocabulary), len(self.vocabulary.labels)
+        words = self.vocabulary
+        told = {"labels": words.labels, "kinds of objects": words.things}
+        told["predicates"] = words.predicates
+        more = "".join(f", {len(each)} {name}" for name, each in told.items() if each)
         counts = (
-            f"{len(self.train)} training and {len(self.dev)} dev samples, {words} words and markers"
-            f"{f', {labels} labels' if labels else ''}."
+            f"{len(self.train)} training and {len(self.dev)} dev samples, {len(words)} words and "
+            f"markers{more}."
         )
         return write_card(counts, self.config, self.options, self.position.history)
 

@@ -141,7 +141,7 @@ def test_bad_rows(
     [
         (
             "--heads label",
-            "--heads is 'label'; allowed are caption, classes, score, joint, alignment, or several",
+            "--heads is 'label'; allowed are caption, classes, score, joint, alignment, regions",
         ),
         ("--heads classes+classes", "--heads is 'classes+classes'"),
         ("--label-field nothing", "no sample with a label is in the split 'train'; "),

@@ -155,7 +155,7 @@ def train(
     from vidcaption.training.clips import DEV_FRAMES
     from vidcaption.training.distributed import World, own_device
     from vidcaption.training.history import best_of
-    from vidcaption.training.material import Material, labels_of
+    from vidcaption.training.material import Material, labels_of, names_of
     from vidcaption.training.page import write_training_page
     from vidcaption.training.trainer import CHECKPOINT, Trainer
     from vidcaption.training.words import with_heads, with_new_words
@@ -169,7 +169,9 @@ def train(
             heads = start.network.config.heads
         train = (s for s in samples if s.split == "train" and s.label is not None)
         labels = labels_of(train) if "classes" in heads.split("+") else ()
-        start = with_heads(start, heads, labels, training.seed)
+        taught = (s for s in samples if s.split == "train")
+        names = names_of(taught) if "regions" in heads.split("+") else ((), ())
+        start = with_heads(start, heads, labels, training.seed, names)
     if start and new_words:
         if not start.network.config.writes:
             raise UsageError(f"--new-words is for captions, and --heads is {heads}; remove one")
