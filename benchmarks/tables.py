@@ -24,6 +24,7 @@ CATALOG = ROOT / "weights" / "catalog.json"
 PAGES = (
     ROOT / "README.md",
     ROOT / "docs" / "models.md",
+    ROOT / "docs" / "presets.md",
     ROOT / "docs" / "scale.md",
     ROOT / "docs" / "speed.md",
     ROOT / "benchmarks" / "README.md",
@@ -425,6 +426,32 @@ def million() -> str:
     return table([*heads, "of it, reading"], *rows)
 
 
+def presets() -> str:
+    """What each preset scores after the same short training on the features of one CNN."""
+    report, published = read("presets"), read("published")
+    captions, pairs = [], []
+    for row in report["rows"]:
+        [(dataset, scored)] = row["dev"].items()
+        name = f"`{row['name']}`", f"{row['trained'] / 1e6:.1f} M", Path(dataset).stem.capitalize()
+        scores, found = scored["scores"], published.get(row["name"], "")
+        if "CIDEr" in scores:
+            low, high = scored["intervals"]["CIDEr"]
+            figures = [f"{scores[each]:.1f}" for each in MAIN] + [f"{low:.1f} to {high:.1f}"]
+            captions.append((*name, *figures, found))
+        else:
+            pairs.append((*name, *(f"{scores[each]:.1f}" for each in scores), found))
+            recalls = list(scores)
+    first = ["preset", "trained", "dev of"]
+    facts = f"`{report['flags']}` on the features of EfficientNet-Lite2 from ImageNet, beam 3."
+    return "\n\n".join(
+        [
+            table([*first, *MAIN, "CIDEr, 95%", "published, with other CNNs and data"], *captions),
+            table([*first, *recalls, "published"], *pairs),
+            facts,
+        ]
+    )
+
+
 def on_ray() -> str:
     """The time of a batch with Ray and without."""
     report = read("on_ray")
@@ -444,6 +471,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "costs": costs,
     "million": million,
     "on_ray": on_ray,
+    "presets": presets,
     "workers": workers,
     "scores": scores,
     "typical": typical,

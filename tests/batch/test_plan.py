@@ -60,6 +60,7 @@ def test_only_the_missing_format_is_written(job: Job) -> None:
         lambda job: books("b" * 64),
         lambda job: books(beam=1),
         lambda job: books(end_s=3.0),
+        lambda job: books(regions=True),
         lambda job: os.utime(job.path, ns=(1, 1)),
         lambda job: job.path.write_bytes(b"longer video"),
     ],
@@ -69,6 +70,15 @@ def test_what_decides_the_text_makes_it_anew(job: Job, change: Callable[[Job], o
     by = change(job)
     plan = (by if isinstance(by, Books) else books()).plan(job)
     assert plan.todo == job.targets and set(plan.replaced) == set(job.targets.values())
+
+
+def test_options_of_later_versions_make_nothing_anew() -> None:
+    """Outputs of 0.4 are compared by these."""
+    assert set(CaptionOptions().recipe) == {
+        *("beam", "end_s", "frames", "length_penalty", "max_words", "merge", "min_confidence"),
+        *("min_scene_s", "min_words", "no_repeat_ngram", "same_within", "sampling"),
+        *("scene_threshold", "segment", "start_s", "stride_s", "window_s"),
+    }
 
 
 def test_another_format_in_a_file_of_that_name(job: Job, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Books:
 
     def __init__(self, model_sha256: str, options: CaptionOptions, *, force: bool = False) -> None:
         self.model_sha256, self.options = model_sha256, options
-        self._recipe = {"model": model_sha256, "options": asdict(options)}
+        self._recipe = {"model": model_sha256, "options": options.recipe}
         self._force = force
         self._ledgers: dict[Location, Record] = {}
         self._parts: dict[Location, Parts] = {}

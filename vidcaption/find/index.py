@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -143,7 +143,7 @@ class Index:
 
     def recipe_id(self, recipe: Recipe) -> int:
         """The number of a recipe, which becomes the latest and is added if it is new."""
-        options = json.dumps(asdict(recipe.options), sort_keys=True)
+        options = json.dumps(recipe.options.recipe, sort_keys=True)
         with self._writing():
             rows = self._db.execute(
                 "INSERT INTO recipes (model, sha256, options, used)"

@@ -1,8 +1,8 @@
 """Options for captioning: search, windows and devices."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from vidcaption.errors import UsageError
 from vidcaption.options.base import WHOLE, Options, option
@@ -115,6 +115,13 @@ class CaptionOptions(WindowOptions):
         "regions.",
     )
     merge: bool = option(True, "Join consecutive segments with the same caption.")
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """By what outputs are compared, whether they are done. Later options are in it only where
+        they are used, so that an update captions nothing again."""
+        later = set() if self.regions else {"regions"}
+        return {name: value for name, value in asdict(self).items() if name not in later}
 
     @property
     def shortest_scene_s(self) -> float:
