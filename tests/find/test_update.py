@@ -2,9 +2,12 @@
 
 import errno
 import os
+import pickle
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clips import write_image
@@ -14,11 +17,11 @@ from leases import holder
 from tiny import write_tiny
 
 from vidcaption import Captioner, InputError
-from vidcaption.batch import Job, Outcome, Watcher
-from vidcaption.errors import VidcaptionError
+from vidcaption.batch import Job, Outcome, Runner, Watcher
+from vidcaption.errors import OutputError, VidcaptionError
 from vidcaption.find.index import Index, Recipe
 from vidcaption.find.query import Query
-from vidcaption.find.update import Survey, _Claims, find_files, missing, state_of, survey, update
+from vidcaption.find.update import Survey, find_files, missing, state_of, survey, update
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.pipeline import Captioning
 from vidcaption.types import Segment
@@ -65,8 +68,11 @@ class Updater:
     def survey(self, *files: Path, redo: bool = False) -> Survey:
         return survey(self.index, files, self.index.recipe_id(self.recipe), redo=redo)
 
+    def arguments(self, *files: Path) -> tuple[Any, ...]:
+        return self.index, files, self.recipe, lambda: [self._captioner], self.log
+
     def outcomes(self, *files: Path) -> Iterator[Outcome]:
-        return update(self.index, files, self.recipe, lambda: [self._captioner], self.log)
+        return update(*self.arguments(*files))
 
     def __call__(self, *files: Path, redo: bool = False) -> list[Outcome]:
         return list(self.outcomes(*self.survey(*files, redo=redo).todo))
@@ -211,13 +217,61 @@ def test_what_another_process_did_meanwhile_is_not_done_again(
     updater: Updater, tmp_path: Path
 ) -> None:
     path = write_image(tmp_path / "still.png")
-    job = Job(path, path.parent, {}, part=str(path))
-    claims = _Claims(updater.index, updater.recipe, updater.index.recipe_id(updater.recipe))
-    assert claims.plan(job).needed
-    with Index(updater.index.path) as index:
-        other = Updater(index, updater.recipe, updater._captioner)
-        assert [outcome.status for outcome in other(path)] == ["captioned"]
-    assert not claims.plan(job).needed
+    ended: list[Outcome] = []
+    updater.log.ended = ended.append  # type: ignore[method-assign]
+
+    def late(runner: Runner, jobs: Iterable[Job], watcher: Watcher) -> Iterator[Outcome]:
+        with Index(updater.index.path) as index:
+            other = Updater(index, updater.recipe, updater._captioner)
+            assert [outcome.status for outcome in other(path)] == ["captioned"]
+        return runner.run(jobs, watcher)
+
+    (outcome,) = update(*updater.arguments(path), late)
+    assert outcome.status == "done" and ended == [outcome]
+
+
+def test_an_executor_gets_what_is_claimed_and_nothing_of_the_index(
+    updater: Updater, tmp_path: Path
+) -> None:
+    one, two = (write_image(tmp_path / f"{i}.png", number=i) for i in range(2))
+    given: list[list[Path]] = []
+
+    def elsewhere(runner: Runner, jobs: Iterable[Job], watcher: Watcher) -> Iterator[Outcome]:
+        taken = list(jobs)
+        given.append([job.path for job in taken if isinstance(job.path, Path)])
+        runner = replace(runner, books=pickle.loads(pickle.dumps(runner.books)))
+        for outcome in runner.run(taken, watcher):
+            if outcome.job.path == one:
+                with holder(tmp_path, str(one)) as other:
+                    assert other.stdout is not None
+                    assert other.stdout.readline() == "False\n"  # until it is stored
+            yield outcome
+
+    with holder(tmp_path, str(two)) as other:
+        assert other.stdout and other.stdin and other.stdout.readline() == "True\n"
+
+        def waiting(jobs: Sequence[Job]) -> None:
+            other.kill()
+            other.wait()
+
+        updater.log.waiting = waiting  # type: ignore[method-assign]
+        outcomes = list(update(*updater.arguments(one, two), elsewhere))
+    assert [each.job.path for each in outcomes] == [one, two]
+    assert [each for each in given if each] == [[one], [two]]
+    assert indexed(updater.index) == {"0.png", "1.png"}
+
+
+def test_an_index_that_cannot_be_read_for_a_file(
+    updater: Updater, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_image(tmp_path / "still.png")
+
+    def locked(self: Index, path: Path) -> None:
+        raise OutputError("the index is locked")
+
+    monkeypatch.setattr(Index, "video", locked)
+    (outcome,) = updater.outcomes(path)
+    assert (outcome.status, outcome.reason) == ("failed", f"{path}: the index is locked")
 
 
 def test_folders_that_are_away_lose_nothing(

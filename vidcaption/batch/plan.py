@@ -27,7 +27,7 @@ class Job:
 
     ``path``: its name. ``root``: the folder that it is found under. ``targets``: the file to write
     in each format; none if its captions go elsewhere. ``source``: the file that is read, if not
-    ``path``. ``part``: the name of its captions if they are a part of a target.
+    ``path``. ``part``: the name of its captions if they are a part of a target, or of an index.
     """
 
     path: Location

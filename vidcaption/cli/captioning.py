@@ -4,18 +4,19 @@ import functools
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidcaption.errors import InputError, OutputError
+from vidcaption.errors import InputError, OutputError, UsageError
 from vidcaption.events import VERBOSE, event
-from vidcaption.options.batch import BatchOptions
+from vidcaption.options.batch import BatchOptions, RayOptions
 from vidcaption.options.captioning import CaptionOptions, DeviceOptions, MachineOptions
 from vidcaption.options.output import LogOptions, VoiceOptions
 
 if TYPE_CHECKING:
+    from vidcaption.batch import Executor
     from vidcaption.cli.bar import Bar
     from vidcaption.find.index import Index, Recipe
     from vidcaption.output.captions import Captions
@@ -100,6 +101,29 @@ def make_each(pairs: Iterable[tuple[Path, Path]], make: Callable[[Path, Path], N
     return int(failed)
 
 
+def check_ray(ray: RayOptions, machine: MachineOptions) -> None:
+    """Raise UsageError if captioning with Ray cannot use these devices."""
+    if ray.ray and "," in machine.device:
+        raise UsageError(
+            f"--ray gives each process one device, and --device is {machine.device!r}; "
+            "omit it, and set --ray-networks"
+        )
+
+
+@contextmanager
+def executor(ray: RayOptions, batch: BatchOptions) -> "Iterator[Executor]":
+    """What captions: Ray if asked for, else this process. Raises SetupError."""
+    if not ray.ray:
+        from vidcaption.batch.runner import in_process
+
+        yield in_process
+        return
+    from vidcaption.scale.cluster import Cluster
+
+    with Cluster(ray, batch) as cluster:
+        yield cluster
+
+
 def default_index() -> Path:
     """The index in the user's data folder."""
     from platformdirs import user_data_path
@@ -122,6 +146,7 @@ def bring_up_to_date(
     model: str | None,
     options: CaptionOptions,
     machine: MachineOptions,
+    ray: RayOptions,
     voice: LogOptions,
     *,
     redo: bool = False,
@@ -141,7 +166,7 @@ def bring_up_to_date(
         logger.log(VERBOSE, message, extra=facts)
     if not found.todo:
         return 0
-    return _caption(index, found.todo, folder, recipe, machine, voice)
+    return _caption(index, found.todo, folder, recipe, machine, ray, voice)
 
 
 def _caption(
@@ -150,6 +175,7 @@ def _caption(
     folder: Path,
     recipe: "Recipe",
     machine: MachineOptions,
+    ray: RayOptions,
     voice: LogOptions,
 ) -> int:
     from vidcaption.batch import Captioners
@@ -158,8 +184,9 @@ def _caption(
 
     logger.info(f"{counted(files)} new", extra=event("indexing", count=len(files)))
     reporter = Reporter(voice, len(files))
-    with Captioners(folder, machine, BatchOptions()) as load:
-        outcomes = update(index, files, recipe, load, reporter)
+    batch = BatchOptions()
+    with Captioners(folder, machine, batch) as load, executor(ray, batch) as execute:
+        outcomes = update(index, files, recipe, load, reporter, execute)
         return reporter.see_through(lambda: deque(outcomes, maxlen=0).clear())
 
 

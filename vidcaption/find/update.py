@@ -3,17 +3,17 @@
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from vidcaption.addresses import Location
-from vidcaption.batch import Books, Job, Outcome, Plan, Runner, Watcher, discover
+from vidcaption.batch import Books, Executor, Job, Outcome, Runner, Watcher, discover
 from vidcaption.batch.ledger import Ledger
-from vidcaption.batch.runner import may_pass
-from vidcaption.errors import InputError, UsageError
+from vidcaption.batch.runner import POLL_S, may_pass
+from vidcaption.errors import InputError, OutputError, UsageError
 from vidcaption.find.index import Entry, Index, Recipe, State, Video
 
 if TYPE_CHECKING:
@@ -87,20 +87,32 @@ def update(
     recipe: Recipe,
     load: Callable[[], Sequence["Captioner"]],
     watcher: Watcher,
+    execute: Executor = Runner.run,
 ) -> Iterator[Outcome]:
     """Caption files and store their windows, each as soon as it is done.
 
+    ``execute`` captions, wherever it does so; only this process claims files and writes the index.
     Two processes that update one index share the work. A file that cannot be captioned is recorded,
     unless the reason may be temporary, and not tried again until it changes. Raises OutputError.
     """
     number = index.recipe_id(recipe)
-    claims = _Claims(index, recipe, number)
-    jobs = [Job(path, path.parent, {}, part=str(path)) for path in files]
-    for outcome in Runner(load, claims).run(jobs, watcher):
-        state = claims.states.pop(_file(outcome.job), None)
-        if state is not None and _lasts(outcome):
-            _keep(index, outcome, number, state)
-        yield outcome
+    runner = Runner(load, Books(recipe.sha256, recipe.options))
+    left = [Job(path, path.parent, {}, part=str(path)) for path in files]
+    with _Claims(index, number) as claims:
+        while left:
+            for outcome in execute(runner, claims.take(left), watcher):
+                state = claims.states[_file(outcome.job)]
+                if state is not None and _lasts(outcome):
+                    _keep(index, outcome, number, state)
+                claims.give_back(outcome.job)
+                yield outcome
+            for outcome in claims.idle:
+                watcher.ended(outcome)
+                yield outcome
+            if len(claims.busy) == len(left):
+                watcher.waiting(left)
+                time.sleep(POLL_S)
+            left = claims.busy
 
 
 def add(index: Index, outcome: Outcome, recipe: int) -> None:
@@ -130,34 +142,60 @@ def missing(videos: Mapping[Path, Video], below: Sequence[Path]) -> list[Video]:
     ]
 
 
-class _Claims(Books):
-    """Which files are still to be captioned, and which another process is captioning.
+class _Claims:
+    """The files that this process captions, as no other one does. Use it in a ``with`` block.
 
-    Leases are kept beside the index, in a hidden file that exists during updates.
+    Leases are kept beside the index, in a hidden file that exists during updates. ``states``: of
+    each file before it is read; None if it cannot be. ``busy``: jobs of the latest ``take`` that
+    another process is doing; ``idle``: outcomes of those for which there is nothing to do.
     """
 
-    def __init__(self, index: Index, recipe: Recipe, number: int) -> None:
-        super().__init__(recipe.sha256, recipe.options)
-        self.states: dict[Path, State] = {}  # of each file before it was read
+    def __init__(self, index: Index, number: int) -> None:
+        self.states: dict[Path, State | None] = {}
+        self.busy: list[Job] = []
+        self.idle: list[Outcome] = []
         self._index, self._number = index, number
         self._seen = index.videos()
         self._locks = Ledger(Path(os.path.realpath(index.path.parent)))
+        self._leases: dict[Path, ExitStack] = {}
 
-    def plan(self, job: Job) -> Plan:
-        path = _file(job)
-        try:
-            self.states[path] = state_of(path)
-        except OSError:
-            self.states.pop(path, None)
-        video = self._index.video(path)  # another process may have captioned it
-        done = video is not None and video != self._seen.get(path) and video.recipe == self._number
-        return Plan(not done, {}, (), (), "")
+    def __enter__(self) -> Self:
+        return self
 
-    @contextmanager
-    def lease(self, targets: Iterable[Location], part: str | None = None) -> Iterator[bool]:
-        assert part is not None, "each job names the file that it is for"
-        with self._locks.lease(part) as held:
-            yield held
+    def __exit__(self, *_: object) -> None:
+        for lease in self._leases.values():
+            lease.close()
+
+    def take(self, jobs: Iterable[Job]) -> Iterator[Job]:
+        """The jobs that are to be done, each claimed when it is asked for."""
+        self.busy, self.idle = [], []
+        for job in jobs:
+            try:
+                with ExitStack() as lease:
+                    if not lease.enter_context(self._locks.lease(str(job.path))):
+                        self.busy.append(job)
+                        continue
+                    if self._is_done(_file(job)):
+                        self.idle.append(Outcome(job, "done"))
+                        continue
+                    self._leases[_file(job)] = lease.pop_all()
+            except OutputError as error:
+                self.idle.append(Outcome(job, "failed", error=error))
+                continue
+            self.states[_file(job)] = None
+            with suppress(OSError):  # captioning will report it
+                self.states[_file(job)] = state_of(_file(job))
+            yield job
+
+    def give_back(self, job: Job) -> None:
+        """End the claim, once the outcome is stored."""
+        del self.states[_file(job)]
+        self._leases.pop(_file(job)).close()
+
+    def _is_done(self, path: Path) -> bool:
+        """Whether another process has captioned it since this one looked first."""
+        video = self._index.video(path)
+        return video is not None and video != self._seen.get(path) and video.recipe == self._number
 
 
 def _file(job: Job) -> Path:

@@ -5,6 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import ray
@@ -50,7 +51,8 @@ class _Network:
 class Dispatch:
     """The outcomes of jobs, which networks do as they can; iterate over it once.
 
-    Outcomes come as they are ready, or in the order of the jobs if some have no files to write.
+    Jobs are taken when a network wants one. Outcomes come as they are ready, or in the order of the
+    jobs if their captions go nowhere else: those have neither targets nor a part.
     The ``watcher`` is notified as by ``Runner.run``, but segments come all at once, with the
     outcome. If a network dies, another one replaces it. Its jobs are done again, each job
     alone, so that one that ends every network fails, and no other.
@@ -60,16 +62,17 @@ class Dispatch:
         self, start: Callable[[], Any], number: int, jobs: Iterable[Job], watcher: Watcher
     ) -> None:
         self._start, self._watcher = start, watcher
-        self._left = deque(jobs)
+        self._jobs = iter(jobs)
+        self._left = deque(islice(self._jobs, number))  # taken, and not given yet
         self._suspects: deque[Job] = deque()
         self._deaths: Counter[Location] = Counter()
         self._failed_starts = 0
         self._seen: dict[Location, Seen] = {}
-        self._places = {job.path: place for place, job in enumerate(self._left)}
-        self._in_order = any(not job.targets for job in self._left)
+        self._places: dict[Location, int] = {}  # of jobs that were given
+        self._in_order = any(not job.targets and job.part is None for job in self._left)
         self._held: dict[int, Outcome] = {}
         self._next = 0
-        self._networks = [_Network(start()) for _ in range(min(number, len(self._left)))]
+        self._networks = [_Network(start()) for _ in self._left]
 
     def wait_for_a_model(self) -> None:
         """Return when one has loaded its model. Raises ModelError, DeviceError, SetupError."""
@@ -107,7 +110,7 @@ class Dispatch:
     def _busy(self) -> list[_Network]:
         """Those at work, after all that want jobs were given some."""
         for network in self._networks:
-            if network.reports is None and (self._left or self._suspects):
+            if network.reports is None and (self._suspects or self._more()):
                 network.start()
             self._assign(network)
         return [network for network in self._networks if network.reports is not None]
@@ -117,10 +120,18 @@ class Dispatch:
             if self._suspects and not network.jobs:
                 network.alone = True
                 network.give(self._suspects.popleft(), None)
-            elif self._left:
-                network.give(self._left.popleft())
+            elif self._more():
+                job = self._left.popleft()
+                self._places[job.path] = len(self._places)
+                network.give(job)
             else:
                 network.give(None)
+
+    def _more(self) -> bool:
+        """Whether there is a job to give that was not given before."""
+        if not self._left:
+            self._left.extend(islice(self._jobs, 1))
+        return bool(self._left)
 
     def _receive(self, network: _Network) -> Iterator[Outcome]:
         """What a network reports next. Raises what would stop every input."""

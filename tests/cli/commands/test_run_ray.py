@@ -1,4 +1,4 @@
-"""What ``vidcaption run --ray`` refuses, without starting Ray; ``tests/scale`` has the rest."""
+"""What ``--ray`` refuses, without starting Ray; ``tests/scale`` has the rest."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ from clips import write_image
 from vidcaption.cli import main
 
 
+@pytest.mark.parametrize("command", ["run", "index"])
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -21,10 +22,10 @@ from vidcaption.cli import main
     ],
 )
 def test_wrong_flags(
-    flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str, flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = write_image(tmp_path / "a.png")
-    assert main(["run", str(image), *flags]) == 2
+    assert main([command, str(image), *flags]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -46,12 +47,17 @@ def test_standard_input(
     assert expected in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["run", "index"])
 def test_without_the_extra(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    command: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     image = write_image(tmp_path / "a.png")
-    assert main(["run", str(image), "--ray"]) == 3
+    flags = ["-q", *(["--index", str(tmp_path / "index.sqlite")] if command == "index" else [])]
+    assert main([command, str(image), "--ray", *flags]) == 3
     assert capsys.readouterr().err == (
         'vidcaption: --ray needs the extra "ray", and ray is not installed; '
         "pip install 'vidcaption[ray]'\n"

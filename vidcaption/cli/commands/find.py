@@ -14,7 +14,7 @@ from vidcaption.cli.flags import Json, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import InputError, UsageError
 from vidcaption.events import event
-from vidcaption.options.batch import FindOptions
+from vidcaption.options.batch import FindOptions, RayOptions
 from vidcaption.options.captioning import CaptionOptions, MachineOptions
 from vidcaption.options.output import LogOptions
 
@@ -188,7 +188,7 @@ def _update(
         index.add_folder(Path(os.path.realpath(folder)))
     model, options = index.latest_recipe() or (None, CaptionOptions())
     files = find_files(index.folders()) if files is None else files
-    return bring_up_to_date(index, files, model, options, MachineOptions(), voice)
+    return bring_up_to_date(index, files, model, options, MachineOptions(), RayOptions(), voice)
 
 
 def _print(moments: "Sequence[Moment]", as_json: bool) -> None:

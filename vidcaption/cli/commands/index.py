@@ -9,7 +9,7 @@ from vidcaption.cli.flags import Folders, Model, Offline, with_options
 from vidcaption.cli.help import helped
 from vidcaption.errors import UsageError
 from vidcaption.events import event
-from vidcaption.options.batch import IndexOptions
+from vidcaption.options.batch import IndexOptions, RayOptions
 from vidcaption.options.captioning import CaptionOptions, MachineOptions
 from vidcaption.options.output import LogOptions
 
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 @with_options
 def index(
     indexing: IndexOptions,
+    ray: RayOptions,
     options: CaptionOptions,
     machine: MachineOptions,
     voice: LogOptions,
@@ -44,13 +45,14 @@ def index(
     written, 130 interrupted; the same command continues then.
     """
     from vidcaption.batch import discover
-    from vidcaption.cli.captioning import bring_up_to_date, counted, default_index
+    from vidcaption.cli.captioning import bring_up_to_date, check_ray, counted, default_index
     from vidcaption.cli.console import interruptible
     from vidcaption.find.index import Index
     from vidcaption.find.update import find_files, missing
 
     path = indexing.index or default_index()
     with closing_words(), interruptible():
+        check_ray(ray, machine)
         if not inputs and not path.exists():
             raise UsageError(f"there is no index at {path} yet; name the folders to index")
         files = list(discover(inputs, recursive=True)) if inputs else []
@@ -61,7 +63,9 @@ def index(
             if not inputs:
                 files = find_files(opened.folders())
             code = bring_up_to_date(
-                opened, files, model, options, machine, voice, redo=indexing.redo, offline=offline
+                *(opened, files, model, options, machine, ray, voice),
+                redo=indexing.redo,
+                offline=offline,
             )
             if indexing.prune:
                 gone = missing(opened.videos(), below)

@@ -19,7 +19,7 @@ from vidcaption.options.captioning import CaptionOptions, MachineOptions
 from vidcaption.options.output import LogOptions, OutputOptions
 
 if TYPE_CHECKING:
-    from vidcaption.batch import Batch, Executor
+    from vidcaption.batch import Batch
     from vidcaption.batch.batch import Keep
     from vidcaption.store.mixture import Mixture
 
@@ -61,7 +61,7 @@ def run(
     written, 130 interrupted, 141 standard output was closed by its reader.
     """
     from vidcaption.batch import Batch
-    from vidcaption.cli.captioning import resolve_mixture
+    from vidcaption.cli.captioning import check_ray, executor, resolve_mixture
     from vidcaption.cli.console import interruptible, put
     from vidcaption.cli.reporter import Reporter, described
 
@@ -70,8 +70,9 @@ def run(
         _say_what_is_run(work, batch)
         if not work.selection.chosen:
             return 0
-        if ray.ray:
-            _check_ray(work, machine)
+        if ray.ray and work.selection.piped:
+            raise UsageError("--ray captions files, and - is standard input; remove one of them")
+        check_ray(ray, machine)
         if index and model and len(model) > 1:
             raise UsageError(
                 "--index keeps captions of one model; give --model once, or no --index"
@@ -90,32 +91,9 @@ def run(
             logger.debug(line, extra=event("plan"))
         with _adding(index, model, folder, options) as keep:
             reporter = Reporter(voice, len(lines), work.delivery)
-            with _executor(ray, batch) as execute:
+            with executor(ray, batch) as execute:
                 code = reporter.see_through(work.start(machine, reporter, put, keep, execute))
         return code or int(work.incomplete)
-
-
-def _check_ray(work: "Batch", machine: MachineOptions) -> None:
-    if work.selection.piped:
-        raise UsageError("--ray captions files, and - is standard input; remove one of them")
-    if "," in machine.device:
-        raise UsageError(
-            f"--ray gives each process one device, and --device is {machine.device!r}; "
-            "omit it, and set --ray-networks"
-        )
-
-
-@contextmanager
-def _executor(ray: RayOptions, batch: BatchOptions) -> "Iterator[Executor]":
-    if not ray.ray:
-        from vidcaption.batch.runner import in_process
-
-        yield in_process
-        return
-    from vidcaption.scale.cluster import Cluster
-
-    with Cluster(ray, batch) as cluster:
-        yield cluster
 
 
 def _say_what_is_run(work: "Batch", batch: BatchOptions) -> None:
