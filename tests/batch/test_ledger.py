@@ -20,12 +20,25 @@ from vidcaption.batch.objects import of_others
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX locks")
 
 ADD = """
-import sys
+import errno, os, sys, time
 from pathlib import Path
+from vidcaption.batch import ledger as module
 from vidcaption.batch.ledger import Ledger
-from vidcaption.batch.objects import of_others
+
+def no_locks(*_):
+    raise OSError(errno.ENOLCK, "No locks available")
+
+def late(descriptor, data, write=os.write):
+    time.sleep(0.001)
+    return write(descriptor, data)
+
+if sys.argv[3] == "two machines":  # each finds the end of the file, and then writes there
+    module._FLAGS &= ~os.O_APPEND
+    os.write = late
+else:
+    module.fcntl.lockf = no_locks
 ledger = Ledger(Path(sys.argv[1]))
-for number in range(200):
+for number in range(50):
     name = f"{sys.argv[2]}-{number}"
     with ledger.lease(name) as held:
         assert held
@@ -136,14 +149,15 @@ def test_one_that_is_removed_while_leases_are_held(tmp_path: Path) -> None:
     assert names_in(folder) == {"first.srt", "second.srt"}
 
 
-def test_rows_of_many_processes_do_not_mix(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["two machines", "no locks"])
+def test_rows_of_many_processes_do_not_mix(tmp_path: Path, where: str) -> None:
     children = [
-        subprocess.Popen([sys.executable, "-c", ADD, str(tmp_path), name]) for name in "abc"
+        subprocess.Popen([sys.executable, "-c", ADD, str(tmp_path), name, where]) for name in "abc"
     ]
     assert [child.wait() for child in children] == [0, 0, 0]
-    assert names_in(tmp_path) == {f"{name}-{number}" for name in "abc" for number in range(200)}
+    assert names_in(tmp_path) == {f"{name}-{number}" for name in "abc" for number in range(50)}
     rows = [line for line in (tmp_path / NAME).read_bytes().splitlines() if line]
-    assert len(rows) == 600
+    assert len(rows) == 150
 
 
 def test_rows_of_others_are_seen(tmp_path: Path) -> None:

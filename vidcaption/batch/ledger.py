@@ -2,11 +2,14 @@
 
 ``.vidcaption.jsonl`` has a row for each written output: its name, the SHA-256 of its content, the
 fingerprint of what it was made from, and the input, relative to the folder. Rows are only appended,
-each by a single ``O_APPEND`` write, so rows of several processes are never mixed; readers skip a
-row torn by a crash, and the next one starts on a new line. A row is on disk *before* its output:
-whenever a crash happens, an output is ours if its content is that of a row. This comparison of
-bytes is stricter than parsing the file. SQLite would need two more files beside it while it is
-open, and does not work on network folders.
+each by a single write, so rows of several processes are never mixed; readers skip a row torn by a
+crash, and the next one starts on a new line. A row is on disk *before* its output: whenever a crash
+happens, an output is ours if its content is that of a row. This comparison of bytes is stricter
+than parsing the file. SQLite would need two more files beside it while it is open, and does not
+work on network folders.
+
+``O_APPEND`` alone keeps the rows of one machine apart. Of two machines on a network folder, each
+finds the end of the file and writes there, so a byte of the file is locked meanwhile.
 
 The same file carries the leases: POSIX locks on single bytes beyond its end, one per name, which
 the kernel releases when their process ends in any way. Nothing is written for them, and they cannot
@@ -30,6 +33,11 @@ from typing import Any
 from vidcaption.addresses import Address, Location, is_address
 from vidcaption.errors import OutputError
 
+if sys.platform != "win32":
+    import fcntl
+
+NAME = ".vidcaption.jsonl"
+_APPENDING = 1 << 62  # the byte that is locked while a row is added; those of leases are before it
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -41,17 +49,33 @@ def open_rows(path: Path) -> int:
 def add_row(descriptor: int, row: Mapping[str, Any]) -> None:
     """Append a row in one write that cannot mix with others; on disk when this returns.
 
-    It starts on a new line even if a crash left a partial row; a row that another process is
-    writing may look like one, which results in a blank line. Raises OSError.
+    It starts on a new line even if a crash left a partial row; without locks, a row that another
+    process is writing may look like one, which results in a blank line. Raises OSError.
     """
     data = json.dumps(row).encode() + b"\n"
-    end = os.lseek(descriptor, 0, os.SEEK_END)
-    if end:
-        os.lseek(descriptor, end - 1, os.SEEK_SET)
-        data = b"\n" * (os.read(descriptor, 1) != b"\n") + data
-    if os.write(descriptor, data) != len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.fsync(descriptor)
+    with _alone(descriptor):
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        if end:
+            os.lseek(descriptor, end - 1, os.SEEK_SET)
+            data = b"\n" * (os.read(descriptor, 1) != b"\n") + data
+        if os.write(descriptor, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(descriptor)
+
+
+@contextmanager
+def _alone(descriptor: int) -> Iterator[None]:
+    """No other process adds a row to the file inside the context, if locks are available."""
+    if sys.platform == "win32":
+        yield
+        return
+    with suppress(OSError):
+        fcntl.lockf(descriptor, fcntl.LOCK_EX, 1, _APPENDING)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, _APPENDING)
 
 
 def parsed(data: bytes) -> Iterator[dict[str, Any]]:
@@ -63,12 +87,6 @@ def parsed(data: bytes) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(row, dict):
             yield row
-
-
-if sys.platform != "win32":
-    import fcntl
-
-NAME = ".vidcaption.jsonl"
 
 
 class Record(ABC):
