@@ -8,28 +8,16 @@ from typing import Any
 import pytest
 from clips import every, write_clip
 from runs import Run
+from tables import SAMPLE
 from tiny import write_tiny
 
 from vidcaption.cli import main
 from vidcaption.errors import UsageError
-from vidcaption.options.captioning import CaptionOptions
-from vidcaption.output import parquet as module
-from vidcaption.output.captions import Captions
+from vidcaption.output import table as module
 from vidcaption.output.formats import render_many, stream_named
 from vidcaption.output.parquet import parquet
-from vidcaption.types import ModelInfo, Segment, VideoInfo, Word
 
 pq = pytest.importorskip("pyarrow.parquet")
-
-SAMPLE = Captions(
-    video=VideoInfo("a\u2028b\udcff.mp4", "h264", 64, 48, 0, 8.0, 25.0, 200),
-    model=ModelInfo("default", "0" * 64),
-    options=CaptionOptions(),
-    segments=(
-        Segment(0.0, 4.0, "a dog", -0.5, (Word("dog", 0.9),), confidence=0.7),
-        Segment(4.0, 8.0, "a cat\u2028", -0.25, concepts=(Word("cat", 0.5),)),
-    ),
-)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -87,7 +75,7 @@ def test_without_the_extra(
     clip = write_clip(tmp_path / "a.mp4", every(0.5, 2))
     assert main(["run", str(clip), "-o", str(tmp_path / "x.parquet")]) == 3
     assert capsys.readouterr().err == (
-        'vidcaption: a .parquet file needs the extra "parquet", and pyarrow is not installed; '
+        'vidcaption: -o NAME.parquet needs the extra "parquet", and pyarrow is not installed; '
         "pip install 'vidcaption[parquet]'\n"
     )
     assert not (tmp_path / "x.parquet").exists()

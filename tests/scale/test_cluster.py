@@ -119,6 +119,16 @@ def test_one_file_for_all(cluster: Cluster, clips: Path, model: Path, tmp_path: 
     assert len(json.loads((tmp_path / "there.json").read_text())) == 8
 
 
+def test_one_dataset_for_all(cluster: Cluster, clips: Path, model: Path, tmp_path: Path) -> None:
+    lance = pytest.importorskip("lance")
+    for name, execute in ("here.lance", in_process), ("there.lance", cluster):
+        run(clips, model, OutputOptions(output=str(tmp_path / name)), execute)
+    here, there = (
+        lance.dataset(tmp_path / name).to_table() for name in ("here.lance", "there.lance")
+    )
+    assert there == here and len(set(there["video"].to_pylist())) == 8
+
+
 def test_errors_that_stop_every_input_are_those_of_one_machine(
     cluster: Cluster, clips: Path, model: Path, tmp_path: Path
 ) -> None:

@@ -12,11 +12,11 @@ from vidcaption.batch.objects import of_others
 from vidcaption.batch.plan import Books, Job
 from vidcaption.batch.runner import POLL_S, Outcome
 from vidcaption.errors import UsageError
-from vidcaption.options.output import PARQUET, OutputOptions
+from vidcaption.options.output import LANCE, TABLES, OutputOptions
 from vidcaption.output.captions import Captions
 from vidcaption.output.formats import render_many, stream_named
 from vidcaption.output.naming import output_paths
-from vidcaption.output.parquet import require
+from vidcaption.output.table import require
 from vidcaption.output.write import check_some_writable, encoded, write_atomic
 from vidcaption.remote import PAGES
 
@@ -63,8 +63,8 @@ class Delivery:
             found = selection.found
             self.targets = output_paths(found, formats, output.folder, found, of_others(found))
         else:
-            if self._format == PARQUET:
-                require()
+            if self._format in TABLES:
+                require(self._format)
             elif self.several:
                 stream_named(self._format)  # refuses a format that holds only one video
             if place != "-":
@@ -111,10 +111,15 @@ class Delivery:
     def _into_one(self, target: Location, selection: Selection) -> None:
         if any(_real(target) == _real(path) for path in selection.found):
             raise UsageError(f"--output is {target}, which is an input")
+        if isinstance(target, Address) and self._format == LANCE:
+            raise UsageError(
+                f"--output is {target}, and a Lance dataset is a folder of this machine; write it "
+                "there and upload it, or write a .parquet file"
+            )
         if isinstance(target, Path) and _is_device(target):
             self._device = target
             return
-        self.shared = target if self.several or self._format == PARQUET else None
+        self.shared = target if self.several or self._format in TABLES else None
         self.targets = {path: {self._format: target} for path in selection.found}
 
     def _files(self) -> Iterator[Location]:

@@ -32,6 +32,7 @@ from typing import Any
 
 from vidcaption.addresses import Address, Location, is_address
 from vidcaption.errors import OutputError
+from vidcaption.output.lance import identity, is_dataset
 
 if sys.platform != "win32":
     import fcntl
@@ -127,7 +128,8 @@ class Record(ABC):
 
     @abstractmethod
     def digest(self, name: str) -> str | None:
-        """The digest of the content of that file; None if there is none. Raises OutputError."""
+        """The digest of the content of that file, or the identity of that dataset; None if there is
+        none. Raises OutputError."""
 
     @abstractmethod
     def input(self, name: str) -> Location | None:
@@ -184,6 +186,8 @@ class Ledger(Record):
 
     def digest(self, name: str) -> str | None:
         path = self._path.with_name(name)
+        if is_dataset(path) and os.path.isdir(path):
+            return identity(path)
         return digest_of(path) if os.path.isfile(path) else None
 
     def input(self, name: str) -> Location | None:

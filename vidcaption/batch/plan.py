@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from vidcaption.addresses import Address, Location
 from vidcaption.batch.ledger import Record
@@ -14,6 +14,8 @@ from vidcaption.batch.objects import folder_of, record_of
 from vidcaption.batch.parts import Parts
 from vidcaption.errors import OutputError
 from vidcaption.options.captioning import CaptionOptions
+from vidcaption.output.lance import is_dataset
+from vidcaption.output.lance import write as write_dataset
 from vidcaption.output.write import encoded, sweep, write_atomic
 from vidcaption.remote import state
 from vidcaption.types import Progress
@@ -113,7 +115,9 @@ class Books:
         """Raise OutputError if a file of parts has to be kept, see ``plan``, or if its parts cannot
         be stored."""
         self.parts(target).check()
-        if not self._force and self._size(target) and self._made_from(target) is None:
+        ledger = self._ledger(target)
+        there = self._size(target) or (is_dataset(target) and ledger.digest(target.name))
+        if not self._force and there and self._made_from(target) is None:
             raise OutputError(f"{in_the_way(target)}; --force replaces it")
 
     @contextmanager
@@ -178,11 +182,12 @@ class Books:
         return self._parts[target]
 
     def holds(self, target: Location, pieces: Callable[[], Iterable[str | bytes]]) -> bool:
-        """Whether a file consists of these. Raises OutputError."""
+        """Whether a file consists of these, or a dataset was made from them. Raises OutputError."""
         ledger = self._ledger(target)
-        if not ledger.size(target.name):
-            return False
-        return ledger.digest(target.name) == ledger.digest_in(map(encoded, pieces()))
+        digest = ledger.digest_in(map(encoded, pieces()))
+        if is_dataset(target):
+            return self._made_from(target) == digest
+        return bool(ledger.size(target.name)) and ledger.digest(target.name) == digest
 
     def put_together(self, target: Location, pieces: Callable[[], Iterable[str | bytes]]) -> None:
         """Write a file of parts under a lease, and record it. Raises OutputError.
@@ -190,7 +195,12 @@ class Books:
         ``pieces`` yields the same ones each time, which are not held in memory.
         """
         ledger = self._ledger(target)
-        ledger.add(target.name, ledger.digest_in(map(encoded, pieces())), PARTS)
+        digest = ledger.digest_in(map(encoded, pieces()))
+        if isinstance(target, Path) and is_dataset(target):
+            lines = cast(Iterable[str], pieces())
+            write_dataset(target, lines, lambda own: ledger.add(target.name, own, digest))
+            return
+        ledger.add(target.name, digest, PARTS)
         write_atomic(target, map(encoded, pieces()))
 
     def _unfinished(self, job: Job) -> tuple[Parts, str]:

@@ -9,7 +9,7 @@ from vidcaption.addresses import Location, location_of
 from vidcaption.errors import UsageError
 from vidcaption.options.base import Options, option
 
-PARQUET = "parquet"  # a table, which only --output writes
+PARQUET, LANCE = TABLES = ("parquet", "lance")  # which only --output writes
 _STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
@@ -29,7 +29,8 @@ class OutputOptions(Options):
     xml: bool = option(False, "Write chapters for mkvmerge (Matroska XML).")
     output: str | None = option(
         None,
-        "Write one file, in the format of its suffix, also .parquet; - is standard output.",
+        "Write one file, in the format of its suffix, also .parquet or .lance; - is standard "
+        "output.",
         short="-o",
     )
     out_dir: Path | None = option(
@@ -69,7 +70,8 @@ class OutputOptions(Options):
             raise UsageError("--output and --out-dir contradict each other; remove one of them")
         if self.out_dir is not None and not self.formats:
             raise UsageError("--out-dir is given without a format; add one, such as --srt")
-        if self.output and (self.output[-1] in "/\\" or os.path.isdir(self.output)):
+        folder = self._suffix != LANCE and os.path.isdir(self.output or "")
+        if self.output and (self.output[-1] in "/\\" or folder):
             raise UsageError(
                 f"--output is {self.output!r}, which is a folder; to write into it, use --out-dir "
                 "and a format, such as --srt"
@@ -79,7 +81,7 @@ class OutputOptions(Options):
                 f"--output is one file, for one format, and {len(self.formats)} are given; "
                 "omit --output to write each next to its input, or use --out-dir"
             )
-        named, known = self._suffix, (*self.known_formats(), PARQUET)
+        named, known = self._suffix, (*self.known_formats(), *TABLES)
         # any text may be called .txt
         if named in known and named not in (*self.formats, "txt"):
             raise UsageError(

@@ -17,6 +17,7 @@ import srt
 
 from vidcaption.errors import UsageError
 from vidcaption.options.base import plain
+from vidcaption.options.output import LANCE, PARQUET
 from vidcaption.output.chapters import edl, ffmetadata, matroska
 from vidcaption.output.layout import cues
 from vidcaption.output.parquet import parquet
@@ -42,7 +43,8 @@ def render_many(format: str, captions: Iterable[CaptionData]) -> Iterator[str]:
     ``json`` becomes one array; ``csv`` and ``tsv`` have one header, and ``tsv`` a first column
     ``video``; ``txt`` has the video's path above its lines. The structure does not depend on the
     number of videos. Raises UsageError, before anything is read from ``captions``, for an unknown
-    format, for one that can hold only a single video, and for ``parquet``, which is not text.
+    format, for one that can hold only a single video, and for ``parquet`` and ``lance``, which are
+    not text.
     """
     stream = stream_named(format)
     if isinstance(stream, Table):
@@ -79,12 +81,13 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A Parquet file of the lines of JSON that ``piece`` renders for one video."""
+    """A table of the lines of JSON that ``piece`` renders for one video.
+
+    ``joined``: the content of its file; of a dataset, which ``lance`` writes, the lines.
+    """
 
     piece: Callable[[CaptionData], str]
-
-    def joined(self, pieces: Iterable[str]) -> Iterator[bytes]:
-        return parquet(pieces)
+    joined: Callable[[Iterable[str]], Iterable[str | bytes]]
 
 
 def readable_line(segment: Segment) -> str:
@@ -262,5 +265,6 @@ _STREAMS: dict[str, Stream | Table] = {
     "tsv": Stream(_tsv_piece, head=_tab_line(("video", *TSV_HEADER))),
     "csv": Stream(_csv_body, head=_comma_lines([CSV_HEADER])),
     "txt": Stream(_txt_piece, between="\n"),
-    "parquet": Table(_jsonl),
+    PARQUET: Table(_jsonl, joined=parquet),
+    LANCE: Table(_jsonl, joined=iter),
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 from vidcaption import remote
 from vidcaption.addresses import Address, Location
 from vidcaption.errors import OutputError
+from vidcaption.output.lance import is_dataset
 from vidcaption.remote import explained
 
 _TEMPORARY = ".vidcaption-{}.tmp"
@@ -68,7 +69,10 @@ def check_place(target: Location) -> None:
                 "with --out-dir or -o"
             )
         return
-    if os.path.isdir(target):
+    if is_dataset(target):
+        if os.path.isfile(target):
+            raise OutputError(f"{target} cannot be written: it is a file, not a dataset")
+    elif os.path.isdir(target):
         raise OutputError(f"{target} cannot be written: it is a folder")
     if os.path.exists(target) and not os.access(target, os.W_OK):
         raise OutputError(f"{target} cannot be written: it is write-protected")
