@@ -35,6 +35,9 @@ STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory"}
 BUCKETS = STORES - {"hf", "memory"}
 PAGES = {"http", "https"}
 PAGE_TYPES = {"text/html", "application/xhtml+xml"}
+# It warns that it cannot tell the kind of a bucket, and takes the usual one.
+_UNHEARD = {"gs": "gcsfs", "gcs": "gcsfs"}
+_NOWHERE = logging.NullHandler()
 _LOGINS = {
     "s3": "aws sso login, or AWS_PROFILE",
     "gs": "gcloud auth application-default login",
@@ -61,6 +64,8 @@ def filesystem(address: Address) -> "tuple[AbstractFileSystem, str]":
     Raises SetupError if its package is not installed, UsageError if the scheme is unknown, and
     RemoteError if the archive or service that it is in cannot be opened.
     """
+    if name := _UNHEARD.get(address.scheme):  # a program that logs hears it all the same
+        logging.getLogger(name).addHandler(_NOWHERE)
     try:
         from fsspec.core import url_to_fs
 
