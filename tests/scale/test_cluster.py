@@ -199,6 +199,14 @@ def processes(root: int) -> dict[int, str]:
     return found
 
 
+def born(pid: int) -> str:
+    """When a process started, in ticks since the machine did; empty if it has ended."""
+    with suppress(OSError):
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if state == "Z" else fields[18]
+    return ""
+
+
 def command(folder: Path, model: Path, *more: str) -> "subprocess.Popen[str]":
     """A run with --ray in a process of its own."""
     words = ["run", "in", "--ray", "--srt", "--txt", "--model", str(model), *FLAGS, *more]
@@ -225,59 +233,78 @@ def wait_for(run: "subprocess.Popen[str]", folder: Path, count: int) -> bool:
     return False
 
 
-def kill(driver: int, victim: str, chance: random.Random) -> bool:
-    """Kill one of the driver's processes that have ``victim`` in their command line."""
-    found = [pid for pid, line in processes(driver).items() if victim in line]
-    if not found:
-        return False
-    with suppress(ProcessLookupError):
-        os.kill(chance.choice(found), signal.SIGKILL)
-    return True
+def kill(run: "subprocess.Popen[str]", victim: str, chance: random.Random) -> bool:
+    """Kill one of the run's processes that have ``victim`` in their command line, once there is
+    one; False if the run has ended."""
+    while run.poll() is None:
+        found = [pid for pid, line in processes(run.pid).items() if victim in line]
+        if found:
+            with suppress(ProcessLookupError):
+                os.kill(chance.choice(sorted(found)), signal.SIGKILL)
+                return True
+        time.sleep(0.02)
+    return False
+
+
+def there(folder: Path, names: list[str]) -> set[str]:
+    return {name for name in names if (folder / "in" / name).exists()}
+
+
+def assert_nothing_was_done_twice(manifest: Path, before: set[str], decoders: int) -> None:
+    """A network that was killed may have written what it did not report. The input of a decoder
+    that was killed fails, as it might be what killed it."""
+    rows = read_manifest(manifest) if manifest.exists() else []
+    assert sum(row.status == "failed" for row in rows) <= decoders
+    for row in rows:
+        if not {f"{row.path.stem}.srt", f"{row.path.stem}.txt"} - before:
+            assert row.status == "done", row
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_kills_at_random_moments(model: Path, tmp_path: Path, seed: int) -> None:
-    """Of a network, a task that reads, its process, and of the driver: nothing is lost or torn, and
-    nothing is done twice but what was in hand."""
-    chance, number, rounds = random.Random(seed), 80, 3
-    for folder in ("here", "there"):
-        (tmp_path / folder / "in").mkdir(parents=True)
+    """Twelve for a seed, of a network, a task that reads, its process, and of the driver: nothing
+    is lost or torn, and nothing is done twice but what was in hand."""
+    chance, number, rounds, kinds = random.Random(seed), 80, 3, ["Network", "_read", "spawn_main"]
+    here, killed = tmp_path / "killed", Counter[str]()
+    for folder in (tmp_path / "whole", here):
+        (folder / "in").mkdir(parents=True)
     for each in range(number):
-        clip = write_clip(tmp_path / f"here/in/c{each}.mp4", every(0.5, 4 + each % 7))
-        shutil.copy2(clip, tmp_path / "there/in")
-    run(tmp_path / "here/in", model, OutputOptions(srt=True, txt=True), in_process)
+        clip = write_clip(tmp_path / f"whole/in/c{each}.mp4", every(0.5, 4 + each % 7))
+        shutil.copy2(clip, here / "in")
+    run(tmp_path / "whole/in", model, OutputOptions(srt=True, txt=True), in_process)
     names = [f"c{each}.{kind}" for each in range(number) for kind in ("srt", "txt")]
-    whole = {name: (tmp_path / "here/in" / name).read_bytes() for name in names}
+    whole = {name: (tmp_path / "whole/in" / name).read_bytes() for name in names}
 
-    killed = 0
-    for _ in range(rounds):
-        driver = command(tmp_path / "there", model, "--manifest", "run.jsonl")
-        at = written(tmp_path / "there")
-        for victim in chance.sample(["Network", "_read", "spawn_main"], 3):
-            at += chance.randrange(2, 6)
-            if wait_for(driver, tmp_path / "there", at):
-                killed += kill(driver.pid, victim, chance)
-        assert wait_for(driver, tmp_path / "there", at + 2), driver.communicate()
-        started = processes(driver.pid)
+    for turn in range(rounds):
+        before, manifest = there(here, names), f"{turn}.jsonl"
+        driver = command(here, model, "--manifest", manifest)
+        at = written(here)
+        for victim in chance.sample(kinds, 3):
+            at += chance.randrange(1, 4)
+            if wait_for(driver, here, at):
+                killed[victim] += kill(driver, victim, chance)
+        assert wait_for(driver, here, at + 1), driver.communicate()
+        # without Ray's agents, which notice it minutes later
+        lines = processes(driver.pid).items()
+        started = {pid: born(pid) for pid, line in lines if "agent" not in line.lower()}
         os.kill(driver.pid, signal.SIGKILL)
         driver.communicate()
-        while any(Path(f"/proc/{pid}").exists() for pid in started):  # all end with it
+        killed["driver"] += 1
+        while any(at and born(pid) == at for pid, at in started.items()):  # all end with it
             time.sleep(0.1)
-        for path in (tmp_path / "there/in").glob("c*.[st][rx]t"):
-            assert path.read_bytes() == whole[path.name]
-    assert killed > rounds  # of three each, the one that is not there at that moment is no loss
+        for name in there(here, names):
+            assert (here / "in" / name).read_bytes() == whole[name]
+        assert_nothing_was_done_twice(here / manifest, before, decoders=1)
+    print(f"seed {seed}: {dict(killed)}")
+    assert killed == dict.fromkeys([*kinds, "driver"], rounds)
 
-    before = {name for name in names if (tmp_path / "there/in" / name).exists()}
-    last = command(tmp_path / "there", model, "--manifest", "last.jsonl")
+    before = there(here, names)
+    last = command(here, model, "--manifest", "last.jsonl")
     out, err = last.communicate()
     assert (last.returncode, out) == (0, ""), err
-    assert {name: (tmp_path / "there/in" / name).read_bytes() for name in names} == whole
-    for row in read_manifest(tmp_path / "there/last.jsonl"):
-        missing = {f"{row.path.stem}.srt", f"{row.path.stem}.txt"} - before
-        assert row.status == ("captioned" if missing else "done")
-    rows = Counter(
-        row.path for row in read_manifest(tmp_path / "there/run.jsonl") if row.status == "captioned"
-    )
-    assert rows and max(rows.values()) == 1  # what was reported is not done again
-    assert not list((tmp_path / "there/in").glob(".*.parts"))
+    assert {name: (here / "in" / name).read_bytes() for name in names} == whole
+    rows = read_manifest(here / "last.jsonl")
+    assert len(rows) == number and sum(row.status == "done" for row in rows) <= len(before) / 2
+    assert_nothing_was_done_twice(here / "last.jsonl", before, decoders=0)
+    assert not list((here / "in").glob(".*.parts"))
