@@ -13,7 +13,6 @@ from vidcaption.training.concepts import (
     concept_targets,
     function_words,
     name_concepts,
-    repeat_factors,
     stem,
 )
 
@@ -83,14 +82,6 @@ def test_captions_and_scores_teach(names):
     assert targets[0, at["rocket"]] == pytest.approx(0.9)  # one does, but the score is surer
     assert targets[1, at["rocket"]] == pytest.approx(0.25)  # the mean over frames
     assert targets[0].sum() == pytest.approx(1.9) and targets[1].sum() == pytest.approx(0.25)
-
-
-def test_sentences_with_rare_concepts_are_shown_more_often():
-    named = [[0]] * 300 + [[0, 1, 0]] * 3 + [[]] * 96 + [[2, 0]]
-    factors = repeat_factors(named).tolist()
-    assert factors[:300] == [1.0] * 300 and factors[303:399] == [1.0] * 96
-    assert factors[300:303] == pytest.approx([(0.01 * 400 / 3) ** 0.5] * 3)
-    assert factors[399] == pytest.approx(2.0)  # one in 400, where one in 100 is not rare
 
 
 def test_sentences_get_concepts_as_sure_and_as_wrong_as_the_classifier():

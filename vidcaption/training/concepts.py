@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vidcaption.datasets.objects import ObjectNames
 from vidcaption.datasets.samples import Sample
@@ -25,7 +24,6 @@ from vidcaption.model.vocabulary import Vocabulary, tokenize
 MENTIONS = 40  # minimum samples with a concept in their captions; fewer in small datasets
 SURE = 0.4  # share of a sample's captions above which a concept is certain
 IGNORED = "person"  # detectors find one nearly everywhere, and captions use specific words
-COMMON = 0.01  # share of the sentences from which a concept is not rare
 
 Array = NDArray[np.float32]
 
@@ -158,19 +156,6 @@ def concept_targets(
             for column, mean in means.items():
                 targets[row, column] = max(targets[row, column], min(1.0, mean))
     return targets, known
-
-
-def repeat_factors(named: Sequence[Sequence[int]]) -> Tensor:
-    """How often to show each of S sentences with these concepts, relative to one without rare
-    concepts: (S,) float32 of at least 1.
-
-    The factor of a concept that a share f of the sentences names is sqrt(COMMON / f), of a sentence
-    the largest of its concepts (repeat factor sampling, Gupta et al. 2019, section 5.2).
-    """
-    counts = Counter(concept for concepts in named for concept in set(concepts))
-    common = COMMON * len(named)
-    rarest = [min((counts[concept] for concept in concepts), default=common) for concepts in named]
-    return (common / torch.tensor(rarest)).sqrt().clamp(min=1.0)
 
 
 class SentenceConcepts:

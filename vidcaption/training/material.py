@@ -16,12 +16,7 @@ from vidcaption.model.concepts import Concepts
 from vidcaption.model.parts import MATCHING
 from vidcaption.model.vocabulary import SPECIAL, Vocabulary
 from vidcaption.training.clips import pad, target
-from vidcaption.training.concepts import (
-    SentenceConcepts,
-    concept_targets,
-    name_concepts,
-    repeat_factors,
-)
+from vidcaption.training.concepts import SentenceConcepts, concept_targets, name_concepts
 from vidcaption.training.roles import role_tables
 
 HELD_OUT = 0.1  # share of the captioned samples held out from the content classifier
@@ -79,7 +74,6 @@ class Material:
         self._sentences = [*(text for several in captions for text in several), *texts]
         self._texts = [target(self.vocabulary, text) for text in texts]
         self._named: list[list[int]] = [[] for _ in texts]
-        self._chance = torch.ones(len(texts))
         self.pictures: list[Sample] = []
         self.held_out: list[int] = []
         if not with_concepts:
@@ -108,7 +102,6 @@ class Material:
         self._index = {name: i for i, name in enumerate(names.classes)}
         self._true = [set(np.flatnonzero(row >= 0.5).tolist()) for row in targets]
         self._named = [self._name(text) for text in texts]
-        self._chance = repeat_factors(self._named)
 
     def _name(self, text: str) -> list[int]:
         return [self._index[name] for name in self._names.named(text)]
@@ -129,9 +122,9 @@ class Material:
         self._concepts = SentenceConcepts(probabilities.numpy(), self._shown, slots)
 
     def draw(self, count: int) -> tuple[Tensor, Concepts | None]:
-        """Random sentences without pictures, those with rare concepts more often: (count, 1, L) ids
-        from ``<bos>`` on, padded, and the concepts for them. Uses PyTorch's generator."""
-        picks = torch.multinomial(self._chance, count, replacement=True).tolist()
+        """Random sentences without pictures: (count, 1, L) ids from ``<bos>`` on, padded, and the
+        concepts for them. Uses PyTorch's generator."""
+        picks = torch.randint(len(self._texts), (count,)).tolist()
         words = pad([[self._texts[i]] for i in picks])
         if not self.held_out:
             return words, None
