@@ -23,8 +23,9 @@ MODEL = ROOT / "weights" / "default"
 CATALOG = ROOT / "weights" / "catalog.json"
 PAGES = (
     ROOT / "README.md",
+    ROOT / "docs" / "find.md",
+    ROOT / "docs" / "heads.md",
     ROOT / "docs" / "models.md",
-    ROOT / "docs" / "presets.md",
     ROOT / "docs" / "scale.md",
     ROOT / "docs" / "speed.md",
     ROOT / "benchmarks" / "README.md",
@@ -269,6 +270,40 @@ def find() -> str:
     )
 
 
+def retrieval() -> str:
+    """How well ``find`` ranks what a person described, by words, by meaning and by both."""
+    rows = []
+    for name in ("retrieval-flickr8k", "retrieval-msrvtt"):
+        report = read(name)
+        [(dataset, each)] = report["datasets"].items()
+        where = f"{dataset.capitalize()} {report['split']}, {each['samples']}"
+        for how, label in (("words", "words"), ("meaning", "meaning"), ("joined", "both")):
+            figures = []
+            for kind in ("mrr", "R@10"):
+                figures.append(f"{each[how][kind]['value']:.1f}")
+                gain = each[how].get(f"{kind} gain")
+                low, high = gain["interval"] if gain else ("", "")
+                figures.append(f"{gain['value']:+.1f} ({low:+.1f} to {high:+.1f})" if gain else "")
+            rows.append((where, label, *figures))
+    heads = ["among", "by", "MRR", "more than by words, 95%", "R@10", "more than by words, 95%"]
+    facts = f"{each['queries']} human captions of each sample as queries, {report['precision']}."
+    return table(heads, *rows) + f"\n\n{facts}"
+
+
+def categories() -> str:
+    """Labels of videos by two presets."""
+    rows = []
+    for name in ("activity", "activity-frame"):
+        report = read(f"categories-{name}")
+        cells = []
+        for kind in ("accuracy", "top_5"):
+            low, high = report["intervals"][kind]
+            cells.append(f"{report['scores'][kind]:.0f}% ({low:.0f} to {high:.0f})")
+        rows.append((f"`{name}`", *cells, f"{report['scores']['macro_auc']:.0f}%"))
+    facts = f"{part(report)}, {report['samples']} videos, {len(report['labels'])} categories."
+    return table(["preset", "accuracy, 95%", "among five", "mean AUC"], *rows) + f"\n\n{facts}"
+
+
 def threads() -> str:
     """What ways of waiting cost, in seconds of captioning one video."""
     report = read("threads")
@@ -426,32 +461,6 @@ def million() -> str:
     return table([*heads, "of it, reading"], *rows)
 
 
-def presets() -> str:
-    """What each preset scores after the same short training on the features of one CNN."""
-    report, published = read("presets"), read("published")
-    captions, pairs = [], []
-    for row in report["rows"]:
-        [(dataset, scored)] = row["dev"].items()
-        name = f"`{row['name']}`", f"{row['trained'] / 1e6:.1f} M", Path(dataset).stem.capitalize()
-        scores, found = scored["scores"], published.get(row["name"], "")
-        if "CIDEr" in scores:
-            low, high = scored["intervals"]["CIDEr"]
-            figures = [f"{scores[each]:.1f}" for each in MAIN] + [f"{low:.1f} to {high:.1f}"]
-            captions.append((*name, *figures, found))
-        else:
-            pairs.append((*name, *(f"{scores[each]:.1f}" for each in scores), found))
-            recalls = list(scores)
-    first = ["preset", "trained", "dev of"]
-    facts = f"`{report['flags']}` on the features of EfficientNet-Lite2 from ImageNet, beam 3."
-    return "\n\n".join(
-        [
-            table([*first, *MAIN, "CIDEr, 95%", "published, with other CNNs and data"], *captions),
-            table([*first, *recalls, "published"], *pairs),
-            facts,
-        ]
-    )
-
-
 def on_ray() -> str:
     """The time of a batch with Ray and without."""
     report = read("on_ray")
@@ -471,7 +480,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "costs": costs,
     "million": million,
     "on_ray": on_ray,
-    "presets": presets,
+    "retrieval": retrieval,
+    "categories": categories,
     "workers": workers,
     "scores": scores,
     "typical": typical,

@@ -17,7 +17,14 @@ from typing import Any, Self
 
 from vidcaption.errors import OutputError, UsageError
 from vidcaption.find import database
-from vidcaption.find.database import APPLICATION, SCHEMA, VECTORS, VERSION, explained
+from vidcaption.find.database import (
+    APPLICATION,
+    PAGE_BYTES,
+    SCHEMA,
+    VECTORS,
+    VERSION,
+    explained,
+)
 from vidcaption.find.query import Query, expression
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.text import milliseconds, printable
@@ -375,6 +382,7 @@ class Index:
         with self._told():
             version = self._header("user_version")
             if create and not version and not self._header("schema_version"):
+                self._db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 with self._writing():
                     if not self._header("schema_version"):  # not created by another process
                         self._run(SCHEMA)

@@ -92,7 +92,8 @@ def similarities(
         first = np.cumsum(counts) - counts  # rows before those of each video
         places = np.arange(len(rows)) - np.repeat(first, counts)
         numbers.append(np.repeat(ids << PLACE_BITS, counts) + places)
-        cosines.append(rows.astype(np.float32) @ step)
+        # not @, whose threads wait for each other for seconds beside other programs
+        cosines.append(np.vecdot(rows.astype(np.float32), step))
     return np.concatenate(numbers), np.concatenate(cosines)
 
 
