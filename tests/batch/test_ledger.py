@@ -201,6 +201,26 @@ def test_a_row_counts_once_it_is_whole(cuts: list[int], torn: bytes) -> None:
         assert len(reader.names()) == 3
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff",
+        b"[" * 100_000,
+        b'["output", "sha256", "fingerprint"]',
+        b'{"output": "x.srt", "sha256": "0"}',
+        b'{"output": "x.srt", "sha256": 0, "fingerprint": "f"}',
+    ],
+    ids=range(5),
+)
+def test_lines_that_are_no_rows_of_outputs(tmp_path: Path, line: bytes) -> None:
+    row = b'{"output": "y.srt", "sha256": "0", "fingerprint": "f", "input": 1}'
+    (tmp_path / NAME).write_bytes(line + b"\n" + row + b"\n")
+    ledger = Ledger(tmp_path)
+    ledger.refresh()
+    assert ledger.names() == {"y.srt"} and ledger.fingerprint("y.srt", "0") == "f"
+    assert ledger.input("y.srt") is None
+
+
 def test_names_that_are_not_text(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     with ledger.lease("caf\udce9") as held:
