@@ -77,9 +77,20 @@ ALIVE: dict[str, dict[str, str]] = {
             "set before decoding"
         ),
     },
+    "evaluation/metrics.py": {
+        'command = ["java", "-cp", (jar), "edu.stanford.nlp.process.PTBTokenizer"]': (
+            "a path will do, too"
+        ),
+    },
     "batch/ledger.py": {
         "_FLAGS = (os.O_RDWR | os.O_APPEND | os.O_CREAT)": "O_BINARY is for Windows",
         '_FLAGS = (os.O_RDWR) | os.O_CREAT | getattr(os, "O_BINARY", 0)': (
+            "noticed by several processes, whose module is not changed"
+        ),
+        "assert (self._descriptor is None)": (
+            "noticed by several processes, whose module is not changed"
+        ),
+        "without self._lock(offset, 1)": (
             "noticed by several processes, whose module is not changed"
         ),
         "return os.open(path, _FLAGS, (439))": "the umask decides, too",
