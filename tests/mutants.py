@@ -82,6 +82,12 @@ ALIVE: dict[str, dict[str, str]] = {
             "a path will do, too"
         ),
     },
+    "find/meaning.py": {
+        "_AT_ONCE = (2) << 20 # bytes of vectors: they stay in the processor's cache": (
+            "slower, the same windows"
+        ),
+        "held = (1)": "one byte sooner, the same windows",
+    },
     "batch/ledger.py": {
         "_FLAGS = (os.O_RDWR | os.O_APPEND | os.O_CREAT)": "O_BINARY is for Windows",
         '_FLAGS = (os.O_RDWR) | os.O_CREAT | getattr(os, "O_BINARY", 0)': (
