@@ -1,5 +1,6 @@
 """Leases that die with their process, and rows that many processes add to one file."""
 
+import hashlib
 import os
 import select
 import signal
@@ -115,6 +116,28 @@ def test_reading_while_a_lease_is_held_does_not_drop_it(tmp_path: Path) -> None:
     assert names_in(tmp_path) == {"clip.srt"}
 
 
+def test_one_lease_ends_before_another(tmp_path: Path) -> None:
+    mine = Ledger(tmp_path)
+    with mine.lease("long"):
+        with mine.lease("short"):
+            pass
+        for key, free in (("long", False), ("short", True)):
+            with holder(tmp_path, key) as other:
+                assert other.communicate("") == (f"{free}\n", None)
+
+
+def test_files_and_what_is_recorded_of_them(tmp_path: Path) -> None:
+    (tmp_path / "x.srt").write_bytes(b"abc")
+    (tmp_path / "folder.srt").mkdir()
+    ledger = Ledger(tmp_path)
+    digest = hashlib.sha256(b"abc").hexdigest()
+    assert (ledger.size("x.srt"), ledger.digest("x.srt")) == (3, digest)
+    assert ledger.digest_in([b"a", b"bc"]) == digest
+    for name in ("y.srt", "folder.srt"):
+        assert ledger.size(name) is None and ledger.digest(name) is None
+    assert ledger.fingerprint("x.srt", digest) is None and ledger.names() == set()
+
+
 def test_an_empty_ledger_is_removed_unless_another_is_at_work(tmp_path: Path) -> None:
     mine = Ledger(tmp_path)
     with holder(tmp_path, "other") as other:
@@ -199,6 +222,26 @@ def test_a_row_counts_once_it_is_whole(cuts: list[int], torn: bytes) -> None:
             }
             assert reader.names() == whole
         assert len(reader.names()) == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff",
+        b"[" * 100_000,
+        b'["output", "sha256", "fingerprint"]',
+        b'{"output": "x.srt", "sha256": "0"}',
+        b'{"output": "x.srt", "sha256": 0, "fingerprint": "f"}',
+    ],
+    ids=range(5),
+)
+def test_lines_that_are_no_rows_of_outputs(tmp_path: Path, line: bytes) -> None:
+    row = b'{"output": "y.srt", "sha256": "0", "fingerprint": "f", "input": 1}'
+    (tmp_path / NAME).write_bytes(line + b"\n" + row + b"\n")
+    ledger = Ledger(tmp_path)
+    ledger.refresh()
+    assert ledger.names() == {"y.srt"} and ledger.fingerprint("y.srt", "0") == "f"
+    assert ledger.input("y.srt") is None
 
 
 def test_names_that_are_not_text(tmp_path: Path) -> None:

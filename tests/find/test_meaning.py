@@ -106,6 +106,12 @@ def test_words_and_meaning_add_up(index: Index, tmp_path: Path) -> None:
     assert found[0].score == pytest.approx(expected, abs=0.01)
 
 
+def test_the_last_window_is_found_once(index: Index, tmp_path: Path) -> None:
+    put(index, tmp_path / "a.mp4", ("a horse", towards(0.2)), ("a zebra", towards(0.1)))
+    found = search(index, Query.parse("zebra"), FindOptions(), (), wanted(1.0)).moments
+    assert sorted(texts(found)) == ["a horse", "a zebra"]
+
+
 def test_what_is_excluded_or_filtered_is_not_found_by_meaning(index: Index, tmp_path: Path) -> None:
     put(index, tmp_path / "a.mp4", ("a dog on a leash", towards(0.2)), ("a dog", towards(0.1)))
     put(index, tmp_path / "b.mp4", ("a horse", towards(0.2)))

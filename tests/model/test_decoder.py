@@ -103,3 +103,22 @@ def test_the_state_before_the_first_word_is_within_one(network, features):
             assert state.shape == (3, 2, 16)
             assert torch.equal(state[:, 0], state[:, 1])
             assert 0.99 < state.abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "at_start", "at_words"),
+    [({}, [], [12, 32, 32, 12]), (WORD, [16], [12, 16, 16, 12]), (S2VT, [16], [12, 28, 16, 12])],
+)
+def test_units_are_dropped_between_layers(make_network, features, fields, at_start, at_words):
+    """And never between the steps of a cell (Zaremba et al. 2014)."""
+    network, dropped = make_network(**fields), []
+    hook = network.decoder.dropout.register_forward_hook(
+        lambda _, args, out: dropped.append(out.shape[-1])
+    )
+    with torch.inference_mode():
+        memory = network.remember(features)
+        start = network.decoder.start(memory)
+        assert dropped == at_start
+        say(network, memory, start)
+    hook.remove()
+    assert dropped == at_start + at_words

@@ -225,6 +225,23 @@ def test_captions_without_words(make_network, features):
             assert caption.log_probs.tolist() == [0.0]
 
 
+def test_hints_choose_words_and_leave_their_probabilities(network, features):
+    hints = torch.zeros(3, 30)
+    hints[0, 9] = 50.0
+    with torch.inference_mode():
+        memory = network.remember(features)
+        plain, hinted = (
+            search(network.decoder, memory, SearchOptions(max_words=6), each)
+            for each in (None, hints)
+        )
+    assert 9 not in plain[0].ids and hinted[0].ids[0] == 9
+    assert [x.ids for x in plain[1:]] == [x.ids for x in hinted[1:]]
+    words = [*hinted[0].ids, EOS]
+    own = likelihoods(Voice(network.decoder, memory), hinted[0].ids)
+    torch.testing.assert_close(hinted[0].log_probs, own[range(len(words)), words])
+    assert own[0, 9] < hinted[0].rank <= 0  # as if it had been certain, but no more
+
+
 def test_the_word_by_word_lstm_is_the_layer(network, features):
     """On the CPU single words go another way than whole captions."""
     decoder = network.decoder

@@ -7,7 +7,15 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import sample
 from vidcaption.model.vocabulary import BOS, EOS, PAD, Vocabulary
-from vidcaption.training.losses import TEMPERATURE, _mix, cross_entropy, match, rank, self_critical
+from vidcaption.training.losses import (
+    TEMPERATURE,
+    _mix,
+    classification,
+    cross_entropy,
+    match,
+    rank,
+    self_critical,
+)
 
 
 @pytest.fixture
@@ -169,6 +177,22 @@ def test_equal_rewards_teach_nothing(network, features):
     memory = network.remember(features)
     self_critical(network.decoder, memory, lambda row, words: 1.0, 3, 5, 1).total.backward()
     assert all(p.grad is None or not p.grad.abs().max() > 1e-7 for p in network.parameters())
+
+
+def test_concepts_by_hand(features):
+    """A window shows what its mean frame shows; what is not known does not count."""
+    config = ModelConfig.flat(image_size=32, grid=1, size=16, embedding=8, concept_slots=2)
+    network = CaptionNetwork(config, Vocabulary(["dog", "cat", "run"], ["dog", "cat", "run"]))
+    targets = torch.tensor([[1.0, 0.0, 0.3]] * 3 + [[0.0] * 3])
+    known = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0] * 3])
+    chances = network.classifier(features).sigmoid().mean(1)  # of 2 frames
+    expected = 0.0
+    for row, concept in known.nonzero().tolist():
+        chance, target = chances[row, concept], targets[row, concept]
+        expected = expected - target * chance.log() - (1 - target) * (1 - chance).log()
+    term = classification(network, features, targets, known)
+    torch.testing.assert_close(term.total, expected)
+    assert term.words == 4
 
 
 # windows in rows, sentences in columns; those of a place belong together

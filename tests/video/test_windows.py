@@ -19,6 +19,7 @@ from vidcaption.options.captioning import MOST_FRAMES, CaptionOptions, Sampling
 from vidcaption.types import Window
 from vidcaption.video import windows as module
 from vidcaption.video.batches import WindowReader
+from vidcaption.video.cuts import CutFinder
 from vidcaption.video.reader import VideoReader, probe
 from vidcaption.video.windows import centres, fixed_spans, fixed_windows, whole_windows
 
@@ -136,6 +137,7 @@ def test_windows_hold_the_frames_shown(clips: Clips) -> None:
     assert second.end_s == pytest.approx(2)
     assert numbers(first) == [1, 3, 5, 7, 9]
     assert numbers(second) == [11, 13, 15, 17, 19]
+    assert isinstance(first.frames, tuple)
 
 
 def test_windows_come_as_soon_as_they_are_complete(tmp_path: Path) -> None:
@@ -144,6 +146,15 @@ def test_windows_come_as_soon_as_they_are_complete(tmp_path: Path) -> None:
         windows = fixed_windows(reader, CaptionOptions(window_s=0.2, frames=1))
         assert numbers(next(windows)) == [1]
         assert reader.end_s < 20  # as many frames as may wait for us, and a few that are sorted
+
+
+def test_cuts_are_found_in_the_same_pass(clips: Clips) -> None:
+    options = CaptionOptions(window_s=1.0, frames=5)
+    finder = CutFinder(options)
+    with VideoReader(clips["h264.mp4"], size=(64, 48)) as reader:
+        windows = list(fixed_windows(reader, options, finder))
+    assert finder.known_s > 1
+    assert [numbers(window) for window in windows] == [[1, 3, 5, 7, 9], [11, 13, 15, 17, 19]]
 
 
 def test_overlapping_windows_share_frames(clips: Clips) -> None:

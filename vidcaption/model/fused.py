@@ -71,9 +71,10 @@ class FusedConvolution(nn.Module):
         plain = convolution
         self._padding = plain.padding
         self._shape = plain.stride, plain.dilation, plain.groups
-        self._bias = None if plain.bias is None else plain.bias.detach().to(dtype)
+        assert plain.bias is not None  # batch norms are folded into the convolutions
+        self._bias = plain.bias.detach().to(dtype)
         self._weight = self._laid_out(plain.weight)
-        self._half: tuple[int, int] | None = None  # of the kernel, if it pads as SamePad does
+        self._half: int | None = None  # of the kernel, if it pads as SamePad does
 
     def _laid_out(self, weight: Tensor) -> Tensor:
         laid_out: Tensor = torch.ops.aten.mkldnn_reorder_conv2d_weight(
@@ -90,8 +91,7 @@ class FusedConvolution(nn.Module):
         """
         if convolution.groups == 1 or convolution.stride != (2, 2):
             return False
-        height, width = convolution.kernel_size
-        self._half = height // 2, width // 2
+        self._half = convolution.kernel_size[0] // 2  # as long as wide, like SamePad's
         self._weight = self._laid_out(F.pad(convolution.weight, (1, 0, 1, 0)))
         return True
 
@@ -99,7 +99,7 @@ class FusedConvolution(nn.Module):
         """(N, C, H, W) -> (N, C', H', W') of ``dtype``."""
         padding = self._padding
         if self._half is not None:
-            padding = self._half[0] + maps.shape[-2] % 2, self._half[1] + maps.shape[-1] % 2
+            padding = self._half + maps.shape[-2] % 2, self._half + maps.shape[-1] % 2
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
             maps.to(self.dtype), self._weight, self._bias, padding, *self._shape, *self.activation
         )
