@@ -436,7 +436,7 @@ def costs() -> str:
     facts = (
         f"Seconds of one core for an hour of video, with windows of 4 s and 4 frames, "
         f"{report['precision']}. Films of {report['seconds']} s, medians of {report['runs']} runs "
-        f"on {report['machine']['processor']}."
+        f"on {report['machine']['processor']}, which other programs used, too."
     )
     return table(["", *names], *rows) + f"\n\n{facts}"
 
