@@ -321,6 +321,37 @@ def test_evaluate_names_an_empty_split(folder: Path, capsys: pytest.CaptureFixtu
     )
 
 
+def test_the_split_that_train_draws_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vidcaption.datasets.read import read_dataset
+    from vidcaption.datasets.samples import with_splits
+
+    monkeypatch.setenv("PATH", "")  # without Java, which takes seconds
+    write_greys(tmp_path, 10)
+    data, model = tmp_path / "data.csv", tmp_path / "model"
+    data.write_text("path,caption\n" + "".join(f"{i}.png,a picture\n" for i in range(9)))
+    short = [*SMALL, "--finetune-epochs", "0"]
+    assert main(["train", str(data), "--out", str(model), *short]) == 0
+    held_out = {s.id for s in with_splits(read_dataset(data), seed=1) if s.split == "dev"}
+    with data.open("a") as file:  # what is added later changes nothing
+        file.write("9.png,nothing\n")
+    monkeypatch.chdir(tmp_path)
+    said = tmp_path / "said.jsonl"
+    command = ["evaluate", "model", "data.csv", "--captions", str(said), "--json"]
+    for split in ([], ["--split", "dev"]):
+        capsys.readouterr()
+        assert main([*command, *split]) == 0
+        out, err = capsys.readouterr()
+        assert {json.loads(row)["id"] for row in said.read_text().splitlines()} == held_out
+        assert json.loads(out)["split"] == "dev"
+        note = "data.csv: scoring what model was not trained on, its split 'dev'"
+        assert (note in err) == (not split)
+    shutil.copy(data, tmp_path / "other.csv")
+    assert main([*command[:2], "other.csv", "--split", "dev"]) == 2
+    assert "omit --split" in capsys.readouterr().err
+
+
 def test_models_are_scored_together(
     folder: Path,
     tmp_path: Path,

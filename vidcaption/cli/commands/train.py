@@ -135,12 +135,15 @@ def train(
     from vidcaption.datasets.samples import with_splits
     from vidcaption.datasets.scores import read_classes, read_scores
     from vidcaption.datasets.sentences import read_sentences
+    from vidcaption.datasets.splits import write_splits
 
-    samples = [
-        replace(sample, dataset=str(path))
-        for path in datasets
-        for sample in with_splits(read_references(path, label_field), training.seed)
-    ]
+    samples, drawn = list["Sample"](), {}
+    for path in datasets:
+        read = read_references(path, label_field)
+        split = with_splits(read, training.seed)
+        if split != read:
+            drawn[path] = split
+        samples += [replace(sample, dataset=str(path)) for sample in split]
     texts = [sentence for path in text or () for sentence in read_sentences(path)]
     folders = {path.parent for path in datasets}
     scores = [read_scores(path, folders) for path in concept_scores or ()]
@@ -212,6 +215,7 @@ def train(
             )
             if world.first and not resume and not (out / CHECKPOINT).exists():
                 write_atomic(out / RECIPE, _recipe(settings(context)))
+                write_splits(out, drawn)
             for warning in (*_left_out(samples, trainer), *_warnings(trainer, init)):
                 logger.warning(warning)
             history = trainer.run(resume).history
