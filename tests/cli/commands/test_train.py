@@ -137,6 +137,54 @@ def test_an_interrupted_training_says_how_to_go_on(
     assert main([*command, "--resume"]) == 0
 
 
+def test_a_training_is_resumed_as_it_was_begun(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from vidcaption.training.trainer import Trainer
+
+    monkeypatch.chdir(folder)
+    labels = "path,label\n" + "".join(f"{i}.png,{'ab'[i // 5]}\n" for i in range(10))
+    (folder / "labels.csv").write_text(labels)
+    first, begun = tmp_path / "first", tmp_path / "begun"
+    assert main(["train", "labels.csv", "--out", str(first), "--heads", "classes", *SMALL]) == 0
+    options = ["--init", str(first), "--epochs", "2", "--finetune-epochs", "0", "--workers", "0"]
+    epoch, left = Trainer._epoch, [1, 0]
+
+    def interrupted(*args: Any) -> float:
+        if not left.pop(0):
+            raise KeyboardInterrupt
+        return epoch(*args)
+
+    monkeypatch.setattr(Trainer, "_epoch", interrupted)
+    assert main(["train", "labels.csv", "--out", str(begun), *options, "--size", "16"]) == 130
+    monkeypatch.setattr(Trainer, "_epoch", epoch)
+    again = ["train", "--out", str(begun), "--resume"]
+    for other, message in (
+        (["--lr", "0.1"], "with --lr 0.0008 instead of 0.1; use the same again"),
+        (["--init", "default"], f"with --init {first} instead of default"),
+        (["--new-words", "--text", "x.csv"], "with no --text, no --new-words; use the same"),
+    ):
+        capsys.readouterr()
+        (folder / "x.csv").write_text("a sentence")
+        assert main([*again, *other]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"vidcaption: {begun} belongs to a training {message}")
+    capsys.readouterr()
+    (folder / "other.csv").write_text(labels.replace("a\n", "b\n", 1))
+    assert main([*again, "other.csv"]) == 2
+    assert "belongs to a training with another dataset; use" in capsys.readouterr().err
+    (tmp_path / "vidcaption.toml").write_text("[train]\nlr = 0.1\n")  # later than the training
+    monkeypatch.chdir(tmp_path)
+    moved = first.rename(tmp_path / "moved")
+    assert main([*again, "--init", str(moved), "--size", "16", "-q"]) == 0
+    assert stages_run(begun) == ["frozen", "frozen"]
+    table = tomllib.loads((begun / "training.toml").read_text())["train"]
+    assert table["heads"] == "classes" and table["init"] == str(first)
+
+
 def test_a_model_learns_new_words(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

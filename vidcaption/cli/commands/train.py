@@ -12,7 +12,16 @@ import typer
 
 from vidcaption.cli.flags import Datasets, LabelField, complete_model, complete_preset, with_options
 from vidcaption.cli.help import helped
-from vidcaption.cli.settings import DEFAULT, Setting, preset_lines, settings, to_toml, use_preset
+from vidcaption.cli.settings import (
+    DEFAULT,
+    RECIPE,
+    Setting,
+    apart_from_recorded,
+    preset_lines,
+    settings,
+    to_toml,
+    use_preset,
+)
 from vidcaption.errors import UsageError
 from vidcaption.model.config import ModelConfig
 from vidcaption.options.base import flag_of
@@ -26,11 +35,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RECIPE = "training.toml"
 FEW_SAMPLES = 100
 # options of a single run rather than the recipe
 _PASSING = ("out", "resume", "quiet", "verbose", "progress", "device", "threads")
-
+# what a resumed training may have of its own, or is compared by its checkpoint
+_OWN = (*_PASSING, "datasets", "features", "precision")
+# what --init decides
+_NETWORK = [flag_of(f)[2:] for f in ModelConfig.flat_fields() if f.name != "heads"]
 _PLACES = (
     *("datasets", "text", "features", "init", "backbone-weights"),
     *("concept-scores", "backbone-classes"),
@@ -111,7 +122,7 @@ def train(
     ] = False,
     label_field: LabelField = "label",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue from the checkpoint in the folder.")
+        bool, typer.Option("--resume", help="Continue the training in the folder, as begun.")
     ] = False,
     preset: Annotated[
         str | None,
@@ -137,6 +148,8 @@ def train(
     from vidcaption.datasets.sentences import read_sentences
     from vidcaption.datasets.splits import write_splits
 
+    if resume:
+        _check_resumed(out, apart_from_recorded(context))
     samples, drawn = list["Sample"](), {}
     for path in datasets:
         read = read_references(path, label_field)
@@ -214,7 +227,7 @@ def train(
                 features=features,
             )
             if world.first and not resume and not (out / CHECKPOINT).exists():
-                write_atomic(out / RECIPE, _recipe(settings(context)))
+                write_atomic(out / RECIPE, _recipe(settings(context), heads))
                 write_splits(out, drawn)
             for warning in (*_left_out(samples, trainer), *_warnings(trainer, init)):
                 logger.warning(warning)
@@ -283,17 +296,47 @@ def _left_out(samples: "Sequence[Sample]", trainer: "Trainer") -> Iterator[str]:
         )
 
 
-def _recipe(chosen: Iterable[Setting]) -> str:
+def _check_resumed(out: Path, chosen: Iterable[tuple[Setting, Any]]) -> None:
+    """Raises UsageError for options that are not those of the training in ``out``.
+
+    ``chosen``: with the values that were recorded. Files may have moved.
+    """
+    apart = []
+    for each, was in chosen:
+        now = _absolute(each.key, each.value)
+        unused = was is None and each.key in _NETWORK  # not recorded, as with --init
+        if each.key in _OWN or unused or _is_gone(was) or _words(now) == _words(was):
+            continue
+        given = f"--{each.key} {_words(was)} instead of {_words(each.value)}"
+        apart.append(f"no --{each.key}" if was is None or was is False else given)
+    if apart:
+        raise UsageError(
+            f"{out} belongs to a training with {', '.join(apart)}; use the same again, or train "
+            "into another folder"
+        )
+
+
+def _words(value: Any) -> str:
+    return to_toml(value).strip('"')
+
+
+def _is_gone(value: Any) -> bool:
+    """Whether a recorded path does not exist any more."""
+    places = value if isinstance(value, list) else [value]
+    return any(os.path.isabs(str(one)) and not os.path.exists(str(one)) for one in places)
+
+
+def _recipe(chosen: Iterable[Setting], heads: str) -> str:
     """The options of a training, for ``--config`` of another one.
 
-    Paths are made absolute. With ``--init`` the network's options are omitted except for the heads,
-    as they have no effect.
+    ``heads``: those of the network. Paths are made absolute. With ``--init`` the network's other
+    options are omitted, as they have no effect.
     """
     from vidcaption.output.text import printable
 
     lines = {each.key: each for each in chosen if each.value not in (None, [], ())}
-    network = [flag_of(f)[2:] for f in ModelConfig.flat_fields() if f.name != "heads"]
-    passing = network if "init" in lines else []
+    lines["heads"] = replace(lines["heads"], value=heads)
+    passing = _NETWORK if "init" in lines else []
     rows = [
         f"{key} = {to_toml(_absolute(key, each.value))}  # {printable(each.source)}\n"
         for key, each in lines.items()
