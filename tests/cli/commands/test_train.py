@@ -293,6 +293,30 @@ def test_the_file_of_a_training_from_a_model_leaves_the_network_to_it(folder: Pa
     assert {flag_of(f)[2:] for f in ModelConfig.flat_fields()} & table.keys() == {"heads"}
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "--backbone resnet50",
+            "--backbone is resnet50, and {init} keeps the model's network, whi",
+        ),
+        ("--size 32", "--size is 32, and {init} keeps the model's network, which has 16; remove"),
+        ("--preset s2vt", "and {init} keeps the model's network, which has mobilenet_v2; remove"),
+        ("--backbone-weights x.pth", "--backbone-weights is x.pth, and {init} has weights of its"),
+    ],
+)
+def test_a_network_of_its_own_contradicts_a_model_to_start_from(
+    change: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    init = f"--init {folder / 'model'}"
+    command = ["train", str(folder / "data.jsonl"), "--out", str(folder / "other"), "--quiet"]
+    assert main([*command, *init.split(), *change.split()]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert message.format(init=init) in line
+    assert ("comes from preset s2vt" in line) == ("s2vt" in change)
+    assert not (folder / "other").exists()
+
+
 def test_a_refused_training_writes_no_file(folder: Path) -> None:
     before = (folder / "model/training.toml").read_bytes()
     command = ["train", str(folder / "data.jsonl"), "--out", str(folder / "model"), *SMALL]

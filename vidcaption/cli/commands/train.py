@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -179,6 +179,9 @@ def train(
     if new_words and init is None:
         raise UsageError("--new-words needs --init; add that, or remove --new-words")
     start = load(resolve(init)) if init else None
+    if start:
+        kept = start.network.config.flat_values()
+        _check_kept(settings(context), config.flat_values(), kept, f"--init {init}")
     heads = config.heads
     if start:
         if {each.key: each.source for each in settings(context)}["heads"] == DEFAULT:
@@ -193,6 +196,11 @@ def train(
             raise UsageError(f"--new-words is for captions, and --heads is {heads}; remove one")
         captions = [text for s in samples if s.split == "train" for text in s.captions]
         start = with_new_words(start, captions, training.min_count, training.seed)
+    if init and backbone_weights not in ("imagenet", "none"):
+        raise UsageError(
+            f"--backbone-weights is {backbone_weights}, and --init {init} has weights of its own; "
+            "remove one of them"
+        )
     # a checkpoint includes the CNN, and so does a model
     known = resume or start
     weights = [] if known else find_weights(config.input.backbones, backbone_weights)
@@ -314,6 +322,23 @@ def _check_resumed(out: Path, chosen: Iterable[tuple[Setting, Any]]) -> None:
             f"{out} belongs to a training with {', '.join(apart)}; use the same again, or train "
             "into another folder"
         )
+
+
+def _check_kept(
+    chosen: Iterable[Setting], asked: Mapping[str, Any], kept: Mapping[str, Any], init: str
+) -> None:
+    """Raises UsageError for an option of the network that the model to start from has otherwise.
+
+    ``asked``, ``kept``: the options of the network, and the model's, by flag.
+    """
+    for each in chosen:
+        flag = f"--{each.key}"
+        given = each.key in _NETWORK and each.source != DEFAULT
+        if given and asked[flag] != kept[flag]:
+            raise UsageError(
+                f"{flag} is {_words(each.value)}, and {init} keeps the model's network, which has "
+                f"{_words(kept[flag])}; remove one of them"
+            )
 
 
 def _words(value: Any) -> str:
