@@ -87,7 +87,11 @@ def test_a_training_ends_with_what_it_gave(
 ) -> None:
     command = ["train", str(folder / "data.jsonl"), "--out", str(tmp_path), *LOUD]
     assert main([*command, "--min-count", "5"]) == 0
-    few, rare, *_, end = capsys.readouterr().err.splitlines()
+    few, rare, most, *others, end = capsys.readouterr().err.splitlines()
+    assert most == "vidcaption: training for at most 2 epochs: 1 frozen, 1 finetune"
+    first, second = [line for line in others if "loss" in line]
+    assert first.startswith("vidcaption: epoch 1 of 2 (frozen): loss ")
+    assert second.startswith("vidcaption: epoch 2 of 2 (finetune): loss ")
     assert few.startswith("vidcaption: 8 samples for training are very few: thousands are needed")
     assert rare == (
         "vidcaption: 2 words of the captions will not be learned, as they are too rare; "

@@ -105,7 +105,7 @@ def train(
         typer.Option(
             metavar="MODEL",
             autocompletion=complete_model,
-            help="Model to start from, such as default; keeps its network and vocabulary.",
+            help="Model to start from, whose network it keeps.",
         ),
     ] = None,
     features: Annotated[
@@ -122,7 +122,7 @@ def train(
     ] = False,
     label_field: LabelField = "label",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the training in the folder, as begun.")
+        bool, typer.Option("--resume", help="Continue the training in the folder.")
     ] = False,
     preset: Annotated[
         str | None,
