@@ -21,15 +21,22 @@ def test_precision_is_taken_as_asked():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("name", ["gpu", "meta", "cuda:x", ""])
+@pytest.mark.parametrize(
+    "name", ["gpu", "meta", "cuda:x", "cuda:-1", "cuda:01", "cuda:" + 5000 * "9", "cpu:1", ""]
+)
 def test_an_unknown_device_is_a_usage_error(name):
     with pytest.raises(UsageError, match="allowed are auto, cpu"):
         Machine.find(DeviceOptions(device=name))
 
 
-def test_a_device_that_is_not_here_is_a_device_error():
-    with pytest.raises(DeviceError, match="CUDA devices"):
-        Machine.find(DeviceOptions(device="cuda:99"))
+@pytest.mark.parametrize("number", [99, 255, 256, 999])  # PyTorch's number has 8 bits
+def test_a_device_that_is_not_here_is_a_device_error(number):
+    with pytest.raises(DeviceError, match=f"'cuda:{number}', but PyTorch finds . CUDA devices"):
+        Machine.find(DeviceOptions(device=f"cuda:{number}"))
+
+
+def test_the_processor_may_have_a_number():
+    assert Machine.find(DeviceOptions(device="cpu:0")).device.type == "cpu"
 
 
 def test_bf16_without_avx512_is_refused(monkeypatch):

@@ -115,7 +115,10 @@ def test_has_the_published_size():
 def test_weights_of_another_network_are_refused(tmp_path, weights):
     few = {name: x for name, x in weights.items() if not name.startswith("head")}
     odd = weights | {"stem.weight": torch.zeros(1)}
-    for name, tensors in (("few", few), ("odd", odd)):
+    for name, tensors, reason in (
+        ("few", few, "it has no tensor head.weight"),
+        ("odd", odd, r"features.0.1.weight has shape \(1,\), not \(32, 3, 3, 3\)"),
+    ):
         save_file(tensors, tmp_path / f"{name}.safetensors")
-        with pytest.raises(ModelError, match="does not fit TensorFlow's EfficientNet-Lite2"):
+        with pytest.raises(ModelError, match=f"fit TensorFlow's EfficientNet-Lite2: {reason}"):
             Encoder(CONFIG.input).load_imagenet([tmp_path / f"{name}.safetensors"])

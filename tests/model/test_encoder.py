@@ -71,15 +71,50 @@ def test_every_backbone_runs(backbone):
     assert features.isfinite().all()
 
 
-def test_weights_of_another_network_are_refused(tmp_path, weights):
-    with pytest.raises(ModelError, match="does not fit torchvision's resnet50"):
+def test_weights_of_another_network_are_refused(tmp_path, mobilenet, weights):
+    with pytest.raises(ModelError, match=r"does not fit torchvision's resnet50: it has no tensor"):
         Encoder(InputConfig(backbone="resnet50", image_size=64)).load_imagenet([weights])
-    (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
-    (tmp_path / "bad.pth").write_bytes(b"nonsense")
-    torch.save(torch.nn.Linear(1, 1), tmp_path / "code.pth")
-    for name in ("bad.safetensors", "bad.pth", "code.pth"):
-        with pytest.raises(ModelError, match="does not fit"):
-            Encoder(InputConfig(image_size=64)).load_imagenet([tmp_path / name])
+    encoder = Encoder(InputConfig(image_size=64))
+    state = mobilenet.state_dict()
+    for change, reason in (
+        (
+            {"classifier.1.bias": torch.zeros(5)},
+            r"classifier.1.bias has shape \(5,\), not \(1000,\)",
+        ),
+        ({"more": torch.zeros(1)}, "it has an unknown tensor more"),
+    ):
+        torch.save(state | change, tmp_path / "odd.pth")
+        with pytest.raises(ModelError, match=f"odd.pth does not fit .*mobilenet_v2: {reason}$"):
+            encoder.load_imagenet([tmp_path / "odd.pth"])
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".jpg"])
+def test_a_file_that_holds_no_weights_is_refused_in_plain_words(tmp_path, suffix):
+    encoder, path = Encoder(InputConfig(image_size=64)), tmp_path / f"bad{suffix}"
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "epoch": 3}, whole := tmp_path / "whole")
+    torch.save(torch.nn.Linear(1, 1), code := tmp_path / "code")
+    contents = [
+        b"",
+        b"nonsense",
+        b"\xff\xd8\xff\xe0",
+        b"\x80\x02",
+        b"\x80\xbd}.",
+        b"\x80\x02}q\x01X\x01",
+    ]
+    contents += [whole.read_bytes(), whole.read_bytes()[:500], code.read_bytes()]
+    for content in contents:
+        path.write_bytes(content)
+        with pytest.raises(ModelError) as error:
+            encoder.load_imagenet([path])
+        assert str(error.value) == (
+            f"{path} does not hold tensors by name; give a state dict of torchvision's "
+            "mobilenet_v2, as .safetensors or as torch.save writes it (.pth)"
+        )
+    path.unlink()
+    with pytest.raises(
+        ModelError, match=rf"bad\{suffix} cannot be read: No such file or directory"
+    ):
+        encoder.load_imagenet([path])
 
 
 def test_several_see_what_each_of_them_sees(weights, tmp_path):

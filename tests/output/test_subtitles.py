@@ -52,6 +52,27 @@ def test_styles_are_left_out_and_overlaps_cut(tmp_path: Path) -> None:
     ]
 
 
+def test_no_cue_is_lost_unsaid(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "clip.vtt"
+    rows = [("01", "02", "Left"), ("01", "03", "Right"), ("04", "04", "None"), ("05", "99", "Long")]
+    rows += [("10", "11", "Late"), ("12", "11", "Backwards")]
+    cues = (f"00:{start}.000 --> 00:{end}.000\n{text}\n\n" for start, end, text in rows)
+    path.write_text("WEBVTT\n\n" + "".join(cues))
+    assert read_cues(path, 10.0) == [
+        Cue(1000, 3000, ("Left", "Right")),
+        Cue(5000, 10000, ("Long",)),
+    ]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: left out 2 cues after the end of the video, such as 'Late' at 10 s",
+        f"{path}: left out 1 cue shown for no time, such as 'None' at 4 s",
+    ]
+    assert read_cues(path)[-1] == Cue(10000, 11000, ("Late",))
+    path.write_text("WEBVTT\n\n00:05.000 --> 00:01.000\nhi\n")
+    with pytest.raises(InputError, match=r"clip\.vtt has no cue that can be shown; correct it"):
+        read_cues(path)
+    assert caplog.messages[-1] == f"{path}: left out 1 cue shown for no time, such as 'hi' at 5 s"
+
+
 def test_webvtt_has_entities_and_settings(tmp_path: Path) -> None:
     path = tmp_path / "clip.vtt"
     path.write_text("WEBVTT\n\nid\n00:01.000 --> 00:02.000 align:start\n1 &lt; <c.red>2</c>\n")

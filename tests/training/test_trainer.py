@@ -103,11 +103,17 @@ def test_resuming_asks_for_the_same_training(tmp_path, samples):
         trainer(tmp_path, samples[::-1], ONE_EPOCH).run(resume=True)
 
 
-def test_stops_when_the_dev_score_is_stale(tmp_path, samples):
+def test_stops_when_the_dev_score_is_stale(tmp_path, samples, caplog):
+    caplog.set_level("INFO", "vidcaption")
     # a rate at which nothing is learned: no epoch but the first can be the best by much
     options = replace(ONE_EPOCH, epochs=9, lr=0.5, optimizer="adam", patience=1)
-    trainer(tmp_path, samples, options).run()
-    assert len(history(tmp_path)) < 9
+    trainer(tmp_path, samples, replace(options, finetune_epochs=1)).run()
+    count = len(history(tmp_path))
+    assert count < 10
+    lines = [line for line in caplog.messages if "epoch" in line]
+    assert lines[0] == "training for at most 10 epochs: 9 frozen, 1 finetune"
+    assert lines[1].startswith("epoch 1 of 10 (frozen): ")
+    assert lines[-1].startswith(f"epoch {count} of {count} (finetune): ")
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad"])

@@ -1,8 +1,8 @@
 """Commands whose options can also be set in the environment and in TOML files.
 
-In order of precedence: flag, environment, ``--config FILE``, ``vidcaption.toml`` in the working
-directory, the user's file, a preset, the default. A file has a table per command, whose keys are
-its flags without the leading dashes:
+In order of precedence: flag, environment, what ``--resume`` continues with, ``--config FILE``,
+``vidcaption.toml`` in the working directory, the user's file, a preset, the default. A file has a
+table per command, whose keys are its flags without the leading dashes:
 
     [run]
     beam = 5
@@ -29,6 +29,7 @@ from vidcaption.errors import UsageError, VidcaptionError
 from vidcaption.options.base import is_seconds, nearest, plain
 
 PROJECT_FILE = Path("vidcaption.toml")  # in the working directory
+RECIPE = "training.toml"  # in a model's folder: the options of its training
 _BARE = re.compile(r"[A-Za-z0-9_-]+")  # a key that needs no quotes
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
@@ -129,6 +130,7 @@ def _words(kind: Any) -> str:
 
 DEFAULT, COMMAND_LINE = "default", "command line"
 _SOURCES = "vidcaption.sources."
+_RECORDED = "vidcaption.recorded"
 _OF_ITSELF = ("config_file", "preset", "help_all")  # not set in files
 _SECRET = ("token",)
 
@@ -186,6 +188,9 @@ class ConfiguredCommand(HelpedCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with sources_told(ctx):
+            typed = self.make_parser(ctx).parse_args(list(args))[0]
+            if typed.get("resume") and "out" in typed:
+                ctx.meta[_RECORDED] = Path(os.path.expanduser(typed["out"])) / RECIPE
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -194,7 +199,8 @@ class ConfiguredCommand(HelpedCommand):
 
 
 def use_files(ctx: typer.Context, given: Path | None) -> Path | None:
-    """Apply the options from files: of the user, of the working directory, and ``given``.
+    """Apply the options from files: of the user, of the working directory, ``given``, and of the
+    training that is resumed.
 
     Raises UsageError for an invalid file, and for a variable that is not an option.
     """
@@ -208,6 +214,8 @@ def use_files(ctx: typer.Context, given: Path | None) -> Path | None:
         if table is None:
             raise UsageError(f"--config is {given}, which does not exist")
         _take(ctx, table, str(given))
+    if (recorded := ctx.meta.get(_RECORDED)) is not None:
+        _take(ctx, _read(ctx, recorded) or {}, str(recorded))
     return given
 
 
@@ -254,6 +262,20 @@ def settings(ctx: typer.Context) -> list[Setting]:
             _source(ctx, each),
         )
         for key, each in _command(ctx).keys.items()
+    ]
+
+
+def apart_from_recorded(ctx: typer.Context) -> list[tuple[Setting, Any]]:
+    """The settings that neither come from the training that is resumed nor are defaults, each with
+    the value in its file; none without such a file."""
+    path = ctx.meta.get(_RECORDED)
+    if path is None or not path.exists():
+        return []
+    values = _read(ctx, path) or {}
+    return [
+        (each, values.get(str(_command(ctx).keys[each.key].name)))
+        for each in settings(ctx)
+        if each.source not in (DEFAULT, str(path))
     ]
 
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import re
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +16,7 @@ from vidcaption.errors import DeviceError, UsageError
 from vidcaption.options.captioning import DeviceOptions
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of malloc.h
+_NAME = re.compile(r"(cpu|mps)(?::0)?|(cuda)(?::(0|[1-9][0-9]{0,8}))?")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -116,19 +118,18 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         kinds = [("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())]
         return torch.device(next((kind for kind, there in kinds if there), "cpu"))
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda", "mps"):
+    # not PyTorch's own parser, which takes cuda:999 for a negative number
+    parts = _NAME.fullmatch(name)
+    if parts is None:
         raise UsageError(f"--device is {name!r}; allowed are auto, cpu, cuda, cuda:N and mps")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    kind, number = parts[1] or parts[2], int(parts[3] or 0)
+    if kind == "cuda" and number >= torch.cuda.device_count():
         raise DeviceError(
             f"--device is {name!r}, but PyTorch finds {torch.cuda.device_count()} CUDA devices here"
         )
-    if device.type == "mps" and not torch.backends.mps.is_available():
+    if kind == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("--device is 'mps', but PyTorch finds no Apple GPU")
-    return device
+    return torch.device(name)
 
 
 def _has_avx512() -> bool:

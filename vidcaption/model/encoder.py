@@ -1,7 +1,9 @@
 """Frames to region vectors: a CNN as torchvision has them, without its classifier."""
 
+import struct
+import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -79,29 +81,71 @@ def _per_channel(values: tuple[float, float, float]) -> Tensor:
 def _load_classifier(backbone: str, trunk: nn.Module, path: Path) -> nn.Linear:
     """Give a trunk the weights of a whole classifier, whose last layer this returns. Raises
     ModelError."""
+    weights = _read_weights(path, _source(backbone))
     try:
-        if path.suffix == ".safetensors":
-            weights = load_file(path)
-        else:
-            weights = torch.load(path, "cpu", weights_only=True)
         if backbone == "efficientnet_lite2":
             own = efficientnet.trunk_weights(weights)
-            trunk.load_state_dict({f"features.{name}": x for name, x in own.items()})
-            last: nn.Module = nn.Linear(efficientnet.CHANNELS, len(weights["fc.bias"]))
-            last.load_state_dict({x: weights[f"fc.{x}"] for x in ("weight", "bias")})
+            _fill(trunk, {f"features.{name}": x for name, x in own.items()})
+            last: nn.Module = nn.Linear(efficientnet.CHANNELS, weights["fc.bias"].numel())
+            _fill(last, {x: weights[f"fc.{x}"] for x in ("weight", "bias")})
         else:
             classifier = _classifier(backbone)
-            classifier.load_state_dict(weights)
+            _fill(classifier, weights)
             trunk.load_state_dict(_folded(backbone, classifier).state_dict())
             last = [x for x in classifier.modules() if isinstance(x, nn.Linear)][-1]
-    except (
-        *(OSError, SafetensorError, RuntimeError, UnpicklingError),
-        *(AttributeError, KeyError, TypeError, ValueError),
-    ) as error:
-        reason = str(error).splitlines()[0]
+    except (KeyError, ValueError) as error:
+        reason = error if isinstance(error, ValueError) else f"it has no tensor {error.args[0]}"
         raise ModelError(f"{path} does not fit {_source(backbone)}: {reason}") from error
     assert isinstance(last, nn.Linear)
     return last
+
+
+def _read_weights(path: Path, source: str) -> dict[str, Tensor]:
+    """Tensors by name. Raises ModelError."""
+    refused = ModelError(
+        f"{path} does not hold tensors by name; give a state dict of {source}, as .safetensors or "
+        "as torch.save writes it (.pth)"
+    )
+    try:
+        with path.open("rb"):  # says why a file cannot be read, in the same words for both kinds
+            pass
+        if path.suffix == ".safetensors":
+            weights = load_file(path)
+        else:
+            with warnings.catch_warnings(action="ignore"):  # of odd pickles
+                weights = torch.load(path, "cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    except (
+        *(SafetensorError, RuntimeError, UnpicklingError, EOFError, struct.error),
+        *(AssertionError, AttributeError, LookupError, TypeError, ValueError),
+    ) as error:
+        raise refused from error
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(x, Tensor) for name, x in weights.items()
+    ):
+        raise refused
+    return weights
+
+
+def _fill(module: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Load a state dict. Raises ValueError that names a tensor that does not fit."""
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = next(_misfits(weights, module.state_dict()), "its tensors cannot be copied")
+        raise ValueError(reason) from error
+
+
+def _misfits(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> Iterator[str]:
+    for name, tensor in wanted.items():
+        # PyTorch itself fills in the count of batches, which older files lack
+        if name not in weights and not name.endswith("num_batches_tracked"):
+            yield f"it has no tensor {name}"
+        elif name in weights and weights[name].shape != tensor.shape:
+            yield f"{name} has shape {tuple(weights[name].shape)}, not {tuple(tensor.shape)}"
+    for name in weights.keys() - wanted.keys():
+        yield f"it has an unknown tensor {name}"
 
 
 class _Beside(nn.ModuleDict):

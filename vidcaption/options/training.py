@@ -40,7 +40,7 @@ class TrainOptions(Options):
     concept_epochs: int = _epochs(
         6, "Epochs of the content classifier, which come first, with --concept-slots."
     )
-    epochs: int = _epochs(7, "Epochs with the CNN frozen.")
+    epochs: int = _epochs(7, "Epochs with the CNN frozen; those of other stages come on top.")
     finetune_epochs: int = _epochs(4, "Further epochs that also train the CNN.")
     scst_epochs: int = _epochs(
         0, "Further epochs that reward sampled captions by CIDEr, with the CNN frozen."

@@ -1,7 +1,10 @@
 """Reads existing subtitle files: SubRip and WebVTT."""
 
+import logging
+import math
 import re
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -10,17 +13,21 @@ from av.subtitles.subtitle import AssSubtitle
 
 from vidcaption.errors import InputError
 from vidcaption.output.layout import Cue
+from vidcaption.output.text import counted, milliseconds
+
+logger = logging.getLogger(__name__)
 
 FORMATS = {".srt": "srt", ".vtt": "webvtt"}  # FFmpeg's name of each
 
 _STYLE = re.compile(r"\{\\[^}]*\}")
 
 
-def read_cues(path: Path) -> list[Cue]:
-    """The cues of a subtitle file, sorted by time and without styles.
+def read_cues(path: Path, video_end_s: float | None = None) -> list[Cue]:
+    """The cues of a subtitle file, sorted by time and without styles, up to the video's end.
 
-    A cue that overlaps the next one ends at its start: an MP4 track shows one cue at a time.
-    Raises InputError.
+    An MP4 track shows one cue at a time: one that overlaps the next ends at its start, and those
+    that start together are one. Cues that could not be seen are left out with a warning. Raises
+    InputError, also if no cue is left.
     """
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path} is not a subtitle file of a known format: {', '.join(FORMATS)}")
@@ -35,13 +42,32 @@ def read_cues(path: Path) -> list[Cue]:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     if not found:
         raise InputError(f"{path} contains no subtitles; correct it, or move it away")
-    ends = [min(cue.end_ms, following.start_ms) for cue, following in pairwise(found)]
-    ends.append(found[-1].end_ms)
+    last_ms = math.inf if video_end_s is None else milliseconds(video_end_s)
+    inside = [cue for cue in found if cue.start_ms < last_ms]
+    _warn(path, "after the end of the video", [cue for cue in found if cue.start_ms >= last_ms])
+    _warn(path, "shown for no time", [cue for cue in inside if cue.start_ms >= cue.end_ms])
+    shown: list[Cue] = []
+    for cue in inside:
+        if shown and shown[-1].start_ms == cue.start_ms < cue.end_ms:
+            shown[-1] = replace(cue, lines=shown[-1].lines + cue.lines)
+        elif cue.start_ms < cue.end_ms:
+            shown.append(cue)
+    if not shown:
+        raise InputError(f"{path} has no cue that can be shown; correct it, or move it away")
+    next_ms = [*(cue.start_ms for cue in shown[1:]), math.inf]
     return [
-        Cue(cue.start_ms, end_ms, cue.lines)
-        for cue, end_ms in zip(found, ends, strict=True)
-        if end_ms > cue.start_ms
+        replace(cue, end_ms=int(min(cue.end_ms, following_ms, last_ms)))
+        for cue, following_ms in zip(shown, next_ms, strict=True)
     ]
+
+
+def _warn(path: Path, why: str, cues: Sequence[Cue]) -> None:
+    """Say that cues are left out, if there are any."""
+    if cues:
+        logger.warning(
+            f"{path}: left out {counted(len(cues), 'cue')} {why}, such as {cues[0].lines[0]!r} at "
+            f"{cues[0].start_ms / 1000:g} s"
+        )
 
 
 def _demuxed(path: Path) -> list[Cue]:

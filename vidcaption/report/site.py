@@ -1,6 +1,7 @@
 """The index of all pages of a folder, and the data that a page stores about itself."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from itertools import islice
@@ -31,6 +32,12 @@ def read_card(page: Path) -> Card | None:
     return card if isinstance(card, dict) and "key" in card else None
 
 
+def listed_pages(index: Path) -> list[Path]:
+    """The pages that an index lists, some of which may be gone; none without an index."""
+    listed = (read_card(index) or {}).get("pages")
+    return [index.parent / str(page) for page in listed] if isinstance(listed, list) else []
+
+
 def index_page(title: str, pages: Sequence[tuple[Path, Card]], index: Path) -> str:
     """HTML of the page at ``index``, with a card for each of ``pages``."""
     cards = [card | {"href": address(page, index)} for page, card in pages]
@@ -40,6 +47,6 @@ def index_page(title: str, pages: Sequence[tuple[Path, Card]], index: Path) -> s
         title=title,
         facts=f"{counted(len(cards), 'video')}, {counted(count, 'caption')}",
         cards=cards,
-        card={"key": INDEX},
+        card={"key": INDEX, "pages": [os.path.relpath(page, index.parent) for page, _ in pages]},
         **script("player.js"),
     )

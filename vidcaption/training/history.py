@@ -31,9 +31,11 @@ class Epoch:
     lr: float
     seconds: float
 
-    def __str__(self) -> str:
+    def in_words(self, most: int) -> str:
+        """``most``: the epochs of the training, if no further stage ends early."""
         loss = "" if self.loss is None else f"loss {self.loss:.3f}, "
-        return f"epoch {self.epoch} ({self.stage}): {loss}{self.score}, {self.seconds:.0f} s"
+        which = f"epoch {self.epoch} of {most} ({self.stage})"
+        return f"{which}: {loss}{self.score}, {self.seconds:.0f} s"
 
     @property
     def score(self) -> str:

@@ -20,6 +20,7 @@ from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.roles import Roles
 from vidcaption.options.training import TrainOptions
+from vidcaption.output.text import counted
 from vidcaption.training.calibration import calibrate
 from vidcaption.training.card import write_card
 from vidcaption.training.checkpoint import read_checkpoint, write_checkpoint
@@ -156,6 +157,10 @@ class Trainer:
         except OSError as error:
             raise OutputError(f"cannot write to {self.folder}: {error.strerror}") from error
         checkpoint = self._load_checkpoint() if resume else None
+        epochs = [(stage.options.epochs, stage.name) for stage in self._stages]
+        parts = ", ".join(f"{count} {name}" for count, name in epochs)
+        most = counted(sum(count for count, _ in epochs), "epoch")
+        logger.info(f"training for at most {most}: {parts}")
         position = self.position
         for number, stage in enumerate(self._stages):
             if number < position.stage:
@@ -295,7 +300,8 @@ class Trainer:
                 write_plot(self.folder, position.history)
                 self._drawn_s = time.monotonic()
             self._save_checkpoint(state)
-            logger.info(str(epoch))
+            ahead = sum(stage.options.epochs for stage in self._stages[position.stage :])
+            logger.info(epoch.in_words(len(position.history) + ahead - position.epoch))
         self.world.wait()
 
     def _card(self) -> str:

@@ -77,9 +77,10 @@ def test_train_uses_what_is_there_and_adds_what_is_not(
     train = ["train", str(folder / "data.jsonl"), *CNN, *TRAIN]
     train += ["--backbone-weights", str(folder / "cnn.safetensors")]
     assert main([*train, "-o", str(tmp_path / "a"), "--features", str(shared)]) == 0
-    few, epoch, end = capsys.readouterr().err.splitlines()
+    few, most, epoch, end = capsys.readouterr().err.splitlines()
     assert "very few" in few and "the model is in" in end
-    assert epoch.startswith("vidcaption: epoch 1 (frozen)")
+    assert most == "vidcaption: training for at most 1 epoch: 1 frozen"
+    assert epoch.startswith("vidcaption: epoch 1 of 1 (frozen)")
     assert shards(shared) == before and not (tmp_path / "a" / "features").exists()
     assert main([*train, "-o", str(tmp_path / "b")]) == 0
     assert shards(tmp_path / "b" / "features") == before

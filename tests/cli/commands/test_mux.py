@@ -67,6 +67,16 @@ def test_edited_captions_are_taken(clip: Path, capsys: pytest.CaptureFixture[str
     assert list(map(said, targets)) == [b"Mine", b"Other"]
 
 
+def test_captions_end_with_the_video(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cues = ("00:00.000 --> 99:99:99.999\nMine", "00:00:05.000 --> 00:00:06.000\nLate")
+    clip.with_suffix(".vtt").write_text("\n\n".join(("WEBVTT", *cues, "")))
+    assert main(["mux", str(clip), "-o", str(clip.parent / "a.mkv")]) == 0
+    assert "left out 1 cue after the end of the video" in capsys.readouterr().err
+    assert said(clip.parent / "a.mkv") == b"Mine"
+    with av.open(str(clip.parent / "a.mkv")) as container:
+        assert container.duration == 1_000_000  # µs
+
+
 def test_captions_of_the_video_of_the_same_name_are_not_taken(
     clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -94,6 +94,24 @@ def test_a_folder_has_an_index(
     assert (out / "sub" / player[1]).samefile(tmp_path / "sub/more.mkv")
 
 
+def test_an_index_keeps_the_pages_it_has(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    names = ["clip10.mp4", "clip2.mp4", "clip1.mp4"]
+    for count, name in enumerate(names, 1):
+        video = shutil.copy(clip, tmp_path / name)
+        pages = "1 page" if count == 1 else f"{count} pages"
+        assert f"{pages} -> {out / 'index.html'}" in report(video, "--out-dir", out, capsys=capsys)
+    (tmp_path / "bad.mp4").write_text("no video")
+    for pages in (["clip1.html", "clip2.html", "clip10.html"], ["clip1.html", "clip10.html"]):
+        err = report(tmp_path / "bad.mp4", "--out-dir", out, capsys=capsys, code=1)
+        assert f"{len(pages)} pages -> {out / 'index.html'}" in err
+        links = re.findall(r'<h2><a href="(.*?)"', (out / "index.html").read_text())
+        assert links == pages
+        (out / "clip2.html").unlink(missing_ok=True)
+
+
 def test_pages_of_others_stay(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pages = [clip.with_suffix(".html"), clip.with_name("index.html")]
     for page in pages:

@@ -87,7 +87,11 @@ def test_a_training_ends_with_what_it_gave(
 ) -> None:
     command = ["train", str(folder / "data.jsonl"), "--out", str(tmp_path), *LOUD]
     assert main([*command, "--min-count", "5"]) == 0
-    few, rare, *_, end = capsys.readouterr().err.splitlines()
+    few, rare, most, *others, end = capsys.readouterr().err.splitlines()
+    assert most == "vidcaption: training for at most 2 epochs: 1 frozen, 1 finetune"
+    first, second = [line for line in others if "loss" in line]
+    assert first.startswith("vidcaption: epoch 1 of 2 (frozen): loss ")
+    assert second.startswith("vidcaption: epoch 2 of 2 (finetune): loss ")
     assert few.startswith("vidcaption: 8 samples for training are very few: thousands are needed")
     assert rare == (
         "vidcaption: 2 words of the captions will not be learned, as they are too rare; "
@@ -135,6 +139,54 @@ def test_an_interrupted_training_says_how_to_go_on(
     assert main([*command, "--resume", "--lr", "0.1"]) == 2
     assert "with --lr 0.0008 instead of 0.1; use the same again" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
+
+
+def test_a_training_is_resumed_as_it_was_begun(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from vidcaption.training.trainer import Trainer
+
+    monkeypatch.chdir(folder)
+    labels = "path,label\n" + "".join(f"{i}.png,{'ab'[i // 5]}\n" for i in range(10))
+    (folder / "labels.csv").write_text(labels)
+    first, begun = tmp_path / "first", tmp_path / "begun"
+    assert main(["train", "labels.csv", "--out", str(first), "--heads", "classes", *SMALL]) == 0
+    options = ["--init", str(first), "--epochs", "2", "--finetune-epochs", "0", "--workers", "0"]
+    epoch, left = Trainer._epoch, [1, 0]
+
+    def interrupted(*args: Any) -> float:
+        if not left.pop(0):
+            raise KeyboardInterrupt
+        return epoch(*args)
+
+    monkeypatch.setattr(Trainer, "_epoch", interrupted)
+    assert main(["train", "labels.csv", "--out", str(begun), *options, "--size", "16"]) == 130
+    monkeypatch.setattr(Trainer, "_epoch", epoch)
+    again = ["train", "--out", str(begun), "--resume"]
+    for other, message in (
+        (["--lr", "0.1"], "with --lr 0.0008 instead of 0.1; use the same again"),
+        (["--init", "default"], f"with --init {first} instead of default"),
+        (["--new-words", "--text", "x.csv"], "with no --text, no --new-words; use the same"),
+    ):
+        capsys.readouterr()
+        (folder / "x.csv").write_text("a sentence")
+        assert main([*again, *other]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"vidcaption: {begun} belongs to a training {message}")
+    capsys.readouterr()
+    (folder / "other.csv").write_text(labels.replace("a\n", "b\n", 1))
+    assert main([*again, "other.csv"]) == 2
+    assert "belongs to a training with another dataset; use" in capsys.readouterr().err
+    (tmp_path / "vidcaption.toml").write_text("[train]\nlr = 0.1\n")  # later than the training
+    monkeypatch.chdir(tmp_path)
+    moved = first.rename(tmp_path / "moved")
+    assert main([*again, "--init", str(moved), "--size", "16", "-q"]) == 0
+    assert stages_run(begun) == ["frozen", "frozen"]
+    table = tomllib.loads((begun / "training.toml").read_text())["train"]
+    assert table["heads"] == "classes" and table["init"] == str(first)
 
 
 def test_a_model_learns_new_words(
@@ -245,6 +297,30 @@ def test_the_file_of_a_training_from_a_model_leaves_the_network_to_it(folder: Pa
     assert {flag_of(f)[2:] for f in ModelConfig.flat_fields()} & table.keys() == {"heads"}
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "--backbone resnet50",
+            "--backbone is resnet50, and {init} keeps the model's network, whi",
+        ),
+        ("--size 32", "--size is 32, and {init} keeps the model's network, which has 16; remove"),
+        ("--preset s2vt", "and {init} keeps the model's network, which has mobilenet_v2; remove"),
+        ("--backbone-weights x.pth", "--backbone-weights is x.pth, and {init} has weights of its"),
+    ],
+)
+def test_a_network_of_its_own_contradicts_a_model_to_start_from(
+    change: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    init = f"--init {folder / 'model'}"
+    command = ["train", str(folder / "data.jsonl"), "--out", str(folder / "other"), "--quiet"]
+    assert main([*command, *init.split(), *change.split()]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert message.format(init=init) in line
+    assert ("comes from preset s2vt" in line) == ("s2vt" in change)
+    assert not (folder / "other").exists()
+
+
 def test_a_refused_training_writes_no_file(folder: Path) -> None:
     before = (folder / "model/training.toml").read_bytes()
     command = ["train", str(folder / "data.jsonl"), "--out", str(folder / "model"), *SMALL]
@@ -319,6 +395,37 @@ def test_evaluate_names_an_empty_split(folder: Path, capsys: pytest.CaptureFixtu
         "no sample with a caption in the split 'exam'; choose one of dev, train"
         in capsys.readouterr().err
     )
+
+
+def test_the_split_that_train_draws_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vidcaption.datasets.read import read_dataset
+    from vidcaption.datasets.samples import with_splits
+
+    monkeypatch.setenv("PATH", "")  # without Java, which takes seconds
+    write_greys(tmp_path, 10)
+    data, model = tmp_path / "data.csv", tmp_path / "model"
+    data.write_text("path,caption\n" + "".join(f"{i}.png,a picture\n" for i in range(9)))
+    short = [*SMALL, "--finetune-epochs", "0"]
+    assert main(["train", str(data), "--out", str(model), *short]) == 0
+    held_out = {s.id for s in with_splits(read_dataset(data), seed=1) if s.split == "dev"}
+    with data.open("a") as file:  # what is added later changes nothing
+        file.write("9.png,nothing\n")
+    monkeypatch.chdir(tmp_path)
+    said = tmp_path / "said.jsonl"
+    command = ["evaluate", "model", "data.csv", "--captions", str(said), "--json"]
+    for split in ([], ["--split", "dev"]):
+        capsys.readouterr()
+        assert main([*command, *split]) == 0
+        out, err = capsys.readouterr()
+        assert {json.loads(row)["id"] for row in said.read_text().splitlines()} == held_out
+        assert json.loads(out)["split"] == "dev"
+        note = "data.csv: scoring what model was not trained on, its split 'dev'"
+        assert (note in err) == (not split)
+    shutil.copy(data, tmp_path / "other.csv")
+    assert main([*command[:2], "other.csv", "--split", "dev"]) == 2
+    assert "omit --split" in capsys.readouterr().err
 
 
 def test_models_are_scored_together(

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,7 +50,10 @@ def evaluate(
     voice: VoiceOptions,
     split: Annotated[
         str | None,
-        typer.Option(help="The split to score.  [default: test, or all without splits]"),
+        typer.Option(
+            help="The split to score.  [default: test, or all without splits, or dev if they were "
+            "drawn by train]"
+        ),
     ] = None,
     as_json: Json = False,
     against: Annotated[
@@ -101,6 +105,7 @@ def evaluate(
     from vidcaption.cli.references import read_references
     from vidcaption.datasets.objects import coco_names, read_names
     from vidcaption.datasets.samples import of_split
+    from vidcaption.datasets.splits import read_splits
     from vidcaption.model.config import ModelConfig
     from vidcaption.model.manifest import CONFIG, read_text
     from vidcaption.output.text import counted
@@ -133,6 +138,12 @@ def evaluate(
         )
     if objects and head != "caption":
         raise UsageError(f"--objects needs captions, and {model} has the head {head}; remove it")
+    drawn = read_splits(folder, dataset)
+    if drawn and not any(sample.split for sample in every):
+        every = [replace(sample, split=drawn.get(sample.id)) for sample in every]
+        if split is None:
+            split = "dev"
+            logger.info(f"{dataset}: scoring what {model} was not trained on, its split 'dev'")
     samples, split = of_split(every, split, dataset, head)
 
     from vidcaption.evaluation.evaluate import differences, score_model

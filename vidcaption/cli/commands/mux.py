@@ -51,12 +51,13 @@ def mux(
     from vidcaption.output.mux import kind_of
     from vidcaption.output.subtitles import read_cues
     from vidcaption.output.write import check_some_writable
+    from vidcaption.video.reader import probe
 
     def find_cues(video: Path) -> "list[Cue]":
         there = [path for path in (output.subtitles, *files[video].values()) if path]
         if (path := next(filter(os.path.isfile, there), None)) is not None:
             logger.info(f"{video}: captions from {path}")
-            return read_cues(path)
+            return read_cues(path, probe(video).duration_s)
         captions = caption(load(), video, options, bar)
         made = list(cues(captions.shown, captions.video.duration_s))
         if not made:

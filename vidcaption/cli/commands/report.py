@@ -177,14 +177,18 @@ def _draw(
 
 
 def _write_index(index: Path, title: str, pages: Iterable[Path], output: ReportOptions) -> None:
-    """Write the index of a folder, unless it has one that was not written by report."""
+    """Write the index of a folder, with the pages that it lists already, unless it was not written
+    by report."""
+    from vidcaption.output.naming import natural_key
     from vidcaption.output.text import counted
     from vidcaption.output.write import write_atomic
-    from vidcaption.report.site import index_page, read_card
+    from vidcaption.report.site import index_page, listed_pages, read_card
 
     if not output.force and index.exists() and read_card(index) is None:
         logger.info(f"{index} was not written by this command; --force replaces it")
         return
-    cards = [(page, card) for page in pages if (card := read_card(page))]
+    every = {Path(os.path.abspath(page)) for page in (*listed_pages(index), *pages)}
+    found = ((page, read_card(page)) for page in sorted(every, key=natural_key))
+    cards = [(page, card) for page, card in found if card and "captions" in card]
     write_atomic(index, index_page(title, cards, index))
     logger.info(f"{counted(len(cards), 'page')} -> {index}")

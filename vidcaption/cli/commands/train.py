@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,16 @@ import typer
 
 from vidcaption.cli.flags import Datasets, LabelField, complete_model, complete_preset, with_options
 from vidcaption.cli.help import helped
-from vidcaption.cli.settings import DEFAULT, Setting, preset_lines, settings, to_toml, use_preset
+from vidcaption.cli.settings import (
+    DEFAULT,
+    RECIPE,
+    Setting,
+    apart_from_recorded,
+    preset_lines,
+    settings,
+    to_toml,
+    use_preset,
+)
 from vidcaption.errors import UsageError
 from vidcaption.model.config import ModelConfig
 from vidcaption.options.base import flag_of
@@ -26,11 +35,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RECIPE = "training.toml"
 FEW_SAMPLES = 100
 # options of a single run rather than the recipe
 _PASSING = ("out", "resume", "quiet", "verbose", "progress", "device", "threads")
-
+# what a resumed training may have of its own, or is compared by its checkpoint
+_OWN = (*_PASSING, "datasets", "features", "precision")
+# what --init decides
+_NETWORK = [flag_of(f)[2:] for f in ModelConfig.flat_fields() if f.name != "heads"]
 _PLACES = (
     *("datasets", "text", "features", "init", "backbone-weights"),
     *("concept-scores", "backbone-classes"),
@@ -94,7 +105,7 @@ def train(
         typer.Option(
             metavar="MODEL",
             autocompletion=complete_model,
-            help="Model to start from, such as default; keeps its network and vocabulary.",
+            help="Model to start from, whose network it keeps.",
         ),
     ] = None,
     features: Annotated[
@@ -111,7 +122,7 @@ def train(
     ] = False,
     label_field: LabelField = "label",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue from the checkpoint in the folder.")
+        bool, typer.Option("--resume", help="Continue the training in the folder.")
     ] = False,
     preset: Annotated[
         str | None,
@@ -135,12 +146,17 @@ def train(
     from vidcaption.datasets.samples import with_splits
     from vidcaption.datasets.scores import read_classes, read_scores
     from vidcaption.datasets.sentences import read_sentences
+    from vidcaption.datasets.splits import write_splits
 
-    samples = [
-        replace(sample, dataset=str(path))
-        for path in datasets
-        for sample in with_splits(read_references(path, label_field), training.seed)
-    ]
+    if resume:
+        _check_resumed(out, apart_from_recorded(context))
+    samples, drawn = list["Sample"](), {}
+    for path in datasets:
+        read = read_references(path, label_field)
+        split = with_splits(read, training.seed)
+        if split != read:
+            drawn[path] = split
+        samples += [replace(sample, dataset=str(path)) for sample in split]
     texts = [sentence for path in text or () for sentence in read_sentences(path)]
     folders = {path.parent for path in datasets}
     scores = [read_scores(path, folders) for path in concept_scores or ()]
@@ -163,6 +179,9 @@ def train(
     if new_words and init is None:
         raise UsageError("--new-words needs --init; add that, or remove --new-words")
     start = load(resolve(init)) if init else None
+    if start:
+        kept = start.network.config.flat_values()
+        _check_kept(settings(context), config.flat_values(), kept, f"--init {init}")
     heads = config.heads
     if start:
         if {each.key: each.source for each in settings(context)}["heads"] == DEFAULT:
@@ -177,6 +196,11 @@ def train(
             raise UsageError(f"--new-words is for captions, and --heads is {heads}; remove one")
         captions = [text for s in samples if s.split == "train" for text in s.captions]
         start = with_new_words(start, captions, training.min_count, training.seed)
+    if init and backbone_weights not in ("imagenet", "none"):
+        raise UsageError(
+            f"--backbone-weights is {backbone_weights}, and --init {init} has weights of its own; "
+            "remove one of them"
+        )
     # a checkpoint includes the CNN, and so does a model
     known = resume or start
     weights = [] if known else find_weights(config.input.backbones, backbone_weights)
@@ -211,7 +235,8 @@ def train(
                 features=features,
             )
             if world.first and not resume and not (out / CHECKPOINT).exists():
-                write_atomic(out / RECIPE, _recipe(settings(context)))
+                write_atomic(out / RECIPE, _recipe(settings(context), heads))
+                write_splits(out, drawn)
             for warning in (*_left_out(samples, trainer), *_warnings(trainer, init)):
                 logger.warning(warning)
             history = trainer.run(resume).history
@@ -279,17 +304,64 @@ def _left_out(samples: "Sequence[Sample]", trainer: "Trainer") -> Iterator[str]:
         )
 
 
-def _recipe(chosen: Iterable[Setting]) -> str:
+def _check_resumed(out: Path, chosen: Iterable[tuple[Setting, Any]]) -> None:
+    """Raises UsageError for options that are not those of the training in ``out``.
+
+    ``chosen``: with the values that were recorded. Files may have moved.
+    """
+    apart = []
+    for each, was in chosen:
+        now = _absolute(each.key, each.value)
+        unused = was is None and each.key in _NETWORK  # not recorded, as with --init
+        if each.key in _OWN or unused or _is_gone(was) or _words(now) == _words(was):
+            continue
+        given = f"--{each.key} {_words(was)} instead of {_words(each.value)}"
+        apart.append(f"no --{each.key}" if was is None or was is False else given)
+    if apart:
+        raise UsageError(
+            f"{out} belongs to a training with {', '.join(apart)}; use the same again, or train "
+            "into another folder"
+        )
+
+
+def _check_kept(
+    chosen: Iterable[Setting], asked: Mapping[str, Any], kept: Mapping[str, Any], init: str
+) -> None:
+    """Raises UsageError for an option of the network that the model to start from has otherwise.
+
+    ``asked``, ``kept``: the options of the network, and the model's, by flag.
+    """
+    for each in chosen:
+        flag = f"--{each.key}"
+        given = each.key in _NETWORK and each.source != DEFAULT
+        if given and asked[flag] != kept[flag]:
+            raise UsageError(
+                f"{flag} is {_words(each.value)}, and {init} keeps the model's network, which has "
+                f"{_words(kept[flag])}; remove one of them"
+            )
+
+
+def _words(value: Any) -> str:
+    return to_toml(value).strip('"')
+
+
+def _is_gone(value: Any) -> bool:
+    """Whether a recorded path does not exist any more."""
+    places = value if isinstance(value, list) else [value]
+    return any(os.path.isabs(str(one)) and not os.path.exists(str(one)) for one in places)
+
+
+def _recipe(chosen: Iterable[Setting], heads: str) -> str:
     """The options of a training, for ``--config`` of another one.
 
-    Paths are made absolute. With ``--init`` the network's options are omitted except for the heads,
-    as they have no effect.
+    ``heads``: those of the network. Paths are made absolute. With ``--init`` the network's other
+    options are omitted, as they have no effect.
     """
     from vidcaption.output.text import printable
 
     lines = {each.key: each for each in chosen if each.value not in (None, [], ())}
-    network = [flag_of(f)[2:] for f in ModelConfig.flat_fields() if f.name != "heads"]
-    passing = network if "init" in lines else []
+    lines["heads"] = replace(lines["heads"], value=heads)
+    passing = _NETWORK if "init" in lines else []
     rows = [
         f"{key} = {to_toml(_absolute(key, each.value))}  # {printable(each.source)}\n"
         for key, each in lines.items()
