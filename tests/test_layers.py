@@ -32,7 +32,7 @@ ROOMS = """
     options suffixes
     remote
     addresses
-    errors events version cpus
+    errors reasons events version cpus
 """
 LEVEL = {
     name: level

@@ -9,6 +9,7 @@ import errno
 import io
 import logging
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vidcaption.addresses import Address
 from vidcaption.errors import SetupError, UsageError, VidcaptionError
 from vidcaption.events import event
+from vidcaption.reasons import of_system
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -130,6 +132,8 @@ def _of_number(number: int) -> RemoteError | None:
 
 def _reason(error: BaseException, address: Address) -> RemoteError | None:
     name, status = type(error).__name__, _status(error)
+    if isinstance(error, socket.gaierror):
+        return RemoteError(errno.EHOSTUNREACH, of_system(error))
     if isinstance(error, FileNotFoundError) or status == 404 or name == "ResourceNotFoundError":
         return RemoteError(errno.ENOENT, "it does not exist")
     words = ("Credential", "Auth", "Refresh", "ProfileNotFound")

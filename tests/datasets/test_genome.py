@@ -155,7 +155,8 @@ def test_missing_sizes(folder):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("[\n{", "line 2: not JSON"), ("[" * 99999, "nested too deeply")]
+    ("text", "message"),
+    [("[\n{", "line 2, column 2: not JSON"), ("[" * 99999, "nested too deeply")],
 )
 def test_no_json(folder, text, message):
     path = write_documents(folder, GENOME)

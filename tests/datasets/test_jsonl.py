@@ -46,7 +46,7 @@ def test_reads_images_frames_and_videos_relative_to_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("{", "line 2: "),
+        ("{", "line 2, column 2: not JSON; each line must be a JSON object"),
         ("[]", "line 2: a row must be a JSON object"),
         (GOOD, "line 2: id 'a' occurs twice"),
         ({"id": "b", "captions": ["x"]}, "exactly one of image, frames, video; got none"),
@@ -84,7 +84,7 @@ def test_unreadable_and_empty_files_are_usage_errors(tmp_path):
     with pytest.raises(UsageError, match="cannot read"):
         read_jsonl(tmp_path / "none.jsonl")
     (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="cannot read"):
+    with pytest.raises(UsageError, match="line 1: not UTF-8"):
         read_jsonl(tmp_path / "binary.jsonl")
     with pytest.raises(UsageError, match="has no rows"):
         read_jsonl(write(tmp_path / "empty.jsonl"))

@@ -265,7 +265,10 @@ def test_the_documents_list_every_format():
 
 ONE = media("a.mp4", "a.jpg")
 BROKEN = {
-    "an unclosed quote": ({"d.csv": 'path,caption\na.mp4,"a dog\n'}, "line 2: .*quote left open"),
+    "an unclosed quote": (
+        {"d.csv": 'path,caption\na.mp4,"a dog\n'},
+        "line 2: not CSV; a quote is left open",
+    ),
     "an unquoted comma": ({"d.csv": "path,caption\na.mp4,a dog, b\n"}, "line 2: got 3 values"),
     "an empty caption": ({"d.csv": "path,caption\na.mp4, \n"}, "line 2: the caption of a.mp4"),
     "a missing file": ({"d.csv": "path,caption\nb.mp4,a dog\n"}, "line 2: b.mp4 is not in"),
@@ -303,7 +306,7 @@ BROKEN = {
         {"d.token": "a.jpg#0\tx\n", "dev.txt": "a\n", "test.txt": "a\n"},
         "test.txt, line 1: a is in the dev split already",
     ),
-    "no JSON": ({"d.json": '{\n"videos": [,\n'}, "line 2: not JSON"),
+    "no JSON": ({"d.json": '{\n"videos": [,\n'}, "line 2, column 12: not JSON; correct it, or"),
     "JSON of something else": ({"d.json": {"videos": []}}, "neither videos and sentences"),
     "no captions": (
         {"d.json": {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1}]}},
@@ -345,5 +348,5 @@ def test_what_is_broken_is_named_with_the_place(tmp_path, kind):
 
 def test_text_in_another_encoding_is_named_with_the_line(tmp_path):
     (tmp_path / "d.csv").write_bytes("path,caption\na.mp4,caf\u00e9\n".encode("latin-1"))
-    with pytest.raises(UsageError, match=r"d\.csv, line 2: it is not UTF-8"):
+    with pytest.raises(UsageError, match=r"d\.csv, line 2: not UTF-8; convert"):
         read_dataset(tmp_path / "d.csv")

@@ -18,10 +18,11 @@ def test_gives_the_lines_that_are_not_blank(tmp_path, name):
 @pytest.mark.parametrize(
     "name, content, why",
     [
-        ("latin.txt", b"caf\xe9\n", "not UTF-8"),
+        ("latin.txt", b"caf\xe9\n", r"latin\.txt, line 1: not UTF-8; convert"),
         ("timed.txt", b"A dog\n[00:04.000 --> 00:08.000] A cat\n", "contains times"),
         ("blank.txt", b"\n \n", "no sentence"),
-        ("cut.gz", gzip.compress(TEXT.encode(), mtime=0)[:-9], "truncated"),
+        ("cut.gz", gzip.compress(TEXT.encode(), mtime=0)[:-9], "truncated or damaged"),
+        ("torn.gz", gzip.compress(b"a dog" * 99, mtime=0)[:12] + b"\xff" * 40, "or damaged"),
         ("plain.gz", TEXT.encode(), "not gzip data"),
     ],
 )

@@ -72,7 +72,7 @@ def changed(**values):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("nonsense", "not JSON"),
+        ("nonsense", "config.json, line 1, column 1: not JSON"),
         ("[]", "must be an object"),
         (changed(schema=99, since="7.2.0"), r"needs vidcaption 7\.2\.0 .* reads 3\); upgrade"),
         (changed(schema=99, since="DROP", odd=1), "needs a newer vidcaption .* schema 99"),

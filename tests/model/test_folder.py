@@ -119,6 +119,13 @@ def test_a_pickle_in_place_of_safetensors_is_never_opened(folder):
             model_folder.load(folder)
 
 
+def test_weights_that_are_cut_off_are_refused(folder):
+    (folder / "model.safetensors").write_bytes(b"\xff" * 99)
+    write_manifest(folder)
+    with pytest.raises(ModelError, match="is not a safetensors file: it is cut off or altered"):
+        model_folder.load(folder)
+
+
 def test_a_folder_that_is_none_is_refused(tmp_path):
     with pytest.raises(ModelError, match="is not a model folder"):
         model_folder.load(tmp_path / "nowhere")
@@ -138,5 +145,5 @@ def test_a_failed_save_spares_the_model_that_is_there(folder, network, vocabular
 
 def test_saving_where_nothing_can_be_written_is_an_output_error(tmp_path, network, vocabulary):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write the model"):
+    with pytest.raises(OutputError, match=r"cannot write the model .*: a file is where a folder"):
         model_folder.save(tmp_path / "file" / "model", network, vocabulary, "")

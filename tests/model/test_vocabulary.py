@@ -47,7 +47,7 @@ def test_json_round_trip_keeps_ids():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("{", "not JSON"),
+        ("{", "vocab.json, line 1, column 2: not JSON"),
         ("{}", "list of words"),
         ('{"words": ["a"], "odd": 1}', "unknown fields: 'odd'"),
         ('{"words": ["a"], "concepts": ["dog"]}', "concept 'dog'; concepts must consist of"),

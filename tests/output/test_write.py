@@ -183,7 +183,7 @@ def test_a_folder_in_the_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize("inside", ["a.srt", "b/a.srt"])
 def test_a_file_where_a_folder_should_be(inside: str, tmp_path: Path) -> None:
     (tmp_path / "out").touch()
-    with pytest.raises(OutputError, match="Not a directory"):
+    with pytest.raises(OutputError, match="a file is where a folder is needed"):
         write_atomic(tmp_path / "out" / inside, "text")
 
 
@@ -210,7 +210,9 @@ def test_writable_leaves_no_trace(tmp_path: Path) -> None:
 def test_unwritable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match=r"file.*x\.srt cannot be written: Not a directory"):
+    with pytest.raises(
+        OutputError, match=r"file.*x\.srt cannot be written: a file is where a folder is"
+    ):
         check_writable([tmp_path / "file/x.srt"])
     with pytest.raises(OutputError, match="folder cannot be written: it is a folder"):
         check_writable([tmp_path / "folder"])

@@ -83,7 +83,7 @@ def test_objects_that_cannot_be_read(folder, dataset, tmp_path, capsys):
 
 def test_a_page_that_cannot_be_written_is_told_of_before_anything_else(tmp_path, capsys):
     (tmp_path / "file").touch()
-    for html, reason in (("file/page.html", "Not a directory"), (".", "it is a folder")):
+    for html, reason in (("file/page.html", "a file is where a folder"), (".", "it is a folder")):
         command = ["evaluate", "gone", "gone.jsonl", "--html", str(tmp_path / html)]
         assert main(command) == 3
         [line] = capsys.readouterr().err.splitlines()

@@ -167,7 +167,10 @@ def test_callbacks_are_due_until_they_were_made(
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database, but long enough to be one" * 100)
-    with pytest.raises(OutputError, match="text, which holds the jobs, cannot be read or written"):
+    with pytest.raises(
+        OutputError,
+        match="text, which holds the jobs, cannot be read or written: it is not a database; make",
+    ):
         Jobs(tmp_path / "text")
     with pytest.raises(OutputError, match="name another folder with --data"):
         Jobs(tmp_path / "text" / "jobs.sqlite")

@@ -57,9 +57,9 @@ def test_passwords_are_never_told(password: str) -> None:
         ("concat://a.ts|b.ts", "concat://, which is not supported"),
         ("tcp://camera", "tcp://camera needs a port, such as"),
         ("udp://me:secret@camera", r"udp://me:\*\*\*@camera needs a port"),
-        ("tcp://camera:99999", "is not a valid address .Port out of range"),
+        ("tcp://camera:99999", "is not a valid address; a port must be at most 65535"),
         ("rtsp://", "names no host"),
-        ("http://[camera/", "is not a valid address"),
+        ("http://[camera/", "is not a valid address; .* an IPv6 address in brackets"),
         (".", r"\. is a folder; name a file that is being written"),
     ],
 )

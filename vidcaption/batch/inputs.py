@@ -154,7 +154,9 @@ def _matching(pattern: str, recursive: bool, known: frozenset[str]) -> list[tupl
             elif path.suffix.casefold() in known or (named and path.suffix.casefold() == named):
                 found.append(path)
     except (ValueError, NotImplementedError) as error:  # a part like `**x`; Windows' `\\?\C:\*`
-        raise UsageError(f"{pattern} is not a pattern: {error}") from error
+        raise UsageError(
+            f"{pattern} is not a pattern; write ** between slashes, as in videos/**/*.mp4"
+        ) from error
     if not found:
         raise UsageError(f"no such file, and no video or image matches: {pattern}")
     return [(path, root) for path in found]

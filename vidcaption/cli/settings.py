@@ -27,6 +27,7 @@ from typer.core import TyperArgument, TyperOption
 from vidcaption.cli.help import HelpedCommand, key_of
 from vidcaption.errors import UsageError, VidcaptionError
 from vidcaption.options.base import is_seconds, nearest, plain
+from vidcaption.reasons import unparsed
 
 PROJECT_FILE = Path("vidcaption.toml")  # in the working directory
 RECIPE = "training.toml"  # in a model's folder: the options of its training
@@ -59,8 +60,8 @@ def read_table(
         return None
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}); correct or move it") from error
-    except ValueError as error:  # not TOML, or not UTF-8
-        raise UsageError(f"{path} is not TOML ({error}); correct it") from error
+    except (ValueError, RecursionError) as error:  # not TOML, or not UTF-8
+        raise UsageError(f"{unparsed(path, 'TOML', error)}; correct it") from error
     for name, value in content.items():
         if name not in commands or not isinstance(value, dict):
             known = ", ".join(f"[{each}]" for each in commands)

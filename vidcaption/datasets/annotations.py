@@ -16,6 +16,7 @@ from vidcaption.datasets.items import (
 )
 from vidcaption.datasets.samples import Sample
 from vidcaption.errors import UsageError
+from vidcaption.reasons import unparsed
 
 T = TypeVar("T")
 
@@ -24,9 +25,9 @@ def read_annotations(path: Path) -> list[Sample]:
     """The samples of a document. Raises UsageError that names file and entry, or line."""
     try:
         document = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"{path}, line {error.lineno}: not JSON ({error.msg}); name a file of JSON lines .jsonl"
+            f"{unparsed(path, 'JSON', error)}; correct it, or name a file of JSON lines .jsonl"
         ) from error
     if isinstance(document, dict) and {"videos", "sentences"} <= set(document):
         return find_files(path, _msrvtt(path, document))

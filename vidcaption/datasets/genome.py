@@ -15,6 +15,7 @@ from typing import Any
 from vidcaption.datasets.items import Item, find_files, read_text, split_in_name, with_lists
 from vidcaption.datasets.samples import Sample
 from vidcaption.errors import UsageError
+from vidcaption.reasons import unparsed
 from vidcaption.types import Region, Relation, SceneGraph
 
 SIZES, OBJECTS, RELATIONS = "image_data.json", "objects.json", "relationships.json"
@@ -137,10 +138,8 @@ def _entries(path: Path) -> Iterator[tuple[str, Row]]:
     """(where, entry) of each picture."""
     try:
         document = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
-    except RecursionError as error:
-        raise UsageError(f"{path} is not JSON of Visual Genome: it is nested too deeply") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{unparsed(path, 'JSON', error)}; download it again") from error
     yield from _objects(path, document, "")
 
 

@@ -4,9 +4,11 @@ Such files refer to an image or video by a bare name, or by a name that another 
 once per caption; the reader has to find the file and, in lists beside it, the split.
 """
 
+import gzip
 import os
 import re
 import unicodedata
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from vidcaption.datasets.samples import Sample
 from vidcaption.errors import UsageError
+from vidcaption.reasons import unparsed
 from vidcaption.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_hidden
 
 # Names of splits, and the names used here.
@@ -41,14 +44,21 @@ class Item:
 
 
 def read_text(path: Path) -> str:
-    """A file as text in UTF-8, with or without a byte order mark. Raises UsageError."""
+    """A file as text in UTF-8, with or without a byte order mark; ``.gz`` is decompressed.
+
+    Raises UsageError.
+    """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise UsageError(
-            f"cannot read {path}, line {line}: it is not UTF-8; convert the file to UTF-8"
-        ) from error
+        raise UsageError(f"{unparsed(path, 'text', error)}; convert it to UTF-8") from error
+    except gzip.BadGzipFile as error:
+        raise UsageError(f"{path} is named .gz but is not gzip data") from error
+    except (EOFError, zlib.error) as error:
+        raise UsageError(f"{path} is truncated or damaged; download it again") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
 

@@ -14,6 +14,7 @@ from typing import Any
 from vidcaption.datasets.items import locate, read_lines
 from vidcaption.datasets.samples import Sample
 from vidcaption.errors import UsageError
+from vidcaption.reasons import unparsed
 
 
 def read_jsonl(path: Path, label_field: str = "label") -> list[Sample]:
@@ -24,7 +25,13 @@ def read_jsonl(path: Path, label_field: str = "label") -> list[Sample]:
         if not line.strip():
             continue
         try:
-            sample = _parse(json.loads(line), path.parent, label_field)
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(
+                f"{unparsed(path, 'JSON', error, number)}; each line must be a JSON object"
+            ) from error
+        try:
+            sample = _parse(row, path.parent, label_field)
         except ValueError as error:
             raise UsageError(f"{path}, line {number}: {error}") from error
         if sample.id in seen:

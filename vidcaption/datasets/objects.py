@@ -24,6 +24,7 @@ from typing import Any
 
 from vidcaption.datasets.items import read_text
 from vidcaption.errors import UsageError
+from vidcaption.reasons import unparsed
 
 COCO = Path(__file__).parent / "coco.toml"
 # Splits at apostrophes and hyphens ("the dog's", "teddy-bear"). Other punctuation is a separate
@@ -87,7 +88,7 @@ def read_names(path: Path) -> ObjectNames:
     try:
         content = tomllib.loads(read_text(path))
     except (ValueError, RecursionError) as error:  # not TOML, or a number of too many digits
-        raise UsageError(f"{path} is not TOML ({error}); correct it") from error
+        raise UsageError(f"{unparsed(path, 'TOML', error)}; correct it") from error
     classes, ignore = content.pop("classes", None), content.pop("ignore", [])
     if content:
         raise UsageError(

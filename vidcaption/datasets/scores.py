@@ -1,10 +1,10 @@
 """Scores of other networks for pictures, which can teach a content classifier."""
 
-import gzip
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from vidcaption.datasets.items import read_lines
 from vidcaption.errors import UsageError
 
 Scores = Mapping[Path, Mapping[str, float]]
@@ -16,19 +16,17 @@ def read_scores(path: Path, folders: Collection[Path]) -> dict[Path, dict[str, f
     rows: dict[Path, dict[str, float]] = {}
     number = 0
     try:
-        encoded = path.read_bytes()
-        text = (gzip.decompress(encoded) if path.suffix == ".gz" else encoded).decode()
-        for line in text.splitlines():
+        for line in read_lines(path):
             number += 1
+            if not line.strip():
+                continue
             row = json.loads(line)
             concepts = {str(name): float(score) for name, score in row["concepts"].items()}
             if not all(0 <= score <= 1 for score in concepts.values()):
                 raise ValueError
             for folder in folders:
                 rows[(folder / row["path"]).resolve()] = concepts
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{path}, line {number}: each line must be a JSON object with 'path' and 'concepts', "
             "scores from 0 to 1 by name"
@@ -40,11 +38,9 @@ def read_classes(path: Path) -> list[str | None]:
     """The names of an ImageNet classifier's classes: JSON rows with ``noun``, a word that occurs
     in captions or null, one for each class in order. Raises UsageError."""
     try:
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in read_lines(path) if line.strip()]
         nouns = [row["noun"] for row in rows]
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
             f"{path}: each line must be a JSON object with 'noun', a word or null"
         ) from error

@@ -61,7 +61,9 @@ def _records(path: Path, *, strict: bool = True) -> Iterator[tuple[str, list[str
         except StopIteration:
             return
         except csv.Error as error:
-            raise UsageError(f"{path}, {where}: {error}; is a quote left open?") from error
+            raise UsageError(
+                f"{path}, {where}: not CSV; a quote is left open, or text follows one that closes"
+            ) from error
         if fields:
             yield where, fields
 

@@ -13,6 +13,7 @@ from av.stream import Stream
 
 from vidcaption.errors import InputError, OutputError
 from vidcaption.find.search import Moment
+from vidcaption.reasons import of_system
 from vidcaption.suffixes import IMAGE_SUFFIXES
 from vidcaption.video.container import open_video
 
@@ -41,11 +42,12 @@ def cut(moment: Moment, folder: Path, number: int) -> Path:
                 _copy(moment, whole)
             whole.replace(target)
     except (FFmpegError, ValueError) as error:  # the latter for an unsupported codec
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{source} cannot be cut: {reason.lower()}") from error
+        raise InputError(
+            f"{source} cannot be cut: it is damaged, or a {ending} file cannot hold its streams"
+        ) from error
     except OSError as error:
         raise OutputError(
-            f"{target} cannot be written: {error.strerror}; choose another place"
+            f"{target} cannot be written: {of_system(error)}; choose another place"
         ) from error
     return target
 

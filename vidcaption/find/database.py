@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from vidcaption.errors import OutputError, SetupError, UsageError, VidcaptionError
+from vidcaption.reasons import of_sqlite
 
 VERSION = 2  # of the schema; 1 had no vectors
 PAGE_BYTES = 16384  # the vectors of a video are read in half the time that SQLite's 4096 take
@@ -60,4 +61,4 @@ def explained(error: sqlite3.Error, path: Path) -> VidcaptionError:
         return SetupError(
             "the SQLite of this Python has no full-text search (FTS5); use another Python"
         )
-    return OutputError(f"{path} cannot be read or written: {error}")
+    return OutputError(f"{path} cannot be read or written: {of_sqlite(error)}")

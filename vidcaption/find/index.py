@@ -28,6 +28,7 @@ from vidcaption.find.database import (
 from vidcaption.find.query import Query, expression
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.output.text import milliseconds, printable
+from vidcaption.reasons import of_system
 from vidcaption.types import Segment
 
 PLACE_BITS = 20  # of a window's number: a video has at most a million windows
@@ -432,7 +433,7 @@ class Index:
         try:
             yield
         except OSError as error:
-            raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
+            raise OutputError(f"{self.path} cannot be written: {of_system(error)}") from error
         except sqlite3.Error as error:
             raise explained(error, self.path) from error
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 from vidcaption.errors import ModelError, UsageError
 from vidcaption.model.parts import ATTENTIONS, BACKBONES, CELLS, HEADS, MATCHING, TEMPORAL
 from vidcaption.options.base import Options, group_of, option
+from vidcaption.reasons import unparsed
 from vidcaption.types import Flow
 
 T = TypeVar("T", bound=Options)
@@ -221,7 +222,7 @@ class ModelConfig(Options):
         try:
             values: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ModelError(f"config.json is not JSON ({error})") from error
+            raise ModelError(unparsed("config.json", "JSON", error)) from error
         if not isinstance(values, dict):
             raise ModelError(f"config.json is a {type(values).__name__}; it must be an object")
         schema, since = values.pop("schema", None), values.pop("since", None)

@@ -25,6 +25,7 @@ from vidcaption.model.manifest import (
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.parts import MATCHING
 from vidcaption.model.vocabulary import Vocabulary
+from vidcaption.reasons import of_system
 
 # heads of which several models have nothing in common, and why
 _APART = dict.fromkeys(MATCHING, "each with a space of its own") | {
@@ -61,7 +62,7 @@ def save(folder: Path, network: CaptionNetwork, vocabulary: Vocabulary, card: st
             for name in (*files, MANIFEST):
                 (Path(place) / name).replace(folder / name)
     except OSError as error:
-        raise OutputError(f"cannot write the model to {folder}: {error.strerror}") from error
+        raise OutputError(f"cannot write the model to {folder}: {of_system(error)}") from error
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> Model:
@@ -148,7 +149,9 @@ def _read_weights(path: Path, shapes: dict[str, torch.Size]) -> dict[str, torch.
                     )
             return {name: file.get_tensor(name) for name in shapes}
     except (SafetensorError, OSError) as error:
-        hint = "it looks like a pickle, which is never loaded" if _is_pickle(path) else str(error)
+        hint = "it is cut off or altered"
+        if _is_pickle(path):
+            hint = "it looks like a pickle, which is never loaded"
         raise ModelError(f"{path} is not a safetensors file: {hint}") from error
 
 

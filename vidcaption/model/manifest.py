@@ -7,6 +7,7 @@ from typing import Any
 
 from vidcaption.errors import ModelError
 from vidcaption.model.config import ModelConfig
+from vidcaption.reasons import unparsed
 
 CONFIG, WEIGHTS, WORDS, CARD, MANIFEST = (
     "config.json",
@@ -83,8 +84,10 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ModelError(f"model folder {path.parent} has no {path.name}; {_AGAIN}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"cannot read {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{unparsed(path, 'text', error)}; {_AGAIN}") from error
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _sha256(path: Path) -> str:

@@ -45,7 +45,10 @@ def read_sentence(folder: Path, text: str) -> Array | None:
                 name: file.get_tensor(f"heads.joint.{name}").astype(np.float32) for name in _LAYERS
             }
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"cannot read the joint space of {folder / WEIGHTS}: {error}") from error
+        raise ModelError(
+            f"cannot read the joint space of {folder / WEIGHTS}, which is cut off or altered; "
+            "fetch or save the model again"
+        ) from error
     vectors -= vectors.mean(1, keepdims=True)
     vectors /= np.sqrt(vectors.var(1, keepdims=True) + EPSILON)
     read, keep, read_bias, keep_bias, last, last_bias = layers.values()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from vidcaption.errors import ModelError
+from vidcaption.reasons import unparsed
 
 PAD, BOS, EOS, UNK = range(4)
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
@@ -103,7 +104,7 @@ class Vocabulary:
         try:
             parsed: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ModelError(f"vocab.json is not JSON ({error})") from error
+            raise ModelError(unparsed("vocab.json", "JSON", error)) from error
         if not isinstance(parsed, dict):
             return cls(_words(parsed))
         words, parts = parsed.pop("words", None), {}

@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from vidcaption.errors import InputError, OutputError, UsageError
 from vidcaption.output.layout import Cue
 from vidcaption.output.write import replacing
+from vidcaption.reasons import of_system
 from vidcaption.video.container import is_still, open_video
 
 logger = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ def created(target: Path, kind: Kind, source: InputContainer) -> Iterator[Output
                 yield output
     except OSError as error:
         raise OutputError(
-            f"{target} cannot be written ({error.strerror}); choose another place"
+            f"{target} cannot be written ({of_system(error)}); choose another place"
         ) from error
     except (FFmpegError, ValueError) as error:
         streams = (*source.streams.video, *source.streams.audio)

@@ -14,6 +14,7 @@ from vidcaption import remote
 from vidcaption.addresses import Address, Location
 from vidcaption.errors import OutputError
 from vidcaption.output.lance import is_dataset
+from vidcaption.reasons import of_system
 from vidcaption.remote import explained
 
 _TEMPORARY = ".vidcaption-{}.tmp"
@@ -52,7 +53,7 @@ def write_atomic(path: Location, content: str | bytes | Iterable[bytes]) -> None
             _replace(Path(os.path.realpath(path)), parts)
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written ({error.strerror}); choose another place"
+            f"{path} cannot be written ({of_system(error)}); choose another place"
         ) from error
 
 
@@ -139,7 +140,7 @@ def check_writable(targets: Iterable[Location]) -> None:
                 folders.add(folder)
         except OSError as error:
             raise OutputError(
-                f"{target} cannot be written: {error.strerror}; choose another place"
+                f"{target} cannot be written: {of_system(error)}; choose another place"
             ) from error
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpcore2
 
 from vidcaption.errors import OutputError, UsageError
+from vidcaption.reasons import ADDRESS, of_network
 from vidcaption.serve.jobs import Job, Jobs
 from vidcaption.version import __version__
 
@@ -32,7 +33,7 @@ def check_callback(address: str, *, private: bool) -> None:
         parts = urlsplit(address)
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
-        raise UsageError(f"callback is {address!r}, which is no address: {error}") from error
+        raise UsageError(f"callback is {address!r}, which is no address; {ADDRESS}") from error
     if parts.scheme not in ("http", "https") or not host or parts.username or not address.isascii():
         raise UsageError(
             f"callback is {address!r}; give an address such as https://example.com/done, without a "
@@ -114,9 +115,9 @@ class Callbacks:
         except Refused as error:
             return str(error)
         except (OSError, ValueError, httpcore2.NetworkError, httpcore2.TimeoutException) as error:
-            return f"it cannot be reached: {str(error) or type(error).__name__}"
-        except httpcore2.ProtocolError as error:
-            return f"it does not speak HTTP: {error}"
+            return f"it cannot be reached: {of_network(error)}"
+        except httpcore2.ProtocolError:
+            return "it does not speak HTTP"
 
 
 class _PublicBackend(httpcore2.NetworkBackend):

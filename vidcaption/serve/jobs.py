@@ -15,6 +15,7 @@ from typing import Any, Literal
 from vidcaption.errors import OutputError, UsageError
 from vidcaption.options.base import from_plain, plain
 from vidcaption.options.captioning import CaptionOptions
+from vidcaption.reasons import of_sqlite, of_system
 
 # "gone": deleted, and still to be erased
 Status = Literal["queued", "running", "done", "failed", "cancelled", "gone"]
@@ -272,7 +273,7 @@ class Jobs:
             raise self._failed(error) from error
 
     def _failed(self, error: OSError | sqlite3.Error) -> OutputError:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        reason = of_system(error) if isinstance(error, OSError) else of_sqlite(error)
         return OutputError(
             f"{self._path}, which holds the jobs, cannot be read or written: {reason}; make room "
             "for it, or name another folder with --data"

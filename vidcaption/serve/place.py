@@ -14,6 +14,7 @@ from vidcaption.errors import OutputError
 from vidcaption.find.index import Index
 from vidcaption.output.captions import Captions
 from vidcaption.output.read import read_captions
+from vidcaption.reasons import of_system
 from vidcaption.serve.jobs import Job
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ class Place:
             ) from error
         except OSError as error:
             raise OutputError(
-                f"{self.root} cannot be written: {error.strerror}; name another folder with --data"
+                f"{self.root} cannot be written: {of_system(error)}; name another folder with "
+                "--data"
             ) from error
 
     @property

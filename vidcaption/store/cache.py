@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vidcaption.errors import OutputError, UsageError
 from vidcaption.model.manifest import MANIFEST, REQUIRED, WORDS
+from vidcaption.reasons import of_system
 from vidcaption.store.reference import Reference
 from vidcaption.store.settings import settings
 
@@ -69,7 +70,7 @@ def record(reference: Reference, commit: str) -> None:
         temporary.replace(path)
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written ({error.strerror}); set HF_HOME to a folder that can"
+            f"{path} cannot be written ({of_system(error)}); set HF_HOME to a folder that can"
         ) from error
 
 

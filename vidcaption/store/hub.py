@@ -31,6 +31,7 @@ from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-d
 
 from vidcaption.errors import ModelError, OutputError, VidcaptionError
 from vidcaption.model.manifest import FILES, REQUIRED, check
+from vidcaption.reasons import of_network
 from vidcaption.store import cache
 from vidcaption.store.progress import Tally
 from vidcaption.store.reference import Reference
@@ -239,11 +240,11 @@ def _explanation(error: BaseException, reference: Reference) -> VidcaptionError:
             )
         case httpx2.ConnectError():
             return ModelError(
-                f"{where} cannot be reached ({error}){_through_proxy()}; check the connection, or "
-                "use a model that is on this machine"
+                f"{where} cannot be reached ({of_network(error)}){_through_proxy()}; check the "
+                "connection, or use a model that is on this machine"
             )
         case httpx2.HTTPError():
-            return ModelError(f"the connection to {where} broke ({error}); {_AGAIN}")
+            return ModelError(f"the connection to {where} broke; {_AGAIN}")
         case OSError() if reason := _unreadable_certificates():
             return ModelError(
                 f"SSL_CERT_FILE is {os.environ['SSL_CERT_FILE']}, and no certificates can be read "

@@ -11,6 +11,7 @@ from yaml import YAMLError
 
 from vidcaption.errors import ModelError, UsageError
 from vidcaption.model.manifest import CARD, MANIFEST, REQUIRED, check, read_text, to_json
+from vidcaption.reasons import unparsed
 from vidcaption.store.catalog import as_list
 from vidcaption.store.hub import PATIENCE_S, api, explained, within
 from vidcaption.store.reference import Reference
@@ -82,9 +83,7 @@ def _complete(text: str, repo: str, about: About) -> str:
     try:
         card = ModelCard(text)
     except (ValueError, YAMLError) as error:
-        raise ModelError(
-            f"the YAML at the top of {CARD} cannot be read ({error}); correct it"
-        ) from error
+        raise ModelError(f"{unparsed(CARD, 'YAML', error, 2)}; correct it") from error
     data = card.data
     assert isinstance(data, ModelCardData)
     data.library_name = data.library_name or "vidcaption"

@@ -11,8 +11,10 @@ import torch
 import torchvision
 
 from vidcaption.errors import ModelError, UsageError
+from vidcaption.reasons import of_network
 
 TIMEOUT_S = 10.0
+_ALTERED = "what arrived is not the file of that name"
 
 
 def find_weights(backbones: Sequence[str], choice: str) -> list[Path]:
@@ -69,10 +71,11 @@ def _torchvisions(url: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         sha256 = path.stem.rpartition("-")[2]
         torch.hub.download_url_to_file(url, str(path), sha256, progress=sys.stderr.isatty())
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:  # the latter for another hash
+        reason = of_network(error) if isinstance(error, OSError) else _ALTERED
         raise ModelError(
-            f"{url} cannot be downloaded ({error}); put the file at {path}, or name another with "
-            "--backbone-weights"
+            f"{url} cannot be downloaded ({reason}); put the file at {path}, or "
+            "name another with --backbone-weights"
         ) from error
     finally:
         socket.setdefaulttimeout(usual_s)

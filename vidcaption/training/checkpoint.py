@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from vidcaption.errors import OutputError, UsageError
+from vidcaption.reasons import of_system
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -18,7 +19,8 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
         partial.replace(path)
     except (OSError, RuntimeError) as error:  # the latter from PyTorch's writer on a full disk
         partial.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+        reason = of_system(error) if isinstance(error, OSError) else "the disk may be full"
+        raise OutputError(f"cannot write {path}: {reason}") from error
 
 
 def read_checkpoint(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any]:

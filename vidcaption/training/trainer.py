@@ -21,6 +21,7 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.roles import Roles
 from vidcaption.options.training import TrainOptions
 from vidcaption.output.text import counted
+from vidcaption.reasons import of_system
 from vidcaption.training.calibration import calibrate
 from vidcaption.training.card import write_card
 from vidcaption.training.checkpoint import read_checkpoint, write_checkpoint
@@ -155,7 +156,7 @@ class Trainer:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"cannot write to {self.folder}: {error.strerror}") from error
+            raise OutputError(f"cannot write to {self.folder}: {of_system(error)}") from error
         checkpoint = self._load_checkpoint() if resume else None
         epochs = [(stage.options.epochs, stage.name) for stage in self._stages]
         parts = ", ".join(f"{count} {name}" for count, name in epochs)

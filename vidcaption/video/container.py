@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from vidcaption.addresses import Address, is_address
 from vidcaption.errors import InputError, SetupError, UsageError
 from vidcaption.options.captioning import VideoDecoder
+from vidcaption.reasons import of_system
 from vidcaption.remote import PAGE_TYPES, RemoteError, RemoteFile, open_binary
 from vidcaption.video.clock import origin_of
 from vidcaption.video.names import page_hint, pipe_hint
@@ -191,7 +192,7 @@ def _unreadable(path: str, source: RemoteFile | None, error: OSError | FFmpegErr
             "download or record it again"
         )
     if not isinstance(error, InvalidDataError):
-        return InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}")
+        return InputError(f"{path} cannot be read: {of_system(error).lower()}")
     with open_bytes(path) as file:
         is_mp4 = file.read(8)[4:] == b"ftyp"
     if is_mp4:

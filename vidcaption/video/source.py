@@ -22,6 +22,7 @@ from av.error import (
 from av.video.stream import VideoStream
 
 from vidcaption.errors import InputError, UsageError
+from vidcaption.reasons import ADDRESS, of_system
 from vidcaption.video.container import MAX_PIXELS, PROTOCOL, TEXTS_AND_LISTS, best_stream
 from vidcaption.video.names import pipe_hint
 
@@ -86,7 +87,7 @@ class Source:
             parts = urlsplit(text)
             port = parts.port
         except ValueError as error:
-            raise UsageError(f"SOURCE is not a valid address ({error}); correct it") from error
+            raise UsageError(f"SOURCE is not a valid address; {ADDRESS}") from error
         name = text
         if parts.password:
             name = text.replace(f":{parts.password}@", ":***@", 1)
@@ -163,6 +164,8 @@ class Source:
                 return f"{self.name} needs a user name and password: SCHEME://USER:PASSWORD@HOST/"
             case InvalidDataError() | ArgumentError() | EOFError():
                 return f"{self.name} gives no video that FFmpeg can read"
+        if error.errno == errno.ENOTTY:
+            return f"{self.name} is not a camera"
         if error.errno == errno.EIO:
             return f"{self.name} cannot be reached (is its name right, and the network up?)"
-        return f"{self.name} cannot be read: {(error.strerror or str(error)).lower()}"
+        return f"{self.name} cannot be read: {of_system(error).lower()}"

@@ -121,7 +121,7 @@ def test_a_list_of_inputs(write: Write, capsys: pytest.CaptureFixture[str]) -> N
         ),
         ("[run]\nwindow = nan", "--window is nan; it must be at least 0.1"),
         ("[run]\nmin-words = 30", "the first must not exceed the second (--min-words comes from"),
-        ("[run]\nbeam = ", "given.toml is not TOML (Invalid value"),
+        ("[run]\nbeam = ", "given.toml is not TOML: it ends too early"),
         ("[run]\nconfig = 'x'", "[run] has 'config', which is unknown"),
     ],
 )
@@ -138,7 +138,7 @@ def test_files_that_cannot_be_read(write: Write, capsys: pytest.CaptureFixture[s
     assert "--config is gone.toml, which does not exist" in capsys.readouterr().err
     write("bytes.toml", "").write_bytes(b"\xff")
     assert main(["run", "x", "--config", "bytes.toml"]) == 2
-    assert "bytes.toml is not TOML ('utf-8' codec" in capsys.readouterr().err
+    assert "bytes.toml, line 1: not UTF-8; correct it" in capsys.readouterr().err
     Path("vidcaption.toml").mkdir()
     assert main(["run", "x"]) == 2
     assert "vidcaption.toml cannot be read (Is a directory)" in capsys.readouterr().err

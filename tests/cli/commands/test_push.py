@@ -133,6 +133,16 @@ def test_what_cannot_be_pushed(
     fails(2, "'captioner' is not the name of a repo", folder, "captioner")
     fails(2, "is not the name of a repo", folder, f"{NAME}@main")
     fails(2, "--scores is", folder, NAME, "--scores", tmp_path / "nothing.json")
+    cut = tmp_path / "cut.json"
+    cut.write_text("{")
+    fails(
+        2,
+        f"--scores {cut}, line 1, column 2: not JSON; name a file that",
+        folder,
+        NAME,
+        "--scores",
+        cut,
+    )
     fails(2, "--scores is not what", folder, NAME, "--scores", folder / "config.json")
     assert hub.requests == []
     fails(3, "there is no repo ann/other", folder, "ann/other")
@@ -144,4 +154,4 @@ def test_what_cannot_be_pushed(
     card = altered / "README.md"
     shutil.copy(folder / WEIGHTS, altered)
     card.write_text("---\na: [\n---\n", encoding="utf-8")
-    fails(3, "the YAML at the top of README.md cannot be read", altered, NAME)
+    fails(3, "README.md, line 2, column 5: not YAML; correct it", altered, NAME)

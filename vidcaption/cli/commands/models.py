@@ -317,11 +317,16 @@ def push(
 
 def _read_report(path: Path) -> dict[str, Any]:
     from vidcaption.errors import UsageError
+    from vidcaption.reasons import unparsed
 
     try:
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--scores is {path}, which cannot be read as JSON ({error})") from error
+    except OSError as error:
+        raise UsageError(f"--scores is {path}, which cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{unparsed(f'--scores {path}', 'JSON', error)}; name a file that evaluate --json wrote"
+        ) from error
     return report
 
 
