@@ -74,6 +74,7 @@ def test_loops_of_links_end(here: Path) -> None:
 @pytest.mark.parametrize(
     ("inputs", "recursive", "message"),
     [
+        (["d", ""], False, "an INPUT is empty; name a file or folder, and check variables in it"),
         (["gone.mp4", "d", "lost/x"], False, "no such file or folder: gone.mp4, lost/x"),
         (["*.mov"], False, "no such file, and no video or image matches: *.mov"),
         (["d/*.txt*"], False, "no such file, and no video or image matches: d/*.txt*"),
@@ -258,6 +259,10 @@ def test_standard_input_is_a_file_for_a_while(monkeypatch: pytest.MonkeyPatch) -
     with spooled() as path:
         assert path.read_bytes() == data
     assert not path.exists() and not path.parent.exists()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    empty = pytest.raises(InputError, match="the video on standard input is empty; check what")
+    with empty, spooled():
+        pass
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX limits")

@@ -82,10 +82,18 @@ def test_webvtt_has_entities_and_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.srt", b"no subtitles\nat all\n", "a.srt contains no subtitles; correct it, or move it"),
-        ("a.vtt", b"no subtitles\nat all\n", "a.vtt contains no subtitles"),
-        ("a.srt", b"", "a.srt contains no subtitles"),
-        ("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\n \n", "a.srt contains no subtitles"),
+        (
+            "a.srt",
+            b"no subtitles\nat all\n",
+            "a.srt contains no cue that can be read; correct it, or name another file with --sub",
+        ),
+        ("a.vtt", b"no subtitles\nat all\n", "a.vtt contains no cue that can be read"),
+        ("a.srt", b"", "a.srt is empty; correct it, or name another"),
+        (
+            "a.srt",
+            b"1\n00:00:01,000 --> 00:00:02,000\n \n",
+            "a.srt contains no cue that can be read",
+        ),
         ("a.srt", b"1\n00:00:01,000 --> 00:00:02,000\n\xfcber\n", "a.srt is not UTF-8; save it"),
         ("a.txt", b"x", "a.txt is not a subtitle file of a known format: .srt, .vtt"),
     ],

@@ -51,7 +51,7 @@ def test_passwords_are_never_told(password: str) -> None:
         ("987", "there is no camera 987: /dev/video987 does not exist"),
         ("/dev/video987", "no such file or directory.; SOURCE is a camera's number, a device"),
         ("nothing.ts", "no such file or directory"),
-        ("", "no such file or directory"),
+        ("", "SOURCE is empty; name a camera, an address, or -"),
         ("srt://camera:5", "srt://, which is not supported; allowed are rtsp, "),
         ("file:///etc/passwd", "file://, which is not supported"),
         ("concat://a.ts|b.ts", "concat://, which is not supported"),

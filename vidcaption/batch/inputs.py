@@ -46,11 +46,13 @@ def discover(
     files without the suffix of a video or image, and files that vidcaption wrote. Links to folders
     are followed, but none twice. A file with several paths is found once, at the first one.
 
-    Raises UsageError for an input that does not exist, an address, a pipe, a pattern without a
-    match, a folder that cannot be listed, and one without videos or images.
+    Raises UsageError for an input that is empty or does not exist, an address, a pipe, a pattern
+    without a match, a folder that cannot be listed, and one without videos or images.
     """
     known = VIDEO_SUFFIXES | IMAGE_SUFFIXES | {suffix.casefold() for suffix in suffixes}
     names = [str(name) for name in inputs]
+    if "" in names:
+        raise UsageError("an INPUT is empty; name a file or folder, and check variables in it")
     if addresses := [name for name in names if is_address(name)]:
         raise UsageError(files_only(str(Address(addresses[0]))))
     missing = [name for name in names if not os.path.exists(name) and not _PATTERN.search(name)]

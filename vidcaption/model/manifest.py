@@ -42,7 +42,7 @@ def to_json(rows: Rows) -> str:
 def read_rows(folder: Path) -> Rows:
     """Size and sha256 of each file that a model needs, from the manifest. The files are not
     checked. Raises ModelError."""
-    if not folder.is_dir():
+    if not any((folder / name).exists() for name in REQUIRED):
         raise ModelError(
             f"{folder} is not a model folder; give a folder with {CONFIG} and {WEIGHTS}"
         )

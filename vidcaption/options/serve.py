@@ -3,9 +3,21 @@
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from socket import getaddrinfo
 
 from vidcaption.errors import UsageError
 from vidcaption.options.base import Options, option
+
+
+def check_host(host: str) -> None:
+    """Raises UsageError if there is no host of that name."""
+    try:
+        getaddrinfo(host, None)
+    except (OSError, UnicodeError) as error:  # the latter for a name that no host can have
+        raise UsageError(
+            f"--host is {host!r}, and there is no host of that name; give an address of this "
+            "machine, such as 127.0.0.1"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +66,7 @@ class ServeOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.token is None and not self.is_local:
+            check_host(self.host)
             raise UsageError(
                 f"--host is {self.host!r}, which other machines can reach; give --token, too, or "
                 "listen on 127.0.0.1"

@@ -41,7 +41,8 @@ def read_cues(path: Path, video_end_s: float | None = None) -> list[Cue]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     if not found:
-        raise InputError(f"{path} contains no subtitles; correct it, or move it away")
+        what = "contains no cue that can be read" if path.stat().st_size else "is empty"
+        raise InputError(f"{path} {what}; correct it, or name another file with --subtitles")
     last_ms = math.inf if video_end_s is None else milliseconds(video_end_s)
     inside = [cue for cue in found if cue.start_ms < last_ms]
     _warn(path, "after the end of the video", [cue for cue in found if cue.start_ms >= last_ms])
@@ -53,7 +54,9 @@ def read_cues(path: Path, video_end_s: float | None = None) -> list[Cue]:
         elif cue.start_ms < cue.end_ms:
             shown.append(cue)
     if not shown:
-        raise InputError(f"{path} has no cue that can be shown; correct it, or move it away")
+        raise InputError(
+            f"{path} has no cue that can be shown; correct it, or name another file with --subtitles"
+        )
     next_ms = [*(cue.start_ms for cue in shown[1:]), math.inf]
     return [
         replace(cue, end_ms=int(min(cue.end_ms, following_ms, last_ms)))

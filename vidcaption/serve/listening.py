@@ -1,23 +1,29 @@
 """The socket of a server: what is wrong with its address is said before a model is loaded."""
 
-import os
+import errno
 import socket
 
 from vidcaption.errors import SetupError
-from vidcaption.options.serve import ServeOptions
+from vidcaption.options.serve import ServeOptions, check_host
+from vidcaption.reasons import of_system
+
+_REASONS = {
+    errno.EADDRINUSE: ("the port is in use", "choose another, or stop what uses it"),
+    errno.EADDRNOTAVAIL: ("this machine has no such address", "give one that it has"),
+    errno.EACCES: ("this user may not use the port", "choose one above 1023"),
+}
 
 
 def listen(options: ServeOptions) -> socket.socket:
-    """Raises SetupError."""
+    """Raises UsageError if there is no such host, SetupError."""
+    check_host(options.host)
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
         return socket.create_server((options.host, options.port), family=family, backlog=512)
     except OSError as error:
-        number = error.errno or 0  # below 0 where the name cannot be looked up
-        reason = (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()
+        reason, advice = _REASONS.get(error.errno or 0, (of_system(error), "choose another port"))
         raise SetupError(
-            f"--host {options.host} --port {options.port} cannot be listened on: {reason}; choose "
-            "another port, or stop what uses it"
+            f"--host {options.host} --port {options.port} cannot be listened on: {reason}; {advice}"
         ) from error
 
 

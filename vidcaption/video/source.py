@@ -55,6 +55,8 @@ class Source:
     @classmethod
     def of(cls, text: str) -> "Source":
         """The source that a user names. Raises UsageError if there is no such thing."""
+        if not text:
+            raise UsageError("SOURCE is empty; name a camera, an address, or - for standard input")
         if text == "-":
             return cls("standard input", "pipe:0", {"protocol_whitelist": "pipe"}, once=True)
         if text.isascii() and text.isdigit():

@@ -7,15 +7,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-from vidcaption.errors import OutputError, UsageError
+from vidcaption.errors import InputError, OutputError, UsageError
 
 
 @contextmanager
 def spooled(stream: BinaryIO, name: str, what: str) -> Iterator[Path]:
     """A file of that name with the rest of a stream; it is removed at the end.
 
-    ``what``: what messages call the stream. Raises UsageError if it cannot be read, OutputError if
-    the file cannot be written.
+    ``what``: what messages call the stream. Raises UsageError if it cannot be read, InputError if
+    it is empty, OutputError if the file cannot be written.
     """
     try:
         place = TemporaryDirectory(prefix="vidcaption-", ignore_cleanup_errors=True)
@@ -32,6 +32,8 @@ def spooled(stream: BinaryIO, name: str, what: str) -> Iterator[Path]:
             ) from error
         except OSError as error:
             raise _not_kept(what, f"{error.strerror} in {Path(folder).parent}") from error
+        if not path.stat().st_size:
+            raise InputError(f"{what} is empty; check what writes it")
         yield path
 
 

@@ -78,7 +78,7 @@ def test_train_uses_what_is_there_and_adds_what_is_not(
     train += ["--backbone-weights", str(folder / "cnn.safetensors")]
     assert main([*train, "-o", str(tmp_path / "a"), "--features", str(shared)]) == 0
     few, most, epoch, end = capsys.readouterr().err.splitlines()
-    assert "very few" in few and "the model is in" in end
+    assert "only " in few and "the model is in" in end
     assert most == "vidcaption: training for at most 1 epoch: 1 frozen"
     assert epoch.startswith("vidcaption: epoch 1 of 1 (frozen)")
     assert shards(shared) == before and not (tmp_path / "a" / "features").exists()

@@ -241,7 +241,10 @@ def test_a_model_without_a_joint_space(
         (["find", "* -dog", "videos"], "there is no word to search for in '. -dog'"),
         (["find", "dog", "gone"], "no such file or folder: gone"),
         (["find"], "there is nothing to search for; give words, or a picture with --like"),
-        (["find", "dog", "--like", "videos/clip.mp4"], "no such file or folder: dog"),
+        (
+            ["find", "dog", "--like", "videos/clip.mp4"],
+            "--like takes no words, and 'dog' is no file or",
+        ),
         (["find", "--like", "videos/clip.mp4", "--rerank"], "--rerank needs words, and --like has"),
         (
             ["find", "dog", "--index", "videos/clip.mp4"],

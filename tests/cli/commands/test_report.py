@@ -144,7 +144,11 @@ def test_a_still_has_a_page(
     [
         (["missing.mp4"], 2, "no such file or folder: missing.mp4"),
         (["{clip}", "--out-dir", "{clip}"], 3, "cannot be written"),
-        (["{clip}", "--model", "{folder}"], 3, "has no manifest.json"),
+        (
+            ["{clip}", "--model", "{folder}"],
+            3,
+            "is not a model folder; give a folder with config.json",
+        ),
     ],
 )
 def test_wrong_commands(

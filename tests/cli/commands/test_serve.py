@@ -17,7 +17,10 @@ pytest.importorskip("uvicorn", reason='the extra "serve" is not installed')
     ("args", "code", "told"),
     [
         (["--host", "0.0.0.0"], 2, "which other machines can reach; give --token"),
-        (["--host", "nowhere.invalid", "--token", "x" * 16], 3, "cannot be listened on"),
+        (["--host", "nowhere.invalid", "--token", "x" * 16], 2, "there is no host of that name"),
+        (["--host", "999.1.1.1"], 2, "'999.1.1.1', and there is no host of that name; give an"),
+        (["--host", "a..b"], 2, "there is no host of that name"),
+        (["--host", "192.0.2.1", "--token", "x" * 16], 3, "this machine has no such address; give"),
         (["--token", "short"], 2, "--token must have at least 16 characters"),
         (["--token", "é" * 16], 2, "--token must have at least 16 characters"),
         (["--port", "99999"], 2, "--port is 99999; it must be at least 0 and at most 65535"),
@@ -44,7 +47,7 @@ def test_what_is_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     ]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main([*args, "--port", str(taken.getsockname()[1])]) == 3
-    assert "address already in use; choose another port" in capsys.readouterr().err
+    assert "the port is in use; choose another, or stop what uses it" in capsys.readouterr().err
     (tmp_path / "data").mkdir()
     with FileLock(tmp_path / "data" / "lock"):
         assert main([*args, "--port", "0"]) == 3

@@ -92,7 +92,10 @@ def test_a_training_ends_with_what_it_gave(
     first, second = [line for line in others if "loss" in line]
     assert first.startswith("vidcaption: epoch 1 of 2 (frozen): loss ")
     assert second.startswith("vidcaption: epoch 2 of 2 (finetune): loss ")
-    assert few.startswith("vidcaption: 8 samples for training are very few: thousands are needed")
+    assert few == (
+        "vidcaption: only 8 samples to train on: it takes thousands, or hundreds with --init "
+        "default"
+    )
     assert rare == (
         "vidcaption: 2 words of the captions will not be learned, as they are too rare; "
         "--min-count 1 includes all"

@@ -109,9 +109,15 @@ def find(
     from vidcaption.output.write import check_writable, write_atomic
 
     path = index or default_index()
+    words = query
     if like is not None and query is not None:
         folders, query = [Path(query), *(folders or [])], None
     with closing_words(), interruptible():
+        if like is not None and words is not None and not os.path.exists(words):
+            raise UsageError(
+                f"--like takes no words, and {words!r} is no file or folder; remove the words, or "
+                "--like"
+            )
         if (like is None) == (query is None):
             raise UsageError("there is nothing to search for; give words, or a picture with --like")
         if rerank and query is None:

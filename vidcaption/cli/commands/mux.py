@@ -56,8 +56,9 @@ def mux(
     def find_cues(video: Path) -> "list[Cue]":
         there = [path for path in (output.subtitles, *files[video].values()) if path]
         if (path := next(filter(os.path.isfile, there), None)) is not None:
+            read = read_cues(path, probe(video).duration_s)
             logger.info(f"{video}: captions from {path}")
-            return read_cues(path, probe(video).duration_s)
+            return read
         captions = caption(load(), video, options, bar)
         made = list(cues(captions.shown, captions.video.duration_s))
         if not made:

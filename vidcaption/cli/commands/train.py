@@ -267,8 +267,8 @@ def _warnings(trainer: "Trainer", init: str | None) -> Iterator[str]:
 
     if len(trainer.train) < FEW_SAMPLES:
         yield (
-            f"{counted(len(trainer.train), 'sample')} for training are very few: thousands are "
-            "needed, or hundreds with --init default"
+            f"only {counted(len(trainer.train), 'sample')} to train on: it takes "
+            + ("hundreds" if init else "thousands, or hundreds with --init default")
         )
     if not trainer.config.writes:
         return
