@@ -97,7 +97,7 @@ def test_a_folder_again(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = clip.with_name("clip.captioned.mp4")
     clip.with_suffix(".srt").write_text(SRT.format("New"))
     assert main(["mux", str(clip), str(target.parent), *QUICK]) == 1
-    assert f"{target} exists; --force replaces it" in capsys.readouterr().err
+    assert f"{target} exists and is kept; --force replaces it" in capsys.readouterr().err
     assert b"Mine" in said(target)
     assert main(["mux", str(clip), "--force"]) == 0
     assert b"New" in said(target)
@@ -146,3 +146,19 @@ def test_subtitles_that_cannot_be_read(clip: Path, capsys: pytest.CaptureFixture
     [line] = capsys.readouterr().err.splitlines()
     assert "clip.srt contains no cue that can be read" in line
     assert not clip.with_name("clip.captioned.mp4").exists()
+
+
+@pytest.mark.parametrize("name", ["clip.srt", "clip.mp4"])
+def test_subtitles_are_read_where_the_output_exists(
+    clip: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    target = clip.with_name("clip.captioned.mp4")
+    target.write_text("before")
+    (clip.parent / "clip.srt").write_text("no subtitles")
+    command = ["mux", str(clip), "--subtitles"]
+    assert main([*command, str(clip.parent / name)]) == 1
+    kept, wrong = capsys.readouterr().err.splitlines()
+    assert f"{target} exists and is kept" in kept and f"{name} " in wrong
+    (clip.parent / "clip.srt").write_text(SRT.format("Mine"))
+    assert main([*command, str(clip.parent / "clip.srt")]) == 0
+    assert target.read_text() == "before"

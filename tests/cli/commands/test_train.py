@@ -357,6 +357,21 @@ def test_wrong_options(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("command", ["train", "features"])
+def test_the_place_is_checked_before_weights_are_fetched(
+    command: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("vidcaption.training.backbone.find_weights", pytest.fail)
+    (tmp_path / "file").touch()
+    assert main([command, str(folder / "data.jsonl"), "--out", str(tmp_path / "file")]) == 3
+    [line] = capsys.readouterr().err.splitlines()
+    assert "cannot be written: a file is where a folder is needed; choose another place" in line
+
+
 def test_a_dataset_that_cannot_be_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(folder / "3.png"), "--out", str(folder / "other"), *SMALL]) == 2
     assert "3.png has no known format" in capsys.readouterr().err

@@ -66,7 +66,9 @@ def features(
     from vidcaption.cli.references import read_references
     from vidcaption.datasets.samples import with_splits
     from vidcaption.output.text import counted
+    from vidcaption.output.write import check_writable
 
+    check_writable([out / "any"])  # before weights are fetched
     if backbone_weights == "none" and model is None:
         raise UsageError(
             "--backbone-weights none is random, so its features are useless for training; name a "

@@ -69,7 +69,9 @@ def mux(
     def is_done(target: Path) -> bool:
         there = target.exists() and not output.force
         if there:
-            logger.info(f"{target} exists; --force replaces it")
+            logger.info(f"{target} exists and is kept; --force replaces it")
+            if output.subtitles:
+                read_cues(output.subtitles)  # whose errors are not to appear only with --force
         return there
 
     with closing_words(), interruptible():

@@ -147,7 +147,9 @@ def train(
     from vidcaption.datasets.scores import read_classes, read_scores
     from vidcaption.datasets.sentences import read_sentences
     from vidcaption.datasets.splits import write_splits
+    from vidcaption.output.write import check_writable, write_atomic
 
+    check_writable([out / RECIPE])
     if resume:
         _check_resumed(out, apart_from_recorded(context))
     samples, drawn = list["Sample"](), {}
@@ -165,7 +167,6 @@ def train(
     from vidcaption.model.device import Machine
     from vidcaption.model.folder import load
     from vidcaption.model.vocabulary import SPECIAL
-    from vidcaption.output.write import write_atomic
     from vidcaption.store import resolve
     from vidcaption.training.backbone import find_weights
     from vidcaption.training.clips import DEV_FRAMES
