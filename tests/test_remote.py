@@ -141,7 +141,7 @@ def test_a_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(SetupError) as caught:
             remote.filesystem(Address(address))
         assert str(caught.value) == (
-            f'{address} needs the extra "cloud", of which a package is not installed; '
+            f'{address} needs the extra "cloud", which is not, or not fully, installed; '
             "pip install 'vidcaption[cloud]'"
         )
 

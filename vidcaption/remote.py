@@ -80,7 +80,7 @@ def filesystem(address: Address) -> "tuple[AbstractFileSystem, str]":
                 f"{address.scheme}://"
             ) from error
         raise SetupError(
-            f'{address} needs the extra "cloud", of which a package is not installed; '
+            f'{address} needs the extra "cloud", which is not, or not fully, installed; '
             "pip install 'vidcaption[cloud]'"
         ) from error
     except ValueError as error:

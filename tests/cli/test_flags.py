@@ -69,6 +69,7 @@ def test_every_flag_reaches_its_field() -> None:
     ("flags", "message"),
     [
         ("--size 10", "--size is 10; it must be at least 1 and at most 9"),
+        ("--size 9999999", "--size is 9999999; it must be at least 1 and at most 9"),
         ("--pace 0", "--pace is 0; it must be above 0"),
         ("--pace nan", "--pace is nan; it must be above 0"),
         (

@@ -66,6 +66,17 @@ def test_a_run_of_the_default_model_loads_no_more_than_it_needs(tmp_path: Path) 
     assert "torch" in run.loaded and not needless & run.loaded
 
 
+def test_help_names_the_exit_codes_and_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {}
+    for args in ([], ["evaluate"], ["find"], ["train", "--help-all"]):
+        assert main(["help", *args] if "--help-all" not in args else args) == 0
+        told[" ".join(args[:1])] = " ".join(capsys.readouterr().out.split())
+    assert "Exit codes: 0 done, 1 some inputs failed, 2 wrong usage, 3 nothing can" in told[""]
+    assert "[OPTIONS] {MODEL} {DATASET} Score" in told["evaluate"]
+    assert "[OPTIONS] [QUERY] [FOLDER]... Search" in told["find"]
+    assert "--mean R G B Normalization" in told["train"]
+
+
 @pytest.mark.parametrize("flag", ["-V", "--version"])
 def test_version(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([flag]) == 0
@@ -110,6 +121,7 @@ def test_a_file_that_looks_like_options(
         (["--versoin"], "there is no option --versoin; did you mean --version"),
         (["frobnicate"], "there is no command 'frobnicate'; known are config, doctor, evaluate,"),
         (["rnu"], "there is no command 'rnu'; did you mean run"),
+        (["config", "foo"], "there is no command 'foo'; known is show"),
         (["models", "pth"], "there is no command 'pth'; did you mean path"),
         (["clip.mp4", "--srt"], "to caption clip.mp4, write: vidcaption run clip.mp4 --srt"),
         (["my clip.JPG"], "to caption my clip.JPG, write: vidcaption run 'my clip.JPG'"),

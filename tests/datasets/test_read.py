@@ -271,7 +271,10 @@ BROKEN = {
     ),
     "an unquoted comma": ({"d.csv": "path,caption\na.mp4,a dog, b\n"}, "line 2: got 3 values"),
     "an empty caption": ({"d.csv": "path,caption\na.mp4, \n"}, "line 2: the caption of a.mp4"),
-    "a missing file": ({"d.csv": "path,caption\nb.mp4,a dog\n"}, "line 2: b.mp4 is not in"),
+    "a missing file": (
+        {"d.csv": "path,caption\nb.mp4,a dog\n"},
+        r"line 2: there is no .*b\.mp4; paths are relative",
+    ),
     "two splits": (
         {"d.csv": "path,caption,split\na.mp4,x,train\na.mp4,y,\n"},
         "line 3: a.mp4 has split none here and train above",
@@ -292,7 +295,7 @@ BROKEN = {
     "no sentence": ({"AllVideoDescriptions.txt": "a\n"}, "line 1: a line must be a clip"),
     "files not there": (
         {"d.token": "a.jpg#0\tx\nb.jpg#0\ty\nc.jpg#0\tz\n"},
-        r"line 2: b.jpg is not in .*\(2 are missing in all\)",
+        r"line 2: b.jpg is not in the folder of the file, or .* it \(2 are missing in all\)",
     ),
     "a file twice": (
         {"d.token": "a.jpg#0\tx\n", **media("images/a.jpg")},

@@ -32,7 +32,7 @@ def test_what_is_scored_is_a_split_or_all(tmp_path):
     assert of_split(split, "dev", tmp_path) == (split[:1], "dev")
     for samples, asked, reason in [
         (split, "train", "'train'; choose one of dev, test with --split"),
-        (split[:1], None, "'test'; choose one of dev with"),
+        (split[:1], None, "'test'; choose dev with"),
         (bare, "dev", "omit --split"),
         (bare[1:], None, "no captions to score against"),
     ]:

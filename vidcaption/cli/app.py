@@ -241,7 +241,10 @@ def vidcaption(
         ),
     ] = False,
 ) -> None:
-    """Captions local videos: timed sentences about what is seen."""
+    """Captions local videos: timed sentences about what is seen.
+
+    Exit codes: 0 done, 1 some inputs failed, 2 wrong usage, 3 nothing can run, 130 interrupted.
+    """
     try:
         os.getcwd()
     except OSError as error:

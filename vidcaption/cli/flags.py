@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import Field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
 
@@ -116,8 +116,8 @@ Models = Annotated[
         "--model",
         metavar="MODEL",
         autocompletion=complete_model,
-        help="A model folder, or owner/name or owner/name@revision on the Hub; once more as "
-        "MODEL=WEIGHT to mix the probabilities of its words in.  [default: the built-in model]",
+        help="A model folder, or owner/name or owner/name@revision on the Hub; several "
+        "are averaged, with the weights of MODEL=WEIGHT.  [default: the built-in model]",
     ),
 ]
 
@@ -254,6 +254,8 @@ def _metavar(f: Field[Any]) -> str | None:
     low, high, above = (f.metadata[key] for key in ("at_least", "at_most", "above"))
     if choices := choices_of(f):
         return "|".join(choices)
+    if get_origin(f.type) is tuple and float in get_args(f.type):
+        return "R G B"
     if low is None and above is None:
         return "TABLE" if f.type == TABLES else None
     floor = f">{above:g}" if low is None else f"{low:g}"

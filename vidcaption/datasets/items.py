@@ -210,8 +210,8 @@ def find_files(path: Path, items: Sequence[Item], *, above: bool = False) -> lis
     if missing := [item for item, files in zip(items, found, strict=True) if not files]:
         others = f" ({len(missing)} are missing in all)" if len(missing) > 1 else ""
         raise UsageError(
-            f"{path}, {missing[0].where}: {missing[0].name} is not in {here} or a folder beside "
-            f"the file{others}; put the files there, or remove their captions"
+            f"{path}, {missing[0].where}: {missing[0].name} is not in the folder of the file, or "
+            f"one beside it{others}; put the files there, or remove their captions"
         )
     return [sample(item, *files) for item, files in zip(items, found, strict=True)]
 

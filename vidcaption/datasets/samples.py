@@ -101,9 +101,10 @@ def of_split(
     split = split or "test"
     chosen = [sample for sample in useful if sample.split == split]
     if not chosen:
+        one = "one of " if len(there) > 1 else ""
         raise UsageError(
             f"{dataset} has no sample with a {what} in the split {split!r}; "
-            + (f"choose one of {', '.join(there)} with --split" if there else "omit --split")
+            + (f"choose {one}{', '.join(there)} with --split" if there else "omit --split")
         )
     return chosen, split
 

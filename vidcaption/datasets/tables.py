@@ -99,8 +99,8 @@ def _by_path(path: Path, rows: list[tuple[str, Row]], label_field: str) -> list[
                 raise UsageError(f"{path}, {where}: {name} has {key} {here} here and {there} above")
         if not locate(path.parent, name).is_file():
             raise UsageError(
-                f"{path}, {where}: {name or 'an empty path'} is not in {path.parent}; "
-                "paths are relative to the table"
+                f"{path}, {where}: there is no {path.parent / name if name else 'path'}; paths are "
+                "relative to the table"
             )
     captioned = [(where, row["path"], row["caption"]) for where, row in rows if "caption" in row]
     items = gather(path, captioned) if captioned else [Item(name, "", ()) for name in facts]

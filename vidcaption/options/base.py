@@ -115,8 +115,9 @@ def _seconds(text: str) -> float:
 
 def nearest(name: str, known: Collection[str]) -> str:
     """The hint for an unknown name: the most similar known ones, or all."""
-    near = get_close_matches(name, known)
-    return f"did you mean {' or '.join(near)}" if near else f"known are {', '.join(sorted(known))}"
+    if near := get_close_matches(name, known):
+        return f"did you mean {' or '.join(near)}"
+    return f"known {'is' if len(known) == 1 else 'are'} {', '.join(sorted(known))}"
 
 
 def plain(value: Any) -> Any:
@@ -213,12 +214,12 @@ def _check_bounds(f: Field[Any], value: float) -> None:
         or (high is not None and value > high)
         or (above is not None and value <= above)
     ):
-        wanted = [f"at least {low:g}"] if low is not None else []
-        wanted += [f"above {above:g}"] if above is not None else []
-        wanted += [f"at most {high:g}"] if high is not None else []
+        wanted = [f"at least {low:.15g}"] if low is not None else []
+        wanted += [f"above {above:.15g}"] if above is not None else []
+        wanted += [f"at most {high:.15g}"] if high is not None else []
         allowed = " and ".join(wanted) or "finite"
         allowed += ", or whole" if f.metadata["whole"] else ""
-        raise UsageError(f"{flag_of(f)} is {value:g}; it must be {allowed}")
+        raise UsageError(f"{flag_of(f)} is {value:.15g}; it must be {allowed}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,12 +38,15 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
+            metavar="MODEL",
             autocompletion=complete_model,
             help="A model folder, owner/name or owner/name@revision on the Hub, or 'default' for "
             "the built-in one.",
         ),
     ],
-    dataset: Annotated[Path, typer.Argument(help="A dataset: a file of captions or a folder.")],
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="A dataset: a file of captions or a folder.")
+    ],
     options: EvaluateOptions,
     search: SearchOptions,
     machine: DeviceOptions,
@@ -90,7 +93,7 @@ def evaluate(
             "--model",
             metavar="MODEL=WEIGHT",
             autocompletion=complete_model,
-            help="Also mix the probabilities of this model's words in, as run does.",
+            help="Average the predictions with those of this model, as run does.",
         ),
     ] = None,
     label_field: LabelField = "label",
@@ -100,6 +103,9 @@ def evaluate(
     and ROC curves, scores by correlation.
 
     Captions need the extra "eval". Without Java there is no METEOR, and the others are approximate.
+    Below the scores are facts about what is said, and of a model with a joint space how well it
+    finds sentences for samples (annotation_R@1) and samples for sentences (search_R@1): see
+    docs/training.md and docs/heads.md.
     """
     from vidcaption.cli.console import put, put_json
     from vidcaption.cli.references import read_references

@@ -45,6 +45,7 @@ def find(
     query: Annotated[
         str | None,
         typer.Argument(
+            metavar="QUERY",
             help='Words, "a phrase" in quotes, -word to exclude; not with --like.',
             show_default=False,
         ),
