@@ -84,10 +84,26 @@ def test_a_window_is_found_without_its_words(index: Index, tmp_path: Path) -> No
     assert not search(index, query, FindOptions()).moments
     found = search(index, query, FindOptions(), (), wanted(1.0)).moments
     assert texts(found) == ["a dog runs", "a man", "a cat sleeps"]
+    assert [moment.said for moment in found] == [False, False, False]
+    one = search(index, Query.parse("man puppy"), FindOptions(), (), wanted(1.0)).moments
+    assert {moment.text: moment.said for moment in one} == {
+        "a dog runs": False, "a man": True, "a cat sleeps": False
+    }  # fmt: skip
     assert found[0].score == pytest.approx(0.2, abs=0.01)
     assert texts(search(index, None, FindOptions(limit=1), (), wanted(1.0)).moments) == [
         "a dog runs"
     ]
+
+
+def test_of_more_hits_by_words_than_are_merged_none_counts_as_unsaid(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meaning, "MERGED", 1)
+    put(index, tmp_path / "a.mp4", ("a dog", towards(0.0)), ("a dog runs", towards(0.2)))
+    found = search(index, Query.parse("dog"), FindOptions(), (), wanted(1.0)).moments
+    assert [(moment.text, moment.said) for moment in found] == [
+        ("a dog runs", True), ("a dog", True)
+    ]  # fmt: skip
 
 
 def test_words_and_meaning_add_up(index: Index, tmp_path: Path) -> None:

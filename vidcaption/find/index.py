@@ -94,12 +94,14 @@ class Entry:
 class Hit:
     """A window found in the video of number ``video``. ``rank``: BM25, higher is better.
 
-    Its words and phrases match those of the query by their stems. Its entry has no vector.
+    Its words and phrases match those of the query by their stems, unless it is not ``said``. Its
+    entry has no vector.
     """
 
     number: int
     entry: Entry
     rank: float
+    said: bool = True
 
     @property
     def video(self) -> int:

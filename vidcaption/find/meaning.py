@@ -76,7 +76,8 @@ def joined(
         hit = by_words.get(number)
         entry = hit.entry if hit else index.entry(number, excluded, options.min_confidence)
         if entry is not None:
-            yield Hit(number, entry, float(ranks[place]))
+            has_words = hit is not None or len(by_words) == MERGED  # of more it is not known
+            yield Hit(number, entry, float(ranks[place]), has_words)
 
 
 def similarities(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # searching words needs no NumPy
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A part of a file. ``score``: BM25 of its caption and concepts, higher is better."""
+    """A part of a file. ``score``: BM25 of its caption and concepts, higher is better.
+    ``said``: whether these have a word of the query, if there is one."""
 
     path: Path
     start_s: float
@@ -27,6 +28,7 @@ class Moment:
     score: float
     confidence: float | None
     concepts: tuple[str, ...]
+    said: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def search(
         moments.append(
             Moment(
                 *(path, entry.start_s, entry.end_s, entry.text, hit.rank),
-                *(entry.confidence, entry.concepts),
+                *(entry.confidence, entry.concepts, hit.said),
             )
         )
     return Found(moments, away)

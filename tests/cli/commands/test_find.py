@@ -164,8 +164,21 @@ def test_a_query_is_compared_by_meaning(
     meant: list[str], here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = Out(capsys, "find", "word1", *meant, "--json", "--limit", "99")
-    assert (found.code, found.err) == (0, "")
     rows = json.loads(found.out)
+    texts = {word for row in rows for word in row["text"].split()}
+    unsaid = next(f"word{i}" for i in range(1, 20) if f"word{i}" not in texts)
+    for word in ("word1", unsaid, rows[0]["text"].split()[0]):
+        asked = Out(capsys, "find", word, *meant, "--json")
+        said = word in json.loads(asked.out)[0]["text"].split()
+        assert (
+            asked.lines == []
+            if said
+            else asked.lines
+            == [
+                f"vidcaption: the best match has none of the words of {word!r}; it looks most like "
+                "them, and may show something else"
+            ]
+        )
     with Index(here / "m.sqlite") as index:
         assert len(rows) == index.count() > 1  # also those whose captions lack the word
     assert [row["score"] for row in rows] == sorted((r["score"] for r in rows), reverse=True)

@@ -149,6 +149,12 @@ def find(
             logger.info(message, extra=event("away", count=found.away))
         if not moments:
             logger.info(f"nothing found for {query or str(like)!r}", extra=event("nothing"))
+        elif query and not moments[0].said:
+            logger.info(
+                f"the best match has none of the words of {query!r}; it looks most like them, and "
+                "may show something else",
+                extra=event("unsaid"),
+            )
         _print(moments, as_json)
         if html:
             from vidcaption.find.sheet import contact_sheet
