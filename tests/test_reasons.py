@@ -98,6 +98,22 @@ def test_of_sqlite(tmp_path: Path) -> None:
     )
 
 
+def test_an_index_and_a_checkpoint_that_fail(tmp_path: Path) -> None:
+    from vidcaption.errors import OutputError, UsageError
+    from vidcaption.find.database import explained
+    from vidcaption.serve.callbacks import check_callback
+    from vidcaption.training.checkpoint import write_checkpoint
+
+    error = sqlite3.OperationalError("no such table: videos")
+    told = "i.sqlite cannot be read or written: it is not as this version makes it"
+    assert str(explained(error, Path("i.sqlite"))) == told
+    # PyTorch's own words are of its file inline_container.cc, or that a folder does not exist
+    with pytest.raises(OutputError, match=r"cannot write .*\.pt: the disk is full, or its folder"):
+        write_checkpoint(tmp_path / "gone" / "checkpoint.pt", {})
+    with pytest.raises(UsageError, match="no address; a port must be at most 65535, and an IPv6"):
+        check_callback("http://a:99999/", private=True)
+
+
 # Words of json, tomllib, codecs, sockets and the system.
 FOREIGN = re.compile(
     r"Expecti?n?g|delimiter|char \d|codec|statement|Errno|error -|ioctl|File exists"

@@ -19,7 +19,11 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
         partial.replace(path)
     except (OSError, RuntimeError) as error:  # the latter from PyTorch's writer on a full disk
         partial.unlink(missing_ok=True)
-        reason = of_system(error) if isinstance(error, OSError) else "the disk may be full"
+        reason = (
+            of_system(error)
+            if isinstance(error, OSError)
+            else "the disk is full, or its folder is gone"
+        )
         raise OutputError(f"cannot write {path}: {reason}") from error
 
 
