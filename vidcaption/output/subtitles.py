@@ -55,7 +55,8 @@ def read_cues(path: Path, video_end_s: float | None = None) -> list[Cue]:
             shown.append(cue)
     if not shown:
         raise InputError(
-            f"{path} has no cue that can be shown; correct it, or name another file with --subtitles"
+            f"{path} has no cue that can be shown; correct it, or name another file with "
+            "--subtitles"
         )
     next_ms = [*(cue.start_ms for cue in shown[1:]), math.inf]
     return [
