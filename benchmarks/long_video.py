@@ -20,6 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,9 +49,10 @@ def processor_s() -> float:
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     ticks = 0
     for child in Path("/proc/self/task").glob("*/children"):
-        for number in child.read_text().split():
-            fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
+        with suppress(FileNotFoundError):  # a thread that has ended
+            for number in child.read_text().split():
+                fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])
     running = ticks / os.sysconf("SC_CLK_TCK")
     return time.process_time() + ended.ru_utime + ended.ru_stime + running
 

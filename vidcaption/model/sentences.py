@@ -52,7 +52,8 @@ def read_sentence(folder: Path, text: str) -> Array | None:
     vectors -= vectors.mean(1, keepdims=True)
     vectors /= np.sqrt(vectors.var(1, keepdims=True) + EPSILON)
     read, keep, read_bias, keep_bias, last, last_bias = layers.values()
-    vector = last @ _states(vectors, read, keep, read_bias, keep_bias).mean(0) + last_bias
+    states = _states(vectors, read, keep, read_bias, keep_bias)
+    vector = np.vecdot(last, states.mean(0)) + last_bias
     length = max(float(np.linalg.norm(vector)), 1e-12)
     found: Array = (vector / length).astype(np.float32)
     return found
@@ -66,8 +67,9 @@ def _states(vectors: Array, read: Array, keep: Array, read_bias: Array, keep_bia
     """
     state = np.zeros(HIDDEN, np.float32)
     states = []
-    for given in vectors @ read.T + read_bias:
-        held = keep @ state + keep_bias
+    # not @, whose threads take longer to start than this takes
+    for given in np.vecdot(vectors[:, None], read) + read_bias:
+        held = np.vecdot(keep, state) + keep_bias
         reset, update = _sigmoid((given + held)[: 2 * HIDDEN]).reshape(2, HIDDEN)
         new = np.tanh(given[2 * HIDDEN :] + reset * held[2 * HIDDEN :])
         state = (1 - update) * new + update * state
