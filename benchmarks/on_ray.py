@@ -5,18 +5,22 @@
 The clips are those of ``short_clips.py``. They are captioned in turns by the executor of one
 process and by a local Ray, each in a process of its own, in fp32. ``start``: seconds until a model
 is loaded, of Ray's too; ``work``: from then until all files are written. ``ratio``: of the medians
-of the work. ``different`` counts the files that differ.
+of the work. ``different`` counts the files that differ. ``memory_mib``: of all of Ray's workers
+together, medians over the first and the last quarter of the work of the first run.
 """
 
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,36 @@ from vidcaption.scale import Cluster
 from vidcaption.store import resolve
 
 WAYS = ("one process", "Ray")
+KINDS = ("start", "work", "stop")
+
+
+def workers_mib() -> float:
+    """Resident memory of all processes of Ray's workers."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if (folder / "cmdline").read_bytes().startswith(b"ray::"):
+                found = re.search(r"VmRSS:\s+(\d+) kB", (folder / "status").read_text())
+                total += int(found[1]) if found else 0
+    return total / 1024
+
+
+@contextmanager
+def sampled() -> Iterator[list[float]]:
+    """The memory of Ray's workers, twice a second inside the context."""
+    samples, done = list[float](), threading.Event()
+
+    def sample() -> None:
+        while not done.wait(0.5):
+            samples.append(workers_mib())
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        done.set()
+        thread.join()
 
 
 def once(way: str, clips: Path, out: Path, model: Path | None) -> dict[str, float]:
@@ -46,10 +80,14 @@ def once(way: str, clips: Path, out: Path, model: Path | None) -> dict[str, floa
         batch.plan(resolve(model), CaptionOptions())
         work = batch.start(MachineOptions(precision="fp32"), Watcher(), print, None, execute)
         ready = time.monotonic()
-        work()
+        with sampled() as samples:
+            work()
         done = time.monotonic()
     stopped = time.monotonic()
-    return {"start": ready - began, "work": done - ready, "stop": stopped - done}
+    quarter = max(1, len(samples) // 4)
+    first, last = (statistics.median(x or [0.0]) for x in (samples[:quarter], samples[-quarter:]))
+    times = {"start": ready - began, "work": done - ready, "stop": stopped - done}
+    return times | {"first": first, "last": last}
 
 
 def compare(asked: argparse.Namespace, home: Path) -> dict[str, Any]:
@@ -63,9 +101,10 @@ def compare(asked: argparse.Namespace, home: Path) -> dict[str, Any]:
             result = subprocess.run(command, capture_output=True, text=True, check=True)
             took[way].append(json.loads(result.stdout))
     medians = {
-        way: {kind: round(statistics.median(run[kind] for run in runs), 2) for kind in runs[0]}
+        way: {kind: round(statistics.median(run[kind] for run in runs), 2) for kind in KINDS}
         for way, runs in took.items()
     }
+    memory = {kind: round(took["Ray"][0][kind]) for kind in ("first", "last")}
     here, there = (
         {path.name: path.read_bytes() for path in (home / f"{way} 0").glob("*.srt")} for way in WAYS
     )
@@ -74,6 +113,7 @@ def compare(asked: argparse.Namespace, home: Path) -> dict[str, Any]:
         "runs": asked.runs,
         "seconds": medians,
         "ratio": round(medians["Ray"]["work"] / medians["one process"]["work"], 2),
+        "memory_mib": memory,
         "written": len(there),
         "different": sum(there.get(name) != text for name, text in here.items()),
     }

@@ -472,7 +472,9 @@ def on_ray() -> str:
     facts = (
         f"{report['clips']} clips of 3 s, medians of {report['runs']} runs on "
         f"{report['machine']['cores']} cores of {report['machine']['processor']}: the work takes "
-        f"{report['ratio']} times as long, and {report['different']} files differ."
+        f"{report['ratio']} times as long, and {report['different']} files differ. Ray's workers "
+        f"have {report['memory_mib']['first']} MiB together in the first quarter of the work, "
+        f"{report['memory_mib']['last']} MiB in the last."
     )
     return table(["", "start, with the model", "work", "stop"], *rows) + f"\n\n{facts}"
 
