@@ -72,7 +72,7 @@ def test_what_decides_the_text_makes_it_anew(job: Job, change: Callable[[Job], o
     assert plan.todo == job.targets and set(plan.replaced) == set(job.targets.values())
 
 
-def test_options_of_later_versions_make_nothing_anew() -> None:
+def test_options_of_later_versions_redo_nothing() -> None:
     """Outputs of 0.4 are compared by these."""
     assert set(CaptionOptions().recipe) == {
         *("beam", "end_s", "frames", "length_penalty", "max_words", "merge", "min_confidence"),

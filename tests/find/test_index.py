@@ -1,11 +1,13 @@
 """The index: what is kept, what is found, and that several processes may use it."""
 
+import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -344,3 +346,17 @@ def test_a_killed_writer_leaves_whole_videos(tmp_path: Path) -> None:
         assert len(found(index, "dog")) == 20 * len(index.videos())
         put(index, Path("/b.mp4"), "a cat")
         assert found(index, "cat") == ["a cat"]
+
+
+def test_vectors_are_read_in_large_pages(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    with Index(path, create=True), closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA page_size").fetchone() == (16384,)
+
+
+def test_options_of_later_versions_are_not_in_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    with Index(path, create=True) as index, closing(sqlite3.connect(path)) as file:
+        index.recipe_id(RECIPE)
+        [(options,)] = file.execute("SELECT options FROM recipes").fetchall()
+    assert json.loads(options) == RECIPE.options.recipe

@@ -70,7 +70,7 @@ def test_the_frame_in_the_middle_counts(sure, features):
     first, second = (network.heads["regions"](network.remember(x)) for x in (three, still))
     boxes = [torch.tensor([x.box for x in each[0].regions]) for each in (first, second)]
     torch.testing.assert_close(*boxes)
-    assert head(sure.remember(three)) != head(sure.remember(still))  # an LSTM tells of the others
+    assert head(sure.remember(three)) != head(sure.remember(still))  # it sees the others
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ than parsing the file. SQLite would need two more files beside it while it is op
 work on network folders.
 
 ``O_APPEND`` alone keeps the rows of one machine apart. Of two machines on a network folder, each
-finds the end of the file and writes there, so a byte of the file is locked meanwhile.
+finds the end of the file and writes there, so a byte of the file is locked until then.
 
 The same file carries the leases: POSIX locks on single bytes beyond its end, one per name, which
 the kernel releases when their process ends in any way. Nothing is written for them, and they cannot

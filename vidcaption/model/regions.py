@@ -1,9 +1,9 @@
 """What is where in a picture: boxes, a phrase and a kind for each, and what is between them.
 
 After C2SGNet (Shin and Kim 2018, "Deep Image Understanding Using Multilayered Contexts"), whose
-layers are objects, relations and phrases, each reading the one below: a relation is told by the
-context of its subject and object (their relationship context network), a phrase by that of the
-relations of its box (their caption context network).
+layers are objects, relations and phrases, each reading the one below: a relation is predicted from
+the context of its subject and object (their relationship context network), a phrase from that of
+the relations of its box (their caption context network).
 """
 
 import math
@@ -111,7 +111,7 @@ class RegionsHead(nn.Module):
         self, pictures: Tensor, targets: list[dict[str, Tensor]] | None = None
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         batch, side = len(pictures), self._side
-        shape = pictures.new_empty(1).expand(batch, 1, side, side)  # nobody looks inside
+        shape = pictures.new_empty(1).expand(batch, 1, side, side)  # only its size is used
         result: tuple[list[Tensor], dict[str, Tensor]]
         with _full_precision(pictures):
             images = ImageList(shape, [(side, side)] * batch)

@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -112,33 +114,39 @@ def test_a_training_ends_with_what_it_gave(
     assert "(prefers-color-scheme: dark)" in page.text
 
 
-def test_an_interrupted_training_says_how_to_go_on(
-    folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@contextmanager
+def interrupted(after: int) -> Iterator[None]:
+    """A training inside is interrupted after so many epochs."""
     from vidcaption.training.trainer import Trainer
 
-    command = ["train", str(folder / "data.jsonl"), "--out", str(tmp_path), *LOUD]
-    epoch, left = Trainer._epoch, [0, 1]
+    epoch, left = Trainer._epoch, [*[1] * after, 0]
 
-    def interrupted(*args: Any) -> float:
+    def one(*args: Any) -> float:
         if not left.pop(0):
             raise KeyboardInterrupt
         return epoch(*args)
 
-    monkeypatch.setattr(Trainer, "_epoch", interrupted)
-    assert main(command) == 130
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_epoch", one)
+        yield
+
+
+def test_an_interrupted_training_says_how_to_go_on(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["train", str(folder / "data.jsonl"), "--out", str(tmp_path), *LOUD]
+    with interrupted(after=0):
+        assert main(command) == 130
     line = capsys.readouterr().err.splitlines()[-1]
     assert line == "vidcaption: interrupted during the first epoch: nothing was saved"
-    left[:] = [1, 0]
-    assert main(command) == 130
+    with interrupted(after=1):
+        assert main(command) == 130
     line = capsys.readouterr().err.splitlines()[-1]
     assert line == (
         "vidcaption: interrupted; the same command with --resume continues after the last epoch"
     )
-    monkeypatch.undo()
     assert main([*command, "--resume", "--lr", "0.1"]) == 2
     assert "with --lr 0.0008 instead of 0.1; use the same again" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
@@ -150,24 +158,14 @@ def test_a_training_is_resumed_as_it_was_begun(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from vidcaption.training.trainer import Trainer
-
     monkeypatch.chdir(folder)
     labels = "path,label\n" + "".join(f"{i}.png,{'ab'[i // 5]}\n" for i in range(10))
     (folder / "labels.csv").write_text(labels)
     first, begun = tmp_path / "first", tmp_path / "begun"
     assert main(["train", "labels.csv", "--out", str(first), "--heads", "classes", *SMALL]) == 0
     options = ["--init", str(first), "--epochs", "2", "--finetune-epochs", "0", "--workers", "0"]
-    epoch, left = Trainer._epoch, [1, 0]
-
-    def interrupted(*args: Any) -> float:
-        if not left.pop(0):
-            raise KeyboardInterrupt
-        return epoch(*args)
-
-    monkeypatch.setattr(Trainer, "_epoch", interrupted)
-    assert main(["train", "labels.csv", "--out", str(begun), *options, "--size", "16"]) == 130
-    monkeypatch.setattr(Trainer, "_epoch", epoch)
+    with interrupted(after=1):
+        assert main(["train", "labels.csv", "--out", str(begun), *options, "--size", "16"]) == 130
     again = ["train", "--out", str(begun), "--resume"]
     for other, message in (
         (["--lr", "0.1"], "with --lr 0.0008 instead of 0.1; use the same again"),
