@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from indexes import RECIPE, put
+from indexes import RECIPE, entries, put
 
 from vidcaption.errors import OutputError, UsageError
 from vidcaption.find import index as module
@@ -28,7 +28,8 @@ TEXTS = st.lists(st.sampled_from(["a dog", "a cat", "dogs and cats", ""]), max_s
 
 
 def found(index: Index, text: str, videos: Sequence[int] | None = None) -> list[str]:
-    return [hit.entry.text for hit in index.match_all(Query.parse(text), videos, None)]
+    hits = index.match_all(Query.parse(text), videos, None)
+    return [entry.text for entry in entries(index, hits)]
 
 
 class Against(RuleBasedStateMachine):
@@ -94,21 +95,21 @@ def test_text_that_is_no_unicode_is_escaped(index: Index) -> None:
     entry = Entry(0, 4, "a dog \ud800\x1b[2J", -1.0, None, ("\udcff",))
     number = index.recipe_id(Recipe("/models/\udcff", "1" * 64, CaptionOptions()))
     index.put(Path("/a"), State(1, 1, "x"), number, [entry], error="/\udcff is no video")
-    (hit,) = index.match_all(Query.parse("dog"), None, None)
-    assert (hit.entry.text, hit.entry.concepts) == (r"a dog \ud800\u001b[2J", (r"\udcff",))
+    (kept,) = entries(index, index.match_all(Query.parse("dog"), None, None))
+    assert (kept.text, kept.concepts) == (r"a dog \ud800\u001b[2J", (r"\udcff",))
     assert index.videos()[Path("/a")].error == r"/\udcff is no video"
     assert index.latest_recipe() == ("/models/\udcff", CaptionOptions())
 
 
 def test_what_is_put_in_comes_out(index: Index) -> None:
-    entries = [Entry(0, 4.001, "Ein Hund läuft", -0.5, 0.25, ("dog",)), Entry(4, 8, "犬", -1.5)]
+    made = [Entry(0, 4.001, "Ein Hund läuft", -0.5, 0.25, ("dog",)), Entry(4, 8, "犬", -1.5)]
     state = State(5, 6, "digest")
     number = index.recipe_id(RECIPE)
-    index.put(Path("/a.mp4"), state, number, entries, duration_s=8.5)
+    index.put(Path("/a.mp4"), state, number, made, duration_s=8.5)
     video = index.videos()[Path("/a.mp4")]
     assert (video.state, video.duration_s, video.recipe, video.error) == (state, 8.5, number, None)
     (hit,) = index.match_all(Query.parse("hund"), None, None)
-    assert (hit.video, hit.entry) == (video.id, entries[0]) and hit.rank > 0
+    assert (hit.video, index.entry(hit.number)) == (video.id, made[0]) and hit.rank > 0
     assert index.count() == 2
 
 
@@ -152,24 +153,25 @@ def test_rarer_words_count_for_more(index: Index) -> None:
     common = [f"a man number{i}" for i in range(20)]
     put(index, Path("/a.mp4"), *common, "a man and a zebra", "an old zebra in a zoo")
     hits = list(index.match_any(Query.parse("man zebra"), None, None))
-    assert [hit.entry.text for hit in hits[:2]] == ["a man and a zebra", "an old zebra in a zoo"]
+    first = [entry.text for entry in entries(index, hits[:2])]
+    assert first == ["a man and a zebra", "an old zebra in a zoo"]
     assert len(hits) == 22 and [hit.rank for hit in hits] == sorted(
         (hit.rank for hit in hits), reverse=True
     )
 
 
 def test_of_equal_ones_the_surest_come_first(index: Index) -> None:
-    entries = [Entry(i, i + 1, "a dog", score) for i, score in enumerate((-2.0, -0.5, -1.0))]
-    index.put(Path("/a.mp4"), State(1, 1, "x"), index.recipe_id(RECIPE), entries)
+    made = [Entry(i, i + 1, "a dog", score) for i, score in enumerate((-2.0, -0.5, -1.0))]
+    index.put(Path("/a.mp4"), State(1, 1, "x"), index.recipe_id(RECIPE), made)
     hits = index.match_all(Query.parse("dog"), None, None)
-    assert [hit.entry.score for hit in hits] == [-0.5, -1.0, -2.0]
+    assert [entry.score for entry in entries(index, hits)] == [-0.5, -1.0, -2.0]
 
 
 def test_confidence_is_a_filter(index: Index) -> None:
-    entries = [Entry(i, i + 1, "a dog", -1.0, sure) for i, sure in enumerate((None, 0.5, 0.9))]
-    index.put(Path("/a.mp4"), State(1, 1, "x"), index.recipe_id(RECIPE), entries)
+    made = [Entry(i, i + 1, "a dog", -1.0, sure) for i, sure in enumerate((None, 0.5, 0.9))]
+    index.put(Path("/a.mp4"), State(1, 1, "x"), index.recipe_id(RECIPE), made)
     hits = index.match_all(Query.parse("dog"), None, 0.5)
-    assert [hit.entry.confidence for hit in hits] == [0.5, 0.9]
+    assert [entry.confidence for entry in entries(index, hits)] == [0.5, 0.9]
 
 
 def test_of_very_many_the_latest_are_ranked(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +185,7 @@ def test_of_very_many_the_latest_are_ranked(index: Index, monkeypatch: pytest.Mo
     (old,) = (id for id, path in videos.items() if path == Path("/old.mp4"))
     assert len(list(index.match_all(Query.parse("man"), [old], None))) == 5
     hits = list(index.match_any(Query.parse("man zebra"), None, None))
-    assert [hit.entry.text for hit in hits] == ["a zebra"]
+    assert [entry.text for entry in entries(index, hits)] == ["a zebra"]
 
 
 def test_recipes(index: Index) -> None:

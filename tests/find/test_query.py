@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from indexes import RECIPE, put
+from indexes import RECIPE, entries, put
 
 from vidcaption.errors import UsageError
 from vidcaption.find.index import Entry, Index, State
@@ -99,9 +99,9 @@ def test_finds_what_has_the_words(
     query = Query.parse(" ".join(wanted) + (f" -{unwanted}" if unwanted else ""))
     allowed = [text for text in texts if unwanted not in text]
     put(store, Path("/a.mp4"), *map(" ".join, texts))
-    hits = [hit.entry.text.split() for hit in store.match_all(query, None, None)]
+    hits = [entry.text.split() for entry in entries(store, store.match_all(query, None, None))]
     assert sorted(hits) == sorted(text for text in allowed if {*wanted} <= {*text})
-    hits = [hit.entry.text.split() for hit in store.match_any(query, None, None)]
+    hits = [entry.text.split() for entry in entries(store, store.match_any(query, None, None))]
     assert sorted(hits) == sorted(text for text in allowed if {*wanted} & {*text})
 
 
@@ -126,4 +126,4 @@ def test_concepts_are_searched_and_accents_do_not_matter(index: Index) -> None:
     index.put(Path("/a.mp4"), State(1, 1, "x"), index.recipe_id(RECIPE), [entry])
     for text in ("cafe", "streets", '"fire hydrant"', "café hydrants"):
         (hit,) = index.match_all(Query.parse(text), None, None)
-        assert hit.entry == entry
+        assert index.entry(hit.number) == entry

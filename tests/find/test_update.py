@@ -13,6 +13,7 @@ import pytest
 from clips import write_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from indexes import entries
 from leases import holder
 from tiny import write_tiny
 
@@ -92,9 +93,9 @@ def test_new_files_are_captioned_once(updater: Updater, tmp_path: Path) -> None:
     (first,) = updater(one)
     assert first.status == "captioned" and first.captions is not None
     (segment,) = first.captions.segments
-    hits = list(updater.index.match_all(Query.parse(segment.text), None, None))
-    assert [hit.entry.text for hit in hits] == [segment.text]
-    assert [hit.entry.score for hit in hits] == [segment.score]
+    hits = updater.index.match_all(Query.parse(segment.text), None, None)
+    kept = [(entry.text, entry.score) for entry in entries(updater.index, hits)]
+    assert kept == [(segment.text, segment.score)]
     assert [outcome.job.path for outcome in updater(one, two, two)] == [two]
     assert updater(one, two) == []
     assert updater.log.opened_paths == [one, two]

@@ -94,12 +94,10 @@ class Entry:
 class Hit:
     """A window found in the video of number ``video``. ``rank``: BM25, higher is better.
 
-    Its words and phrases match those of the query by their stems, unless it is not ``said``. Its
-    entry has no vector.
+    Its words and phrases match those of the query by their stems, unless it is not ``said``.
     """
 
     number: int
-    entry: Entry
     rank: float
     said: bool = True
 
@@ -265,18 +263,17 @@ class Index:
         windows match, those of the videos that were added last are ranked. Ties are ordered by
         the model's score.
         """
-        candidates, values = _candidates(videos, confidence)
-        yield from self._hits(
-            f"SELECT rowid AS id, bm25(words) AS rank {candidates}",
-            {**values, "needed": query.all_of()},
-        )
+        yield from self._ranked(query.all_of(), videos, confidence)
 
     def match_any(
         self, query: Query, videos: Sequence[int] | None, confidence: float | None
     ) -> Iterator[Hit]:
         """The same with any of the terms, of which one must not be too frequent, if possible."""
+        rare = [term for term in query.terms if self._is_rare(term)]
+        if len(rare) in (0, len(query.terms)):
+            yield from self._ranked(query.any_of(query.terms), videos, confidence)
+            return
         candidates, values = _candidates(videos, confidence)
-        rare = [term for term in query.terms if self._is_rare(term)] or query.terms
         yield from self._hits(
             "SELECT rowid AS id, bm25(words) AS rank FROM words"
             # the plus prevents SQLite from running the search once per candidate
@@ -302,9 +299,11 @@ class Index:
                 () if videos is None else (json.dumps(videos),),
             )
 
-    def entry(self, number: int, excluded: str, confidence: float | None) -> Entry | None:
-        """The entry of a window, unless it matches the expression ``excluded``, has less
-        confidence, or another process has replaced its video."""
+    def entry(
+        self, number: int, excluded: str = "", confidence: float | None = None
+    ) -> Entry | None:
+        """The entry of a window, without its vector, unless it matches the expression ``excluded``,
+        has less confidence, or another process has replaced its video."""
         rows = self._all(
             f"SELECT {_ENTRY} FROM windows WHERE id = ?1 AND (?2 IS NULL OR confidence >= ?2)",
             (number, confidence),
@@ -318,6 +317,14 @@ class Index:
             return None
         return _entry(rows[0])
 
+    def _ranked(
+        self, needed: str, videos: Sequence[int] | None, confidence: float | None
+    ) -> Iterator[Hit]:
+        """Windows that match an expression, best first."""
+        candidates, values = _candidates(videos, confidence)
+        ranked = f"SELECT rowid AS id, bm25(words) AS rank {candidates}"
+        yield from self._hits(ranked, {**values, "needed": needed})
+
     def _hits(self, ranked: str, values: dict[str, Any]) -> Iterator[Hit]:
         # all at once, as an unfinished statement blocks other writers
         with self._told():
@@ -326,10 +333,7 @@ class Index:
                 " ORDER BY round(rank, 3), score DESC, id",
                 values,
             ).fetchall()
-        for number, rank in order:
-            # none, if another process has replaced the video in the meantime
-            for row in self._all(f"SELECT {_ENTRY} FROM windows WHERE id = ?", (number,)):
-                yield Hit(number, _entry(row), -rank)
+        yield from (Hit(number, -rank) for number, rank in order)
 
     def _is_rare(self, term: str) -> bool:
         """Whether it is rare enough for all its windows to be ranked."""

@@ -15,11 +15,10 @@ from vidcaption.find.index import PLACE_BITS, POOL, Hit, Index
 from vidcaption.find.query import Query
 from vidcaption.find.space import Space
 from vidcaption.model.sentences import STEPS, read_sentence
-from vidcaption.options.batch import FindOptions
 
 BM25_WEIGHT = 0.015  # beside a cosine, chosen by benchmarks/retrieval.py on dev
 MERGED = 1000  # of the hits by words
-_AT_ONCE = 1 << 20  # bytes of vectors: they stay in the processor's cache
+_AT_ONCE = 1 << 18  # bytes of vectors: as float32 they stay in the processor's cache
 
 Numbers = NDArray[np.int64]
 Vector = NDArray[np.float32]
@@ -48,36 +47,30 @@ def joined(
     words: Iterable[Hit],
     wanted: Wanted,
     videos: Sequence[int] | None,
-    query: Query | None,
-    options: FindOptions,
 ) -> Iterator[Hit]:
     """Windows by what their captions say and by their similarity together, best first.
 
     ``words``: hits by words, best first; ``videos``: those of which vectors are compared, all if
-    None; ``query``: for what it excludes. A hit's rank is the sum of its cosine and of its BM25
-    times BM25_WEIGHT, or the cosine alone without ``words``.
+    None. A hit's rank is the sum of its cosine and of its BM25 times BM25_WEIGHT, or the cosine
+    alone without ``words``.
     """
     numbers, ranks = similarities(index, wanted.vector, videos)
     if not len(numbers):
         yield from words
         return
-    by_words = {hit.number: hit for hit in islice(words, MERGED)}
+    by_words = {hit.number: hit.rank for hit in islice(words, MERGED)}
     said = np.array(list(by_words), np.int64)
-    weighted = BM25_WEIGHT * np.array([hit.rank for hit in by_words.values()], np.float32)
+    weighted = BM25_WEIGHT * np.array(list(by_words.values()), np.float32)
     places = np.minimum(np.searchsorted(numbers, said), len(numbers) - 1)
     there = numbers[places] == said
     ranks[places[there]] += weighted[there]
     numbers = np.concatenate([numbers, said[~there]])  # of files without vectors of this model
     ranks = np.concatenate([ranks, weighted[~there]])
     best = np.argpartition(-ranks, POOL)[:POOL] if len(ranks) > POOL else np.arange(len(ranks))
-    excluded = query.none_of() if query else ""
     for place in best[np.argsort(-ranks[best], kind="stable")].tolist():
         number = int(numbers[place])
-        hit = by_words.get(number)
-        entry = hit.entry if hit else index.entry(number, excluded, options.min_confidence)
-        if entry is not None:
-            has_words = hit is not None or len(by_words) == MERGED  # of more it is not known
-            yield Hit(number, entry, float(ranks[place]), has_words)
+        has_words = number in by_words or len(by_words) == MERGED  # of more it is not known
+        yield Hit(number, float(ranks[place]), has_words)
 
 
 def similarities(
@@ -87,38 +80,30 @@ def similarities(
 
     ``videos``: only of these; all if None.
     """
-    numbers, cosines = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
     step = (vector / STEPS).astype(np.float32)
-    for ids, counts, rows in _parts(index.vectors(videos), len(vector)):
-        first = np.cumsum(counts) - counts  # rows before those of each video
-        places = np.arange(len(rows)) - np.repeat(first, counts)
-        numbers.append(np.repeat(ids << PLACE_BITS, counts) + places)
-        # not @, whose threads wait for each other for seconds beside other programs
-        cosines.append(np.vecdot(rows.astype(np.float32), step))
-    return np.concatenate(numbers), np.concatenate(cosines)
-
-
-def _parts(
-    vectors: Iterator[tuple[int, bytes]], size: int
-) -> Iterator[tuple[Numbers, Numbers, NDArray[np.int8]]]:
-    """Some videos at a time: their numbers, how many windows each has, and all their vectors,
-    (N, ``size``)."""
     ids: list[int] = []
-    rows: list[bytes] = []
+    counts: list[int] = []
+    cosines: list[Vector] = []
+    parts: list[bytes] = []
     held = 0
-    for video, part in vectors:
+    for video, part in index.vectors(videos):
         ids.append(video)
-        rows.append(part)
+        counts.append(len(part) // len(vector))
+        parts.append(part)
         held += len(part)
         if held >= _AT_ONCE:
-            yield _joined(ids, rows, size)
-            ids, rows, held = [], [], 0
-    if ids:
-        yield _joined(ids, rows, size)
+            cosines.append(_products(parts, step))
+            parts, held = [], 0
+    cosines.append(_products(parts, step))
+    before = np.cumsum([0, *counts])  # windows of the videos before each, and of all
+    places = np.arange(before[-1]) - np.repeat(before[:-1], counts)
+    firsts = np.array(ids, np.int64) << PLACE_BITS
+    return np.repeat(firsts, counts) + places, np.concatenate(cosines)
 
 
-def _joined(
-    ids: Sequence[int], rows: Sequence[bytes], size: int
-) -> tuple[Numbers, Numbers, NDArray[np.int8]]:
-    counts = np.array([len(part) // size for part in rows])
-    return np.array(ids), counts, np.frombuffer(b"".join(rows), np.int8).reshape(-1, size)
+def _products(parts: Sequence[bytes], step: Vector) -> Vector:
+    """Of some videos' vectors with another one."""
+    rows = np.frombuffer(b"".join(parts), np.int8).reshape(-1, len(step))
+    # not @, whose threads wait for each other for seconds beside other programs
+    products: Vector = np.vecdot(rows.astype(np.float32), step)
+    return products

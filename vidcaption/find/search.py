@@ -64,7 +64,8 @@ def search(
             from vidcaption.find.meaning import joined
 
             some = alike if len(alike) < len(known) else None
-            hits = joined(index, words, wanted, some, query, options)
+            hits = joined(index, words, wanted, some)
+    excluded = query.none_of() if query else ""
     there: dict[int, bool] = {}
     moments: list[Moment] = []
     away = 0
@@ -73,7 +74,10 @@ def search(
             break
         if hit.video not in videos:  # it was added in the meantime
             continue
-        path, entry = videos[hit.video].path, hit.entry
+        entry = index.entry(hit.number, excluded, options.min_confidence)
+        if entry is None:
+            continue
+        path = videos[hit.video].path
         if not there.setdefault(hit.video, path.exists()):
             away += 1
             continue
