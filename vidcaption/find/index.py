@@ -61,11 +61,16 @@ class Video:
     """A file in the index. ``recipe``: its number. ``error``: why it has no captions, or None."""
 
     id: int
-    path: Path
+    name: bytes
     state: State
     duration_s: float | None
     recipe: int
     error: str | None
+
+    @property
+    def path(self) -> Path:
+        # made on demand: for all files it can take longer than a search
+        return Path(os.fsdecode(self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +191,11 @@ class Index:
 
     def videos(self) -> dict[Path, Video]:
         """All files, by path."""
-        videos = map(_video, self._all(f"SELECT {_VIDEO} FROM videos"))
-        return {video.path: video for video in videos}
+        return {video.path: video for video in self.each_video()}
+
+    def each_video(self) -> list[Video]:
+        """All files."""
+        return list(map(_video, self._all(f"SELECT {_VIDEO} FROM videos")))
 
     def video(self, path: Path) -> Video | None:
         """The entry of a file, if any."""
@@ -463,8 +471,8 @@ def _numbers(video: int) -> tuple[int, int]:
 
 
 def _video(row: Sequence[Any]) -> Video:
-    id, path, size, mtime_ns, digest, *rest = row
-    return Video(id, Path(os.fsdecode(path)), State(size, mtime_ns, digest), *rest)
+    id, name, size, mtime_ns, digest, *rest = row
+    return Video(id, name, State(size, mtime_ns, digest), *rest)
 
 
 def _entry(row: Sequence[Any]) -> Entry:

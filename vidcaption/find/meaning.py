@@ -95,10 +95,10 @@ def similarities(
             cosines.append(_products(parts, step))
             parts, held = [], 0
     cosines.append(_products(parts, step))
-    before = np.cumsum([0, *counts])  # windows of the videos before each, and of all
-    places = np.arange(before[-1]) - np.repeat(before[:-1], counts)
-    firsts = np.array(ids, np.int64) << PLACE_BITS
-    return np.repeat(firsts, counts) + places, np.concatenate(cosines)
+    before = np.cumsum([0, *counts])[:-1]  # windows of the videos before each
+    numbers = np.repeat((np.array(ids, np.int64) << PLACE_BITS) - before, counts)
+    numbers += np.arange(len(numbers))
+    return numbers, np.concatenate(cosines)
 
 
 def _products(parts: Sequence[bytes], step: Vector) -> Vector:

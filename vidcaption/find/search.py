@@ -51,7 +51,7 @@ def search(
     ``folders``: only in files below them. ``wanted``: what they should be like as well, or instead
     of having words if there is no query. Raises OutputError.
     """
-    known = index.videos().values()
+    known = index.each_video()
     fits = _filter(options, folders)
     videos = {video.id: video for video in known if fits(video)}
     chosen = list(videos) if len(videos) < len(known) else None

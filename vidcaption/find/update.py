@@ -234,6 +234,6 @@ def _take_over(index: Index, video: Video, path: Path, state: State) -> Video:
     """Use the entry of a file with the same content, which may be gone, for another one."""
     if path == video.path or not video.path.exists():
         index.move(video, path, state)
-        return replace(video, path=path, state=state)
+        return replace(video, name=os.fsencode(path), state=state)
     index.copy(video, path, state)
     return video
