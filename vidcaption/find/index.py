@@ -32,7 +32,7 @@ from vidcaption.reasons import of_system
 from vidcaption.types import Segment
 
 PLACE_BITS = 20  # of a window's number: a video has at most a million windows
-POOL = 20_000  # maximum of ranked windows; SQLite ranks about 250,000 per second
+POOL = 10_000  # maximum of ranked windows; SQLite ranks about 250,000 per second
 
 _VIDEO = "id, path, size, mtime_ns, digest, duration_s, recipe, error"
 _ENTRY = "start_ms, end_ms, text, concepts, score, confidence"

@@ -105,5 +105,5 @@ def _products(parts: Sequence[bytes], step: Vector) -> Vector:
     """Of some videos' vectors with another one."""
     rows = np.frombuffer(b"".join(parts), np.int8).reshape(-1, len(step))
     # not @, whose threads wait for each other for seconds beside other programs
-    products: Vector = np.vecdot(rows.astype(np.float32), step)
+    products: Vector = np.vecdot(rows, step)
     return products
