@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+FRAMES = "4"  # that rows are scored with, as they are trained with as many
 BASE, STILLS, TEXT = "the recipe", "stills only", "sentences first"
 # flags beside the recipe's; {init} stands for the recipe's own model
 ROWS = {
@@ -65,7 +66,8 @@ def scored(command: list[str], model: Path, datasets: list[str]) -> dict[str, An
         vidcaption(*command, *resume)
     dev = {}
     for dataset in datasets:
-        report = json.loads(vidcaption("evaluate", str(model), dataset, "--split", "dev", "--json"))
+        asked = ["evaluate", str(model), dataset, "--split", "dev", "--frames", FRAMES, "--json"]
+        report = json.loads(vidcaption(*asked))
         dev[Path(dataset).name] = {key: report[key] for key in ("metrics", "scores", "intervals")}
     return dev
 

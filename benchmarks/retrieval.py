@@ -40,7 +40,7 @@ from vidcaption.options.batch import FindOptions
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.store import resolve
 
-FRAMES = 4
+FRAMES = CaptionOptions().frames
 WEIGHTS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 RRF = 60
 LOOKED_AT = 50

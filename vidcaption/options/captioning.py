@@ -49,7 +49,7 @@ class WindowOptions(SearchOptions):
         None, "Seconds from one window's start to the next.  [default: --window]",
         at_least=0.1, at_most=3600,
     )  # fmt: skip
-    frames: int = option(4, "Frames per window.", at_least=1, at_most=64)
+    frames: int = option(2, "Frames per window.", at_least=1, at_most=64)
     same_within: float = option(
         0.0,
         "Treat frames as equal if no 8x8 block of the network's input differs by more than this, "

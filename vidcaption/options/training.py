@@ -18,7 +18,7 @@ _share = functools.partial(option, at_least=0, at_most=1)
 class EvaluateOptions(Options):
     """Samples."""
 
-    frames: int = _frames(4, "Frames per sample.")
+    frames: int = _frames(2, "Frames per sample.")
 
 
 @dataclass(frozen=True, kw_only=True)
