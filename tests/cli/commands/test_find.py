@@ -328,14 +328,14 @@ def test_run_goes_on_where_the_index_fails(
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_an_interrupt_says_how_to_go_on(here: Path) -> None:
     write_image(here / "videos/a.png")
+    Index(here / "i.sqlite", create=True).__exit__(None, None, None)
     command = ["index", "videos", "--index", "i.sqlite", "--beam", "50", "--stride", "0.1"]
     process = forks.start(*command, cwd=here, stderr="said")
     captioned = False
     while not captioned and process.is_alive():  # the video takes long
         time.sleep(0.05)
-        if (here / "i.sqlite").exists():
-            with Index(here / "i.sqlite") as index:
-                captioned = bool(index.videos())
+        with Index(here / "i.sqlite") as index:
+            captioned = bool(index.videos())
     assert process.pid is not None
     os.kill(process.pid, signal.SIGINT)
     process.join()
