@@ -150,8 +150,8 @@ class SingleDecoder(Decoder):
         return _joined(steps)
 
     def _after(self, seen: Tensor) -> State:
-        _, state = self.cell.read(seen, self._zeros(seen))
-        return state
+        after: State = self.cell.read(seen, self._zeros(seen))[1]
+        return after
 
 
 class StackedDecoder(Decoder):
@@ -231,7 +231,8 @@ def _shared(state: State, captions: int) -> State:
 
 def _joined(steps: Sequence[Step]) -> Step:
     """One that followed the other, in one: of (N, L, ...) each."""
-    hidden, weights = (torch.cat([step[i] for step in steps], 1) for i in (0, 1))
+    hidden = torch.cat([step.hidden for step in steps], 1)
+    weights = torch.cat([step.attention for step in steps], 1)
     draws = [step.draw for step in steps if step.draw]
     draw = Draw(*(torch.cat(x, 1) for x in zip(*draws, strict=True))) if draws else None
     return Step(hidden, weights, steps[-1].state, draw)
