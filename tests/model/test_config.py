@@ -5,6 +5,7 @@ import pytest
 
 from vidcaption.errors import ModelError, UsageError
 from vidcaption.model.config import MIGRATIONS, SCHEMA, ModelConfig
+from vidcaption.options.base import flag_of
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -27,12 +28,11 @@ def test_a_config_of_each_schema_is_read(schema):
     if schema < 3:
         values["attention_heads"] = values.pop("heads")
     config = ModelConfig.from_json(text).flat_values()
+    flags = {f.name: flag_of(f) for f in ModelConfig.flat_fields()}
     for name, value in values.items():
-        own = config["--" + name.replace("_", "-")]
-        assert own == (tuple(value) if isinstance(value, list) else value)
-    untold = config.keys() - {"--" + name.replace("_", "-") for name in values}
-    for name in untold:
-        assert config[name] == NEW[name], name
+        assert config[flags[name]] == (tuple(value) if isinstance(value, list) else value)
+    for flag in config.keys() - {flags[name] for name in values}:
+        assert config[flag] == NEW[flag], flag
 
 
 # What was not said in older schemas, as there was no choice.
@@ -41,6 +41,7 @@ NEW = {
         "--concept-slots": 0,
         "--roles": "none",
         "--cell": "lstm",
+        "--layers": 2,
         "--feed": "both",
         "--heads": "caption",
     },
@@ -74,10 +75,10 @@ def changed(**values):
     [
         ("nonsense", "config.json, line 1, column 1: not JSON"),
         ("[]", "must be an object"),
-        (changed(schema=99, since="7.2.0"), r"needs vidcaption 7\.2\.0 .* reads 3\); upgrade"),
+        (changed(schema=99, since="7.2.0"), r"needs vidcaption 7\.2\.0 .* reads 4\); upgrade"),
         (changed(schema=99, since="DROP", odd=1), "needs a newer vidcaption .* schema 99"),
         (changed(schema=0), "schema 0"),
-        (changed(schema="2"), "schema '2'; this version of vidcaption reads 1 to 3"),
+        (changed(schema="2"), "schema '2'; this version of vidcaption reads 1 to 4"),
         (changed(schema=True), "schema True"),
         (changed(extra=1), "unknown fields: 'extra'"),
         (changed(input={"extra": 1}), "unknown fields: 'extra'"),
@@ -97,6 +98,8 @@ def changed(**values):
         (changed(heads="classes", concept_slots=2), "--concept-slots is 2, and without the head"),
         (changed(feed="start"), "--feed start shows nothing to --attention dot; add"),
         (changed(feed="word"), "--feed word shows nothing to --attention dot; add"),
+        (changed(layers=3), "--layers is 3; it must be at least 1 and at most 2"),
+        (changed(layers=1, temporal="s2vt"), "--layers is 1; give --layers 2, or --temporal fo"),
         (changed(feed="every", temporal="s2vt"), "give --feed start or both"),
         (
             changed(feed="word", attention="none", temporal="s2vt"),

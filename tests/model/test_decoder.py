@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -6,6 +8,10 @@ from vidcaption.model.vocabulary import BOS
 FED = {"feed": "start", "attention": "none"}
 WORD = FED | {"feed": "word"}
 S2VT = FED | {"temporal": "s2vt"}
+# with one layer
+ONE = {"layers": 1}
+LONE = ONE | {"attention": "none"}
+SINGLE = [ONE, LONE, ONE | FED, ONE | WORD, ONE | {"feed": "every"}, LONE | {"feed": "every"}]
 
 
 def say(network, memory, state, words=((BOS, 4, 5),)):
@@ -22,6 +28,7 @@ def say(network, memory, state, words=((BOS, 4, 5),)):
         (WORD, True, False),
         (S2VT, True, False),
         ({"temporal": "s2vt"}, True, True),
+        *zip(SINGLE, (True, True, True, True, False, False), (1, 1, 0, 0, 1, 1), strict=True),
     ],
 )
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
@@ -33,10 +40,12 @@ def test_when_the_decoder_is_fed(make_network, features, fields, at_start, at_wo
         same = all(map(torch.equal, start, another))
         assert same is not at_start
         words, others = (say(network, memory, start).hidden for memory in (one, other))
-    assert torch.equal(words, others) is not at_words
+    assert torch.equal(words, others) != at_words
 
 
-@pytest.mark.parametrize("fields", [{"temporal": "s2vt"}, S2VT, FED, WORD, {"feed": "every"}])
+@pytest.mark.parametrize(
+    "fields", [{"temporal": "s2vt"}, S2VT, FED, WORD, {"feed": "every"}, *SINGLE]
+)
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_other_decoders_too_write_word_by_word(make_network, features, fields, cell):
     network = make_network(cell=cell, **fields)
@@ -53,10 +62,11 @@ def test_other_decoders_too_write_word_by_word(make_network, features, fields, c
     torch.testing.assert_close(state, at_once.state, rtol=1e-4, atol=1e-5)
 
 
-def test_what_was_seen_is_read_as_a_word(make_network, features):
+@pytest.mark.parametrize("layers", [1, 2])
+def test_what_was_seen_is_read_as_a_word(make_network, features, layers):
     """As Show and Tell shows the picture once, before the first word (Vinyals et al. 2015, eq.
     10): the same as a word with that vector."""
-    network = make_network(**WORD)
+    network = copy.deepcopy(make_network(**WORD, layers=layers))
     decoder = network.decoder
     with torch.inference_mode():
         memory = network.remember(features)
@@ -65,6 +75,73 @@ def test_what_was_seen_is_read_as_a_word(make_network, features):
         zeros = tuple(torch.zeros_like(x) for x in start)
         read = decoder(torch.full((len(features), 1, 1), 4), memory, zeros)
     torch.testing.assert_close([x[0] for x in read.state], [x[0] for x in start])
+
+
+@pytest.mark.parametrize("attention", ["additive", "none"])
+def test_a_single_layer_by_hand(make_network, features, attention):
+    """The state before a word asks, what is seen is read with the word (Bahdanau et al. 2015), and
+    the output has what was seen beside it where an attention chose it (Xu et al. 2015, eq. 7)."""
+    network = make_network(layers=1, attention=attention)
+    decoder, words = network.decoder, (BOS, 4, 5)
+    with torch.inference_mode():
+        memory = network.remember(features)
+        hidden, cell = (x[:, 0] for x in decoder.start(memory))
+        pairs = zip(("start_hidden", "start_cell"), (hidden, cell), strict=True)
+        for name, state in pairs:
+            made = torch.tanh(decoder.get_submodule(name)(memory.pooled))
+            torch.testing.assert_close(state, made)
+        got = say(network, memory, decoder.start(memory), (words,))
+        for index, word in enumerate(words):
+            context, weights, _ = decoder.attention(hidden.unsqueeze(1), memory)
+            read = torch.cat([decoder.embedding.weight[word].expand(3, -1), context[:, 0]], -1)
+            weight = decoder.cell.all_weights[0]
+            hidden, cell = torch.lstm_cell(read, (hidden, cell), *weight)
+            told = torch.cat([hidden, context[:, 0]], -1) if attention != "none" else hidden
+            torch.testing.assert_close(got.hidden[:, 0, index], decoder.project(told))
+            torch.testing.assert_close(got.attention[:, 0, index], weights[:, 0])
+    torch.testing.assert_close([x[:, 0] for x in got.state], [hidden, cell])
+
+
+def test_captions_of_a_window_ask_for_themselves(make_network, features):
+    """Also where they are read word by word, and what is drawn is of the same words."""
+    network = make_network(layers=1, attention="hard")
+    both = ((BOS, 4, 5, 6), (BOS, 7, 8, 9))
+    with torch.inference_mode():
+        memory = network.remember(features)
+        start = network.decoder.start(memory, 2)
+        together = say(network, memory, start, both)
+        for index, words in enumerate(both):
+            alone = say(network, memory, network.decoder.start(memory), (words,))
+            torch.testing.assert_close(alone.hidden[:, 0], together.hidden[:, index])
+            assert torch.equal(alone.attention[:, 0], together.attention[:, index])
+        assert together.draw is None
+        drawn = say(copy.deepcopy(network).train(), memory, start, both)
+    assert [x.shape for x in drawn.draw] == [(3, 2, 4)] * 2
+    assert drawn.attention.shape == (3, 2, 4, 8)
+    assert (drawn.draw.log_prob < 0).all() and (drawn.draw.entropy > 0).all()
+
+
+@pytest.mark.parametrize("fields", [{}, ONE, LONE, ONE | {"temporal": "forward"}], ids=str)
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_half_precision_learns(make_network, features, fields, cell):
+    network = copy.deepcopy(make_network(cell=cell, **fields)).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        memory = network.remember(features)
+        step = say(network, memory, network.decoder.start(memory))
+        network.decoder.logits(step.hidden).float().square().mean().backward()
+    for part in (network.decoder, network.temporal):
+        assert all(p.grad.isfinite().all() and p.grad.any() for p in part.parameters())
+
+
+@pytest.mark.parametrize(("cell", "parts"), [("lstm", 2), ("gru", 1)])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_each_layer_has_a_state(make_network, features, cell, parts, layers):
+    for feed in ("start", "word", "every"):
+        network = make_network(attention="none", feed=feed, cell=cell, layers=layers)
+        with torch.inference_mode():
+            memory = network.remember(features)
+            start = network.decoder.start(memory, 2)
+        assert [x.shape for x in start] == [(3, 2, 16)] * parts * layers
 
 
 def test_s2vt_by_hand(make_network, features):
@@ -107,7 +184,11 @@ def test_the_state_before_the_first_word_is_within_one(network, features):
 
 @pytest.mark.parametrize(
     ("fields", "at_start", "at_words"),
-    [({}, [], [12, 32, 32, 12]), (WORD, [16], [12, 16, 16, 12]), (S2VT, [16], [12, 28, 16, 12])],
+    [
+        *[({}, [], [12, 32, 32, 12]), (WORD, [16], [12, 16, 16, 12])],
+        *[(S2VT, [16], [12, 28, 16, 12]), (ONE, [], [12, 16, 16, 16, 32, 12])],
+        *[(LONE, [], [12, 16, 16, 12]), (ONE | WORD, [], [12, 0, 16, 12])],
+    ],
 )
 def test_units_are_dropped_between_layers(make_network, features, fields, at_start, at_words):
     """And never between the steps of a cell (Zaremba et al. 2014)."""

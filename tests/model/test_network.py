@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -51,11 +53,42 @@ def test_a_caption_cannot_see_its_own_future_or_its_neighbour(network, features)
 
 def test_the_temporal_lstm_sees_the_order_of_frames(make_network, features):
     backwards = features.flip(1)
-    for temporal, ordered in (("lstm", True), ("none", False)):
+    for temporal, ordered in (("lstm", True), ("forward", True), ("none", False)):
         network = make_network(temporal=temporal)
         with torch.inference_mode():
             one, other = (network.remember(x).pooled for x in (features, backwards))
         assert torch.allclose(one, other, atol=1e-6) is not ordered
+
+
+def test_a_forward_lstm_by_hand(make_network, features):
+    """A frame is what is said after it, from a start by the mean; the last one is the whole."""
+    network, plain = make_network(temporal="forward"), make_network(temporal="none")
+    plain.project, plain.norm = network.project, network.norm
+    layer = network.temporal
+    with torch.inference_mode():
+        seen, memory = (each.remember(features) for each in (plain, network))
+        mean = seen.frames.mean(1)
+        state = layer.start_hidden(mean), layer.start_cell(mean)
+        for index in range(2):
+            state = torch.lstm_cell(seen.frames[:, index], state, *layer.all_weights[0])
+            torch.testing.assert_close(memory.frames[:, index], state[0])
+    torch.testing.assert_close(memory.pooled, state[0])
+    apart = seen.regions - seen.frames.unsqueeze(2)
+    torch.testing.assert_close(memory.regions - memory.frames.unsqueeze(2), apart)
+
+
+def test_a_forward_lstm_reads_in_one_direction(make_network, features):
+    """Only by its start does it know of later frames."""
+    network = copy.deepcopy(make_network(temporal="forward"))
+    other = features.clone()
+    other[:, 1] += 1
+    for started in (True, False):
+        with torch.inference_mode():
+            one, changed = (network.remember(x).frames for x in (features, other))
+        assert torch.equal(one[:, 0], changed[:, 0]) is not started
+        assert not torch.equal(one[:, 1], changed[:, 1])
+        for start in (network.temporal.start_hidden, network.temporal.start_cell):
+            start.weight.data.zero_()
 
 
 def test_encode_takes_each_frame_by_itself(network):

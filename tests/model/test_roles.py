@@ -145,5 +145,5 @@ def test_it_learns_all_of_it() -> None:
 
 def test_roles_need_concepts() -> None:
     with pytest.raises(ModelError, match=r"--roles max chooses among .*; add --concept-slots 16"):
-        ModelConfig.from_json('{"schema": 3, "roles": "max"}')
+        ModelConfig.from_json('{"schema": 4, "roles": "max"}')
     assert ModelConfig.from_json('{"schema": 3}').roles == "none"

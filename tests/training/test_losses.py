@@ -106,13 +106,14 @@ def test_even_attention_by_hand(network, features):
     torch.testing.assert_close(even - plain, 0.3 * expected, rtol=1e-4, atol=1e-4)
 
 
-def test_hard_attention_learns_where_to_look():
+@pytest.mark.parametrize("layers", [1, 2])
+def test_hard_attention_learns_where_to_look(layers):
     """The word to say stands in one of two slots; only what is drawn is ever seen."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         config = ModelConfig.flat(
             **{"image_size": 32, "grid": 1, "size": 16, "embedding": 8, "dropout": 0},
-            **{"attention": "hard", "temporal": "none", "feed": "every"},
+            **{"attention": "hard", "temporal": "none", "feed": "every", "layers": layers},
         )
         network = CaptionNetwork(config, Vocabulary(["left", "right"])).train()
         kinds = torch.randn(3, 1280)  # of slots: two that tell the word, and one that tells nothing

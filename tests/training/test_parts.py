@@ -21,10 +21,15 @@ CHOICES = [
     {"feed": "start", "attention": "none", "temporal": "s2vt", "cell": "gru"},
     {"attention": "hard", "temporal": "s2vt"},
     {"attention": "hard", "feed": "every", "cell": "gru"},
+    {"layers": 1},
+    {"layers": 1, "attention": "hard", "cell": "gru"},
+    {"layers": 1, "attention": "none", "temporal": "forward"},
+    {"layers": 1, "attention": "none", "feed": "start"},
+    {"layers": 1, "attention": "none", "feed": "word", "cell": "gru"},
 ]
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: " ".join(choice.values()))
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: " ".join(map(str, choice.values())))
 def test_trains_and_captions_the_same_after_loading(choice, tmp_path):
     torch.manual_seed(0)
     config = ModelConfig.flat(

@@ -14,7 +14,7 @@ from vidcaption.types import Flow
 T = TypeVar("T", bound=Options)
 
 # The form of config.json, and the first version of vidcaption that reads it. They change together.
-SCHEMA, SINCE = 3, "0.4.0"
+SCHEMA, SINCE = 4, "0.5.0"
 
 
 def _with_slots(values: dict[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,11 @@ def _with_input(values: dict[str, Any]) -> dict[str, Any]:
 
 
 # From a config of a schema to one of the next.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_slots, 2: _with_input}
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _with_slots,
+    2: _with_input,
+    3: dict,  # what it does not say is as it was
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +109,8 @@ class ModelConfig(Options):
     input: InputConfig = option(InputConfig(), "")
     temporal: str = option(
         "lstm",
-        "Temporal model: lstm, a bidirectional LSTM over frames; s2vt, the decoder itself, which "
-        "reads all frames first; or none.",
+        "Temporal model: lstm, a bidirectional LSTM over frames; forward, an LSTM that reads them "
+        "in order; s2vt, the decoder itself, which reads all frames first; or none.",
         choices=TEMPORAL,
     )
     attention: str = option(
@@ -116,6 +120,13 @@ class ModelConfig(Options):
     )
     attention_heads: int = option(4, "Heads of dot attention.", at_least=1, at_most=64)
     cell: str = option("lstm", "Recurrent cell of the decoder.", choices=CELLS)
+    layers: int = option(
+        2,
+        "Recurrent layers of the decoder: 2, one that asks the attention and one that writes; 1, "
+        "a single one that does both.",
+        at_least=1,
+        at_most=2,
+    )
     feed: Literal["start", "word", "every", "both"] = option(
         "both",
         "When the decoder gets the visual input: at the start, as its first state; as a word "
@@ -177,6 +188,11 @@ class ModelConfig(Options):
             raise UsageError(
                 f"--feed {self.feed} shows nothing to --attention {self.attention}; "
                 "add --attention none"
+            )
+        if self.temporal == "s2vt" and self.layers != 2:
+            raise UsageError(
+                f"--temporal s2vt reads and writes by a stack of two layers, and --layers is "
+                f"{self.layers}; give --layers 2, or --temporal forward"
             )
         if self.feed in ("word", "every") and self.temporal == "s2vt":
             raise UsageError(

@@ -52,7 +52,7 @@ class CaptionNetwork(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.temporal = TEMPORAL[config.temporal](config)
         if config.writes:
-            self.decoder = self.temporal.decoder(config, len(vocabulary))
+            self.decoder = self.temporal.decoders[config.layers](config, len(vocabulary))
             self.decoder.wording.extend(wording(vocabulary))
         self.heads = nn.ModuleDict(
             {
@@ -123,7 +123,7 @@ class CaptionNetwork(nn.Module):
             seen = torch.relu(self.norm(self.project(features)))  # (B, T, R, D)
         regions = self.temporal.over(self.dropout(seen))
         slots = regions.flatten(1, 2)
-        pooled = slots.mean(1)
+        pooled = regions[:, self.temporal.whole].flatten(1, 2).mean(1)
         if isinstance(self.slots, ConceptSlots) and concepts is not None:
             named = self.dropout(self.slots(concepts, self.decoder.embedding))  # (B, K, D)
             slots = torch.cat([slots, named.to(slots.dtype)], 1)

@@ -53,7 +53,10 @@ BACKBONES = {
     "vgg16": Backbone("features", 512),
 }
 TEMPORAL = Parts(
-    none="temporal.NoTemporal", lstm="temporal.TemporalLSTM", s2vt="temporal.ReadThenWrite"
+    none="temporal.NoTemporal",
+    lstm="temporal.TemporalLSTM",
+    forward="temporal.ForwardLSTM",
+    s2vt="temporal.ReadThenWrite",
 )
 ATTENTIONS = Parts(
     none="attention.NoAttention",

@@ -20,7 +20,7 @@ from torchvision.ops import box_convert, roi_align
 
 from vidcaption.model.attention import Memory
 from vidcaption.model.config import ModelConfig
-from vidcaption.model.decoder import Decoder
+from vidcaption.model.decoder import DECODERS
 from vidcaption.model.search import Caption, Voice, search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
@@ -90,7 +90,7 @@ class RegionsHead(nn.Module):
         self.predicate = nn.Linear(size, 1 + len(vocabulary.predicates))
         self.relevance = nn.Linear(size, 1)
         self.merge = nn.Linear(3 * size, size)
-        self.decoder = Decoder(config, len(vocabulary))
+        self.decoder = DECODERS[config.layers](config, len(vocabulary))
 
     def propose(self, memory: Memory, boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """The losses by which boxes are found: of whether there is one, and of where it is.

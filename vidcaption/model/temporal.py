@@ -1,19 +1,22 @@
 """What is learnt from the order of frames.
 
-``over`` lets the regions of a frame know those before and after it; ``decoder`` is the class of
-what then writes.
+``over`` lets the regions of a frame know others; ``whole`` is which frames then tell of the window
+as a whole, and ``decoders`` holds the class of what writes, by its number of layers.
 """
+
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from vidcaption.model.config import ModelConfig
-from vidcaption.model.decoder import Decoder, S2VTDecoder
+from vidcaption.model.decoder import DECODERS, Decoder, S2VTDecoder
 
 
 class NoTemporal(nn.Module):
     """Frames are a set: their order is unknown."""
 
-    decoder: type[Decoder] = Decoder
+    whole = slice(None)
+    decoders: Mapping[int, type[Decoder]] = DECODERS
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -30,7 +33,8 @@ class TemporalLSTM(nn.LSTM):
     attention knows when a region was seen.
     """
 
-    decoder = Decoder
+    whole = slice(None)
+    decoders = DECODERS
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config.size, config.size // 2, batch_first=True, bidirectional=True)
@@ -42,7 +46,32 @@ class TemporalLSTM(nn.LSTM):
         return ordered
 
 
+class ForwardLSTM(nn.LSTM):
+    """An LSTM that reads the frames in order, from a state that linear layers make of their mean.
+
+    What it says after a frame takes the place of that frame's mean over its regions, and what it
+    says after the last one stands for the window, as an encoder's last state does.
+    """
+
+    whole = slice(-1, None)
+    decoders = DECODERS
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config.size, config.size, batch_first=True)
+        self.start_hidden = nn.Linear(config.size, config.size)
+        self.start_cell = nn.Linear(config.size, config.size)
+
+    def over(self, regions: Tensor) -> Tensor:
+        """(B, T, R, D) -> (B, T, R, D)."""
+        frames = regions.mean(2)  # (B, T, D)
+        mean = frames.mean(1)
+        start = self.start_hidden(mean).unsqueeze(0), self.start_cell(mean).unsqueeze(0)
+        over_time, _ = self(frames, start)
+        read: Tensor = regions - frames.unsqueeze(2) + over_time.unsqueeze(2)
+        return read
+
+
 class ReadThenWrite(NoTemporal):
     """The decoder reads the frames itself."""
 
-    decoder = S2VTDecoder
+    decoders: Mapping[int, type[Decoder]] = {2: S2VTDecoder}
