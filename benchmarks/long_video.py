@@ -113,6 +113,7 @@ def measure(video: Path, runs: int, peer_s: float, precision: Any) -> dict[str, 
         passes[f"caption {sampling}"] = lambda options=options: captioner.caption(video, options)
     times = [{name: timed(work) for name, work in passes.items()} for _ in range(runs + 1)][1:]
     report: dict[str, Any] = {"film": describe(video), "runs": runs, "passes": {}}
+    report["frames"] = CaptionOptions().frames  # per window
     for name in passes:
         row = {}
         for clock in ("wall", "processor"):

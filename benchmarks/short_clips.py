@@ -29,8 +29,9 @@ from compare import CLIP, ROOT, timed, unpack
 from speed import machine
 
 SIZE, FRAMES, FPS = (320, 240), 72, 24
-# fixed windows: earlier commits do not split windows at cuts, of which some clips have one
-RUN = ["run", "--srt", "-q", "--force", "--segment", "fixed"]
+# fixed windows of 4 frames: earlier commits do not split windows at cuts, of which some clips have
+# one, and see as many frames
+RUN = ["run", "--srt", "-q", "--force", "--segment", "fixed", "--frames", "4"]
 
 
 def make(folder: Path, count: int) -> None:

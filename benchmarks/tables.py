@@ -173,6 +173,7 @@ def long_video() -> str:
         f"{film['duration_s']:.0f} s of {film['codec']} at {film['size']}, {film['frames']} "
         f"frames, of which {film['key_frames']} are key frames and {film['unreferenced']:.0%} such "
         f"that no other needs them, {film['megabits_per_second']:.1f} Mbit/s, a cut every 6 s. "
+        f"Windows of {report['frames']} frames, in bf16 of {half['frames']}. "
         f"Medians of {report['runs']} runs, in bf16 of {half['runs']}, on {machine['cores']} cores "
         f"of {machine['processor']}."
     )
