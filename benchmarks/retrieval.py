@@ -44,7 +44,7 @@ FRAMES = CaptionOptions().frames
 WEIGHTS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 RRF = 60
 LOOKED_AT = 50
-PROBABILITY = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+PROBABILITY = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 Ranks = NDArray[np.float64]  # (samples, queries): infinite where it was not found
 
@@ -187,6 +187,7 @@ def main() -> None:
                 row["choices"] = report(ranking.choices(), "weight 0")
             if asked.rerank:
                 row["looked again"] = looked_again(ranking, asked.rerank)
+                row["reranked queries"] = min(asked.rerank, len(samples))
         rows[dataset.stem] = {"samples": len(samples), "queries": asked.queries, **row}
     about = {"model_sha256": model.sha256, "split": asked.split, "bm25_weight": meaning.BM25_WEIGHT}
     print(json.dumps({**about, "precision": machine.precision, "datasets": rows}, indent=2))

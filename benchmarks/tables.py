@@ -14,6 +14,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from vidcaption.find.look import PROBABILITY_WEIGHT
 from vidcaption.model.manifest import CARD, WEIGHTS, WORDS, write_manifest
 from vidcaption.model.vocabulary import Vocabulary
 
@@ -290,7 +291,22 @@ def retrieval() -> str:
             rows.append((where, label, *figures))
     heads = ["among", "by", "MRR", "more than by words, 95%", "R@10", "more than by words, 95%"]
     facts = f"{each['queries']} human captions of each sample as queries, {report['precision']}."
-    return table(heads, *rows) + f"\n\n{facts}"
+    return table(heads, *rows) + f"\n\n{facts} {looked_again()}"
+
+
+def looked_again() -> str:
+    """What ``find --rerank`` adds."""
+    report = read("retrieval-again")
+    [(dataset, each)] = report["datasets"].items()
+    rows = each["looked again"]
+    before, after = rows["weight 0"]["mrr"], rows[f"weight {PROBABILITY_WEIGHT:g}"]
+    gain = after["mrr gain"]
+    low, high = gain["interval"]
+    return (
+        f"`--rerank` takes the MRR of {each['reranked queries']} queries on {dataset.capitalize()} "
+        f"{report['split']} from {before['value']:.1f} to {after['mrr']['value']:.1f} "
+        f"({gain['value']:+.1f}, {low:+.1f} to {high:+.1f})."
+    )
 
 
 # What papers say of their systems, on other data, with other CNNs, longer training and metrics of

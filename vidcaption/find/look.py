@@ -26,7 +26,7 @@ from vidcaption.store import resolve
 
 logger = logging.getLogger(__name__)
 
-PROBABILITY_WEIGHT = 0.1
+PROBABILITY_WEIGHT = 0.5  # chosen by benchmarks/retrieval.py on dev
 
 
 @torch.inference_mode()
