@@ -9,10 +9,10 @@ from moving import SIDE, WORLD, texture, window
 from numpy.typing import NDArray
 
 from vidcaption.options.captioning import CaptionOptions
-from vidcaption.types import Flow, Frame
+from vidcaption.types import REACH, Flow, Frame
 from vidcaption.video.arrays import FrameArray
 from vidcaption.video.batches import WindowReader
-from vidcaption.video.flow import REACH, picture_of
+from vidcaption.video.flow import picture_of
 from vidcaption.video.reader import VideoReader
 
 FLOW = Flow(0.1, "dis")
