@@ -36,7 +36,7 @@ class Memory(NamedTuple):
 
     def of(self, rows: Tensor) -> "Memory":
         """That of these windows."""
-        return self._make(part if part is None else part[rows] for part in self)
+        return Memory._make(part if part is None else part[rows] for part in self)
 
 
 class Draw(NamedTuple):

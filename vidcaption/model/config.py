@@ -232,18 +232,21 @@ class ModelConfig(Options):
 
     def _check_fed(self) -> None:
         """Raises UsageError where something is to be shown that there is not, or to nobody."""
-        feed = "--temporal s2vt" if self.temporal == "s2vt" else f"--feed {self.feed}"
-        for flag, fed, shown in (
-            ("--start-with", self.start_with, self.feed != "every" and self.temporal != "s2vt"),
-            ("--every-with", self.every_with, self.fed_at_words),
+        for flag, asked, shown in (
+            ("--start-with", self.start_with, self.starts),
+            ("--every-with", self.every_with, self.lasts),
         ):
-            if fed != "frames" and not (shown and self.writes):
-                reason = feed if self.writes else f"--heads {self.heads}"
-                raise UsageError(f"{flag} {fed} is shown to nobody with {reason}; leave it out")
-        if "frames" not in self.every_with and self.attention != "none":
+            if asked.split("+") != shown and asked != "frames":
+                reason = f"--temporal {self.temporal}, --feed {self.feed} and --heads {self.heads}"
+                raise UsageError(f"{flag} {asked} is shown to nobody by {reason}; leave it out")
+        if self.lasts and "frames" not in self.lasts and self.attention != "none":
             raise UsageError(
                 f"--every-with {self.every_with} shows nothing to --attention {self.attention}; "
                 "add --attention none, or +frames"
+            )
+        if self.fed and "frames" not in self.fed:
+            raise UsageError(
+                "neither --start-with nor --every-with shows frames; add +frames to one of them"
             )
         if "tracks" in self.fed and not self.input.tracks:
             raise UsageError("the decoder is to see tracks, and --tracks is 0; add --tracks 256")
@@ -259,9 +262,21 @@ class ModelConfig(Options):
             )
 
     @property
+    def starts(self) -> list[str]:
+        """What the decoder sees at the start."""
+        if not self.writes or self.feed == "every":
+            return []
+        return ["frames"] if self.temporal == "s2vt" else self.start_with.split("+")
+
+    @property
+    def lasts(self) -> list[str]:
+        """What the decoder sees at every word."""
+        return self.every_with.split("+") if self.writes and self.fed_at_words else []
+
+    @property
     def fed(self) -> set[str]:
         """What the decoder sees, at the start or at every word."""
-        return {*self.start_with.split("+"), *self.every_with.split("+")}
+        return {*self.starts, *self.lasts}
 
     @property
     def fed_at_words(self) -> bool:

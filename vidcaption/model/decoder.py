@@ -40,7 +40,7 @@ class Decoder(nn.Module):
         self._size, self._parts = config.size, CELLS[config.cell].parts
         # units of what is fed at every word
         self._fed = config.size if config.fed_at_words else 0
-        self._looks = "frames" in config.every_with
+        self._looks = "frames" in config.lasts
         self.embedding = nn.Embedding(vocabulary_size, config.embedding)
         self.attention = ATTENTIONS[config.attention](config)
         self._starts = self._make_start(config)

@@ -161,11 +161,9 @@ class CaptionNetwork(nn.Module):
         if "concepts" in self.vectors and concepts is not None:
             known = concepts.of(self.concepts)
             fed["concepts"] = self.dropout(self.vectors["concepts"](known))
-        start = [fed[name] for name in self.config.start_with.split("+")]
-        every = [fed[name] for name in self.config.every_with.split("+") if name != "frames"]
-        return memory._replace(
-            start=torch.stack(start).sum(0), every=torch.stack(every).sum(0) if every else None
-        )
+        start = [fed[name] for name in self.config.starts]
+        every = [fed[name] for name in self.config.lasts if name != "frames"]
+        return memory._replace(start=_sum(start), every=_sum(every))
 
     def read_sentences(self, sentences: Sequence[Sequence[int]], name: str = "joint") -> Tensor:
         """What one of the heads that compare reads in N sentences, (N, ...); by the head joint
@@ -238,3 +236,7 @@ class CaptionNetwork(nn.Module):
             )
             for caption, sure, ids, seen in every
         ]
+
+
+def _sum(vectors: Sequence[Tensor]) -> Tensor | None:
+    return torch.stack(vectors).sum(0) if vectors else None

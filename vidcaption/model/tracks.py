@@ -48,12 +48,11 @@ class Tracks(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """``pictures``: (N, 3 * STEPS, S, S) uint8, see ``video/flow.py`` -> (N, C, POINTS,
         POINTS): 1 where a track begins that is this word, 0 elsewhere."""
-        with torch.autocast(pictures.device.type, enabled=False):
-            described, real = self.describe(pictures)
-            words = [
-                F.one_hot(torch.cdist(each, self.get_buffer(name)).argmin(-1), self.words)
-                for name, each in described.items()
-            ]
+        described, real = self.describe(pictures)
+        words = [
+            F.one_hot(torch.cdist(each, self.get_buffer(name)).argmin(-1), self.words)
+            for name, each in described.items()
+        ]
         found = (torch.cat(words, -1) * real.unsqueeze(-1)).float()
         maps: Tensor = found.transpose(1, 2).unflatten(2, (POINTS, POINTS))
         return maps
@@ -115,7 +114,8 @@ def _directions(vectors: Tensor) -> Tensor:
     bins = torch.arange(BINS, device=vectors.device).view(-1, 1, 1)
     off = (torch.atan2(y, x) * BINS / (2 * math.pi)).unsqueeze(-3) - bins
     off = (off + BINS / 2).remainder(BINS) - BINS / 2
-    return (1 - off.abs()).relu() * vectors.norm(dim=-3, keepdim=True)
+    shared: Tensor = (1 - off.abs()).relu() * vectors.norm(dim=-3, keepdim=True)
+    return shared
 
 
 def _rooted(histograms: Tensor) -> Tensor:
