@@ -145,9 +145,15 @@ def test_what_is_shown_when(fields, starts, lasts):
     ("fields", "reason"),
     [
         ({"feed": "every", "start_with": "tracks"}, "--start-with tracks is shown to nobody by"),
-        ({"temporal": "s2vt", "start_with": "tracks"}, "shown to nobody by --temporal s2vt, --feed"),
+        (
+            {"temporal": "s2vt", "start_with": "tracks"},
+            "to nobody by --temporal s2vt, --feed",
+        ),
         ({"feed": "start", "every_with": "tracks"}, "--every-with tracks is shown to nobody by"),
-        ({"heads": "joint", "every_with": "tracks", "concept_slots": 0}, "and --heads joint; leave"),
+        (
+            {"heads": "joint", "every_with": "tracks", "concept_slots": 0},
+            "and --heads joint; le",
+        ),
         ({"attention": "dot", "every_with": "tracks"}, "shows nothing to --attention dot; add"),
         ({"start_with": "tracks", "every_with": "concepts"}, "neither .* shows frames; add"),
         ({"feed": "word", "start_with": "tracks"}, "neither .* shows frames; add"),

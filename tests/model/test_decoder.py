@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 
+from vidcaption.model.tracks import pooled
 from vidcaption.model.vocabulary import BOS
 
 FED = {"feed": "start", "attention": "none"}
@@ -216,7 +217,8 @@ def test_what_is_shown_at_every_word_is_added_or_takes_the_place(make_network, e
         torch.testing.assert_close(memory.every, tracks)
         torch.testing.assert_close(memory.start, memory.pooled + tracks)
         total = tracks + memory.pooled if every_with == "frames+tracks" else tracks
-        read, state = words(3, 2, 4), network.decoder.start(memory, 2)
+        read = torch.tensor([[[BOS, 4, 5]]]).expand(3, 2, -1)
+        state = network.decoder.start(memory, 2)
         step = network.decoder(read, memory, state)
         plain = memory._replace(pooled=total, every=None)
         same = network.decoder(read, plain, state)
@@ -225,4 +227,4 @@ def test_what_is_shown_at_every_word_is_added_or_takes_the_place(make_network, e
     assert all(torch.equal(a, b) for a, b in zip(state, started, strict=True))
     rows = torch.tensor([2, 0])
     assert torch.equal(memory.of(rows).every, memory.every[rows])
-    assert memory.of(rows)._replace(every=None).of(rows).every is None
+    assert memory._replace(every=None).of(rows).every is None
