@@ -238,5 +238,5 @@ class CaptionNetwork(nn.Module):
         ]
 
 
-def _sum(vectors: Sequence[Tensor]) -> Tensor | None:
+def _sum(vectors: list[Tensor]) -> Tensor | None:
     return torch.stack(vectors).sum(0) if vectors else None
