@@ -67,11 +67,11 @@ class Runner:
         self._network, self._machine = network, machine
         at_once = FRAMES_AT_ONCE[machine.dtype == torch.float32]
         seen, detector = network.config.input, network.detector
-        asked = machine.device, at_once, seen.image_size, seen.channels
-        self._features = Features(encoder, *asked)
+        asked = machine.device, at_once, seen.image_size
+        self._features = Features(encoder, *asked, seen.channels)
         self._found = None
         if detector is not None:
-            self._found = Features(detector, *asked)
+            self._found = Features(detector, *asked, seen.picture)
 
     @torch.inference_mode()
     def caption(

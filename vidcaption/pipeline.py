@@ -346,7 +346,8 @@ class Captioner:
     def flow(self) -> Flow | None:
         """The optical flow that readers have to add to frames."""
         every = (self, *(each for each, _ in self._others))
-        return next(filter(None, (each._network.config.input.flow for each in every)), None)
+        flows = filter(None, (each._network.config.input.flow for each in every))
+        return max(flows, default=None)  # alike but for their steps
 
     def open_live(
         self, reader: AbstractContextManager[Reader], options: CaptionOptions, batcher: Batcher

@@ -35,18 +35,27 @@ class VideoInfo:
     frames: int | None
 
 
+# Optical flow as levels of a picture. Share of the frame's side that something moves to reach the
+# end of the scale: shares and not pixels, so that the flow of a resized frame is the resized flow.
+REACH = 0.125
+REST = 128  # the level of no motion
+LEVELS = 127  # from there to the end of the scale
+
+
 class Flow(NamedTuple):
-    """How optical flow is computed: from each frame to that ``gap_s`` seconds later, by the
-    ``method`` dis or farneback."""
+    """How optical flow is computed: from each frame to that ``gap_s`` seconds later, and so on for
+    this number of ``steps``, by the ``method`` dis or farneback."""
 
     gap_s: float
     method: str
+    steps: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One decoded picture. ``image``: (H, W, 3) uint8 RGB, or (H, W, 6) with its optical flow as x,
-    y and magnitude, see ``video/flow.py``; ``pts_s``: seconds from the start."""
+    y and magnitude, see ``video/flow.py``, and 3 more for each further step; ``pts_s``: seconds
+    from the start."""
 
     pts_s: float
     image: "NDArray[np.uint8]"

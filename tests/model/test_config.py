@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from vidcaption.errors import ModelError, UsageError
-from vidcaption.model.config import MIGRATIONS, SCHEMA, ModelConfig
+from vidcaption.model.config import MIGRATIONS, SCHEMA, InputConfig, ModelConfig
 from vidcaption.options.base import flag_of
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -45,7 +45,8 @@ NEW = {
         "--feed": "both",
         "--heads": "caption",
     },
-    **{"--input": "rgb", "--flow-gap": 0.1, "--flow-method": "dis"},
+    **{"--input": "rgb", "--flow-gap": 0.1, "--flow-method": "dis", "--tracks": 0},
+    **{"--start-with": "frames", "--every-with": "frames"},
 }
 
 
@@ -115,3 +116,67 @@ def test_broken_files_are_refused(text, reason):
 def test_a_wrong_argument_is_a_usage_error():
     with pytest.raises(UsageError, match="--dropout is 1; it must be"):
         ModelConfig(dropout=1)
+
+
+SEEN = {"attention": "none", "temporal": "none", "concept_slots": 4, "tracks": 8}
+
+
+@pytest.mark.parametrize(
+    ("fields", "starts", "lasts"),
+    [
+        ({"feed": "both", "every_with": "frames+tracks"}, ["frames"], ["frames", "tracks"]),
+        ({"feed": "both", "start_with": "tracks"}, ["tracks"], ["frames"]),
+        ({"feed": "both", "start_with": "tracks+frames", "every_with": "concepts"}, ..., ...),
+        ({"feed": "start", "start_with": "frames+tracks"}, ["frames", "tracks"], []),
+        ({"feed": "word", "start_with": "frames+tracks"}, ["frames", "tracks"], []),
+        ({"feed": "every", "every_with": "tracks+frames"}, [], ["tracks", "frames"]),
+        ({"temporal": "s2vt", "every_with": "tracks"}, ["frames"], ["tracks"]),
+        ({"attention": "dot", "every_with": "frames+tracks"}, ["frames"], ["frames", "tracks"]),
+    ],
+)
+def test_what_is_shown_when(fields, starts, lasts):
+    config = ModelConfig.flat(**SEEN | fields)
+    if starts is ...:
+        starts, lasts = ["tracks", "frames"], ["concepts"]
+    assert (config.starts, config.lasts, config.fed) == (starts, lasts, {*starts, *lasts})
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"feed": "every", "start_with": "tracks"}, "--start-with tracks is shown to nobody by"),
+        (
+            {"temporal": "s2vt", "start_with": "tracks"},
+            "to nobody by --temporal s2vt, --feed",
+        ),
+        ({"feed": "start", "every_with": "tracks"}, "--every-with tracks is shown to nobody by"),
+        (
+            {"heads": "joint", "every_with": "tracks", "concept_slots": 0},
+            "and --heads joint; le",
+        ),
+        ({"attention": "dot", "every_with": "tracks"}, "shows nothing to --attention dot; add"),
+        ({"start_with": "tracks", "every_with": "concepts"}, "neither .* shows frames; add"),
+        ({"feed": "word", "start_with": "tracks"}, "neither .* shows frames; add"),
+        ({"every_with": "frames+tracks", "tracks": 0}, "see tracks, and --tracks is 0; add --tr"),
+        ({"every_with": "frames+concepts"}, "--tracks is 8, and nobody sees them; add tracks to"),
+        ({"start_with": "concepts", "concept_slots": 0, "tracks": 0}, "needs --concept-slots"),
+        ({"start_with": "concepts", "roles": "max", "tracks": 0}, "and --roles none"),
+        ({"start_with": "motion"}, "--start-with is 'motion'; allowed are frames, tracks, concep"),
+    ],
+)
+def test_what_cannot_be_shown_is_said(fields, reason):
+    with pytest.raises(UsageError, match=reason):
+        ModelConfig.flat(**SEEN | fields)
+
+
+def test_channels_of_frames_are_those_that_are_seen():
+    channels = range(18)
+    for fields, picture, every, steps in (
+        ({}, [0, 1, 2], [0, 1, 2], None),
+        ({"kind": "flow"}, [3, 4, 5], [3, 4, 5], 1),
+        ({"tracks": 8}, [0, 1, 2], [*channels], 5),
+        ({"tracks": 8, "kind": "flow"}, [3, 4, 5], [*channels], 5),
+    ):
+        seen = InputConfig(**fields)
+        assert [*channels[seen.picture]] == picture and [*channels[seen.channels]] == every
+        assert (seen.flow and seen.flow.steps) == steps

@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 
+from vidcaption.model.tracks import pooled
 from vidcaption.model.vocabulary import BOS
 
 FED = {"feed": "start", "attention": "none"}
@@ -203,3 +204,27 @@ def test_units_are_dropped_between_layers(make_network, features, fields, at_sta
         say(network, memory, start)
     hook.remove()
     assert dropped == at_start + at_words
+
+
+@pytest.mark.parametrize("every_with", ["frames+tracks", "tracks"])
+def test_what_is_shown_at_every_word_is_added_or_takes_the_place(make_network, every_with):
+    fields = {"attention": "none", "temporal": "none", "start_with": "frames+tracks", "tracks": 2}
+    network = make_network(**fields, every_with=every_with)
+    shown = torch.rand(3, 2, 4, 1280 + 6, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        memory = network.remember(shown)
+        tracks = network.vectors["tracks"](pooled(shown[..., 1280:]))
+        torch.testing.assert_close(memory.every, tracks)
+        torch.testing.assert_close(memory.start, memory.pooled + tracks)
+        total = tracks + memory.pooled if every_with == "frames+tracks" else tracks
+        read = torch.tensor([[[BOS, 4, 5]]]).expand(3, 2, -1)
+        state = network.decoder.start(memory, 2)
+        step = network.decoder(read, memory, state)
+        plain = memory._replace(pooled=total, every=None)
+        same = network.decoder(read, plain, state)
+        torch.testing.assert_close(step.hidden, same.hidden)
+        started = network.decoder.start(memory._replace(pooled=memory.start, start=None), 2)
+    assert all(torch.equal(a, b) for a, b in zip(state, started, strict=True))
+    rows = torch.tensor([2, 0])
+    assert torch.equal(memory.of(rows).every, memory.every[rows])
+    assert memory._replace(every=None).of(rows).every is None

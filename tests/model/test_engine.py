@@ -86,6 +86,12 @@ def test_regions_of_uneven_size(make_network, vocabulary, tmp_path):
     assert engine.OpenVinoEncoder(tmp_path / "x.xml")(images).shape == (3, 4, 1280)
 
 
+def test_tracks_cannot_be_followed(make_network, vocabulary, tmp_path):
+    network = make_network(tracks=2, start_with="frames+tracks")
+    with pytest.raises(DeviceError, match="cannot follow the tracks that this model sees; omit"):
+        engine.export(Model(network, vocabulary, "0" * 64), tmp_path / "x.xml")
+
+
 def test_another_cnn_is_not_taken_for_the_model(make_network, vocabulary, exported):
     other = Model(make_network(seed=1), vocabulary, "0" * 64)
     with pytest.raises(DeviceError, match="computes other features than PyTorch"):

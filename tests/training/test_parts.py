@@ -26,6 +26,10 @@ CHOICES = [
     {"layers": 1, "attention": "none", "temporal": "forward"},
     {"layers": 1, "attention": "none", "feed": "start"},
     {"layers": 1, "attention": "none", "feed": "word", "cell": "gru"},
+    {"attention": "none", "start_with": "tracks", "tracks": 4},
+    {"feed": "word", "attention": "none", "start_with": "frames+tracks", "tracks": 4},
+    {"every_with": "tracks+frames", "tracks": 4, "cell": "gru"},
+    {"temporal": "s2vt", "attention": "none", "every_with": "tracks", "tracks": 4},
 ]
 
 
@@ -38,7 +42,8 @@ def test_trains_and_captions_the_same_after_loading(choice, tmp_path):
     vocabulary = Vocabulary([f"word{i}" for i in range(8)])
     network = CaptionNetwork(config, vocabulary).train()
     network.encoder.requires_grad_(False)
-    features = torch.randn(4, 3, 2, 1280)
+    features = torch.randn(4, 3, 2, 1280 + network.encoder.words)
+    features[..., 1280:].abs_()
     words = torch.tensor([[[BOS, 4, 5, EOS]], [[BOS, 6, 7, EOS]]]).repeat(2, 1, 1)
     trained = {name: p.clone() for name, p in network.named_parameters() if p.requires_grad}
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)

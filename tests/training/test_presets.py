@@ -151,7 +151,7 @@ def run(config: ModelConfig) -> tuple[Tensor, Tensor]:
     vocabulary = Vocabulary([f"word{i}" for i in range(7)], ["word0", "word1"], labels=labels)
     network = CaptionNetwork(config, vocabulary).eval()
     frames = torch.zeros(
-        1, 2, 3, config.input.image_size, config.input.image_size, dtype=torch.uint8
+        1, 2, 18, config.input.image_size, config.input.image_size, dtype=torch.uint8
     )
     network.to(frames.device)  # the CNN keeps some numbers elsewhere
     memory = network.remember(network.encode(frames))

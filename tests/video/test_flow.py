@@ -9,10 +9,10 @@ from moving import SIDE, WORLD, texture, window
 from numpy.typing import NDArray
 
 from vidcaption.options.captioning import CaptionOptions
-from vidcaption.types import Flow, Frame
+from vidcaption.types import REACH, Flow, Frame
 from vidcaption.video.arrays import FrameArray
 from vidcaption.video.batches import WindowReader
-from vidcaption.video.flow import REACH, picture_of
+from vidcaption.video.flow import picture_of
 from vidcaption.video.reader import VideoReader
 
 FLOW = Flow(0.1, "dis")
@@ -121,16 +121,46 @@ def test_pictures_are_those_without_flow_from_one_pass(
     assert right == pytest.approx(level(2), abs=3) and left == pytest.approx(level(-2), abs=3)
 
 
-def test_a_pass_over_all_frames_has_the_same_flow(film: Path) -> None:
-    with VideoReader(film, (SIDE, SIDE), flow=FLOW) as reader:
+def test_steps_of_flow_go_on_from_frame_to_frame() -> None:
+    moved, times_s = [0, 1, 3, 6, 6, 4], every(0.1, 6)
+    single = read(moved, times_s, times_s)
+    asked_s = [0.0, 0.05, 0.1, 0.32]
+    first, same, second, last = read(moved, times_s, asked_s, Flow(0.1, "dis", 3))
+    assert first is same
+    assert [f.pts_s for f in (first, second, last)] == [times_s[i] for i in (0, 1, 3)]
+    for frame, number in ((first, 0), (second, 1)):
+        assert (frame.image[..., :3] == single[number].image[..., :3]).all()
+        for step in range(3):
+            steps = frame.image[..., 3 + 3 * step : 6 + 3 * step]
+            assert (steps == single[number + step].image[..., 3:]).all()
+    assert (last.image[..., 3:9] == np.dstack([x.image[..., 3:] for x in single[3:5]])).all()
+    assert (last.image[..., 9:] == REST).all()  # nothing is known of what comes after the end
+
+
+def test_cuts_are_found_by_frames_alone(tmp_path: Path) -> None:
+    panning = panned(range(20))
+    frames = [*panning, *(255 - each[::-1] for each in panning)]
+    path = write_clip(tmp_path / "cut.mp4", every(0.1, 40), frames, size=(SIDE, SIDE))
+    found = []
+    for flow in (None, FLOW, Flow(0.1, "dis", 5)):
+        options = CaptionOptions(window_s=2.5, frames=2)
+        with WindowReader(path, (SIDE, SIDE), options, 8, flow=flow) as reader:
+            found.append([(each.start_s, each.end_s) for each in reader.read()])
+    assert found[0] == found[1] == found[2] and found[0][0][1] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_pass_over_all_frames_has_the_same_flow(film: Path, steps: int) -> None:
+    with VideoReader(film, (SIDE, SIDE), flow=Flow(0.1, "dis", steps)) as reader:
         every_one = list(reader.frames())
         asked = list(reader.frames([frame.pts_s for frame in every_one]))
     assert len(every_one) == 60
     for one, other in zip(every_one, asked, strict=True):
         assert (one.image == other.image).all()
     assert all(one.pts_s < other.pts_s for one, other in pairwise(every_one))
-    assert [motion(frame)[0] > 140 for frame in every_one[:29]] == [True] * 29
-    assert motion(every_one[-1]) == REST
+    firsts = [Frame(frame.pts_s, frame.image[..., :6]) for frame in every_one]
+    assert [motion(frame)[0] > 140 for frame in firsts[:29]] == [True] * 29
+    assert motion(firsts[-1]) == REST
 
 
 @pytest.mark.parametrize(

@@ -112,21 +112,22 @@ def of_split(
 def load_frames(
     sample: Sample, most: int, size: int | None = None, flow: Flow | None = None
 ) -> list[Clip]:
-    """At most ``most`` frames of a sample, evenly spread over it: (H, W, 3) uint8 RGB each, or (H,
-    W, 6) with their optical flow.
+    """At most ``most`` frames of a sample, evenly spread over it: (H, W, 3) uint8 RGB each, or more
+    channels with their optical flow. Stills are at rest for tracks, of several steps.
 
     They are those that ``run`` reads, resized to ``size`` x ``size`` pixels if given. Raises
     InputError.
     """
     if sample.video is not None:
         return _read(sample.video, sample.start_s, sample.end_s, most, size, flow)
-    if flow:
+    if flow and flow.steps == 1:
         raise InputError(
             f"{sample.stills[0]} is a still, which has no optical flow; leave out --input flow, or "
             "the samples that are no videos"
         )
     picks = centres(0, len(sample.stills), min(most, len(sample.stills)))
-    return [frame for pick in picks for frame in _read(sample.stills[int(pick)], 0, None, 1, size)]
+    stills = [sample.stills[int(pick)] for pick in picks]
+    return [frame for still in stills for frame in _read(still, 0, None, 1, size, flow)]
 
 
 def _read(

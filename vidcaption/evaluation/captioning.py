@@ -30,8 +30,8 @@ class Said(NamedTuple):
 
 
 def load_clip(sample: Sample, frames: int, size: int, flow: Flow | None = None) -> Tensor:
-    """(T, 3, S, S) uint8: up to ``frames`` frames of a sample; (T, 6, S, S) with their optical
-    flow. Raises InputError."""
+    """(T, 3, S, S) uint8: up to ``frames`` frames of a sample; more channels with their
+    optical flow. Raises InputError."""
     return to_clip(load_frames(sample, frames, size, flow))
 
 
@@ -146,7 +146,7 @@ def _encoded(
     of some samples at a time."""
     size, every = network.config.input.image_size, range(len(samples))
     networks = (network, *(other for other, _ in others))
-    flow = next(filter(None, (each.config.input.flow for each in networks)), None)
+    flow = max(filter(None, (each.config.input.flow for each in networks)), default=None)
     for indices, batch in in_batches(
         lambda i: load_clip(samples[i], frames, size, flow), every, 16, machine
     ):

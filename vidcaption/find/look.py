@@ -99,7 +99,8 @@ def _frames(index: Index) -> int:
 
 def _remember(model: Model, sample: Sample, frames: int, machine: Machine) -> Memory:
     network = model.network
-    clip = load_clip(sample, frames, network.config.input.image_size).unsqueeze(0)
+    seen = network.config.input
+    clip = load_clip(sample, frames, seen.image_size, seen.flow).unsqueeze(0)
     clip = clip.to(machine.device)
     features = network.encode(clip)
     return network.remember(features, network.recognise(features, network.detect(clip)))

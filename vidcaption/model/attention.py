@@ -18,18 +18,25 @@ class Memory(NamedTuple):
 
     ``keys``, ``values``: (B, M, D) with M = frames * regions + concept slots, or (B, heads, M,
     D / heads) where there are heads. ``pooled``: (B, D), the window as a whole; ``regions``: (B, T,
-    R, D), those of its frames in order.
+    R, D), those of its frames in order. ``start``: (B, D), what the decoder starts from, if not
+    from ``pooled``; ``every``: (B, D), what it sees at every word besides slots or in their place.
     """
 
     keys: Tensor
     values: Tensor
     pooled: Tensor
     regions: Tensor
+    start: Tensor | None = None
+    every: Tensor | None = None
 
     @property
     def frames(self) -> Tensor:
         """(B, T, D), each frame as a whole."""
         return self.regions.mean(2)
+
+    def of(self, rows: Tensor) -> "Memory":
+        """That of these windows."""
+        return Memory._make(part if part is None else part[rows] for part in self)
 
 
 class Draw(NamedTuple):

@@ -23,21 +23,29 @@ class Concepts(NamedTuple):
     """Some concepts of each of B windows, the most probable first.
 
     ``ids``: (B, K) indices into the vocabulary's concepts; ``confidence``: (B, K) in [0, 1], 0
-    where a slot is empty.
+    where a slot is empty. ``every``: (B, N), the probabilities of all, if there are others.
     """
 
     ids: Tensor
     confidence: Tensor
+    every: Tensor | None = None
+
+    def of(self, count: int) -> Tensor:
+        """(B, N): the probability of each of all ``count`` concepts, 0 if it is unknown."""
+        if self.every is not None:
+            return self.every
+        none = self.confidence.new_zeros(len(self.ids), count)
+        return none.scatter_reduce(1, self.ids, self.confidence, "amax")
 
 
 def surest(probabilities: Tensor, count: int) -> Concepts:
-    """The ``count`` highest of (B, N) probabilities, without those below ``LEAST``.
+    """The ``count`` highest of (B, N) probabilities, without those below ``LEAST``, and all.
 
     Rounded to three digits, as the others depend on the other windows in a batch.
     """
     rounded = probabilities.float().round(decimals=3)
     confidence, ids = rounded.topk(min(count, rounded.shape[-1]))
-    return Concepts(ids, confidence.where(confidence >= LEAST, 0.0))
+    return Concepts(ids, confidence.where(confidence >= LEAST, 0.0), rounded)
 
 
 def pool(scores: Tensor, where: Tensor) -> Tensor:
@@ -90,7 +98,8 @@ class ContentClassifier(nn.Module):
         self.classifier.load_state_dict(last.state_dict())
 
     def forward(self, features: Tensor) -> Tensor:
-        """``features``: (..., R, C) -> logits (..., N)."""
+        """``features``: (..., R, C) -> logits (..., N); of more channels, the first C count."""
+        features = features[..., : self.hidden.in_features]
         hidden = self.dropout(torch.relu(self.hidden(features)))
         logits = pool(self.out(hidden), self.where(hidden))
         if self.classifier is not None:

@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from vidcaption.errors import ModelError, UsageError
-from vidcaption.model.parts import ATTENTIONS, BACKBONES, CELLS, HEADS, MATCHING, TEMPORAL
+from vidcaption.model.parts import ATTENTIONS, BACKBONES, CELLS, FED, HEADS, MATCHING, TEMPORAL
 from vidcaption.options.base import Options, group_of, option
 from vidcaption.reasons import unparsed
 from vidcaption.types import Flow
 
 T = TypeVar("T", bound=Options)
+
+STEPS = 5  # of optical flow, through which a track is followed
 
 # The form of config.json, and the first version of vidcaption that reads it. They change together.
 SCHEMA, SINCE = 4, "0.5.0"
@@ -80,6 +82,13 @@ class InputConfig(Options):
         at_least=1,
         at_most=32,
     )
+    tracks: int = option(
+        0,
+        "Words of each codebook of motion along dense tracks, which --start-with and --every-with "
+        "can show the decoder; 0 is none.",
+        at_least=0,
+        at_most=4096,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -89,12 +98,19 @@ class InputConfig(Options):
     @property
     def flow(self) -> Flow | None:
         """The optical flow that frames need."""
-        return Flow(self.flow_gap_s, self.flow_method) if self.kind == "flow" else None
+        if self.kind == "rgb" and not self.tracks:
+            return None
+        return Flow(self.flow_gap_s, self.flow_method, STEPS if self.tracks else 1)
+
+    @property
+    def picture(self) -> slice:
+        """The channels of a frame, with optical flow or without, that the CNN sees."""
+        return slice(3, 6) if self.kind == "flow" else slice(3)
 
     @property
     def channels(self) -> slice:
-        """Those of a picture with 3 channels, or 6 with optical flow, that the CNN sees."""
-        return slice(-3, None) if self.flow else slice(3)
+        """Those that the encoder sees."""
+        return slice(None) if self.tracks else self.picture
 
     @property
     def backbones(self) -> list[str]:
@@ -131,6 +147,19 @@ class ModelConfig(Options):
         "both",
         "When the decoder gets the visual input: at the start, as its first state; as a word "
         "before the first one; at every word; or both, at the start and at every word.",
+    )
+    start_with: str = option(
+        "frames",
+        "What --feed shows at the start, or as a word: frames; tracks, the motion of --tracks; "
+        "concepts, the probability of each concept; joined by + if several.",
+        choices=FED,
+        several=True,
+    )
+    every_with: str = option(
+        "frames",
+        "What --feed shows at every word, in the same way.",
+        choices=FED,
+        several=True,
     )
     heads: str = option(
         "caption",
@@ -199,6 +228,55 @@ class ModelConfig(Options):
                 "--temporal s2vt reads the frames before the first word, and --feed is "
                 f"{self.feed}; give --feed start or both"
             )
+        self._check_fed()
+
+    def _check_fed(self) -> None:
+        """Raises UsageError where something is to be shown that there is not, or to nobody."""
+        for flag, asked, shown in (
+            ("--start-with", self.start_with, self.starts),
+            ("--every-with", self.every_with, self.lasts),
+        ):
+            if asked.split("+") != shown and asked != "frames":
+                reason = f"--temporal {self.temporal}, --feed {self.feed} and --heads {self.heads}"
+                raise UsageError(f"{flag} {asked} is shown to nobody by {reason}; leave it out")
+        if self.lasts and "frames" not in self.lasts and self.attention != "none":
+            raise UsageError(
+                f"--every-with {self.every_with} shows nothing to --attention {self.attention}; "
+                "add --attention none, or +frames"
+            )
+        if self.fed and "frames" not in self.fed:
+            raise UsageError(
+                "neither --start-with nor --every-with shows frames; add +frames to one of them"
+            )
+        if "tracks" in self.fed and not self.input.tracks:
+            raise UsageError("the decoder is to see tracks, and --tracks is 0; add --tracks 256")
+        if self.input.tracks and "tracks" not in self.fed:
+            raise UsageError(
+                f"--tracks is {self.input.tracks}, and nobody sees them; add tracks to "
+                "--start-with or --every-with"
+            )
+        if "concepts" in self.fed and (not self.concept_slots or self.roles != "none"):
+            raise UsageError(
+                "the decoder is to see the probabilities of concepts, which needs --concept-slots "
+                "above 0 and --roles none"
+            )
+
+    @property
+    def starts(self) -> list[str]:
+        """What the decoder sees at the start."""
+        if not self.writes or self.feed == "every":
+            return []
+        return ["frames"] if self.temporal == "s2vt" else self.start_with.split("+")
+
+    @property
+    def lasts(self) -> list[str]:
+        """What the decoder sees at every word."""
+        return self.every_with.split("+") if self.writes and self.fed_at_words else []
+
+    @property
+    def fed(self) -> set[str]:
+        """What the decoder sees, at the start or at every word."""
+        return {*self.starts, *self.lasts}
 
     @property
     def fed_at_words(self) -> bool:

@@ -40,6 +40,7 @@ class Decoder(nn.Module):
         self._size, self._parts = config.size, CELLS[config.cell].parts
         # units of what is fed at every word
         self._fed = config.size if config.fed_at_words else 0
+        self._looks = "frames" in config.lasts
         self.embedding = nn.Embedding(vocabulary_size, config.embedding)
         self.attention = ATTENTIONS[config.attention](config)
         self._starts = self._make_start(config)
@@ -77,14 +78,15 @@ class Decoder(nn.Module):
     def start(self, memory: Memory, captions: int = 1) -> State:
         """The state before the first word: by linear layers from what was seen, after that was
         read as a word (Show and Tell, Vinyals et al. 2015), or zeros."""
+        seen = memory.pooled if memory.start is None else memory.start
         if self.first_word is not None:
-            state = self._after(self.first_word(memory.pooled).unsqueeze(1))
+            state = self._after(self.first_word(seen).unsqueeze(1))
         elif self._starts:
-            made = [torch.tanh(self.get_submodule(name)(memory.pooled)) for name in self._starts]
+            made = [torch.tanh(self.get_submodule(name)(seen)) for name in self._starts]
             every = zip(*(x.chunk(self.layers, -1) for x in made), strict=True)
             state = tuple(x for parts in every for x in parts)
         else:
-            state = self._zeros(memory.pooled)
+            state = self._zeros(seen)
         return _shared(state, captions)
 
     def _zeros(self, like: Tensor) -> State:
@@ -97,6 +99,9 @@ class Decoder(nn.Module):
         # attention sees the K captions of a window as one long one, so memory is never repeated
         queries = asked.reshape(len(memory.pooled), -1, self._size)
         context, weights, draw = self.attention(queries, memory)
+        if memory.every is not None:
+            always = memory.every.unsqueeze(1)
+            context = context + always if self._looks else always.expand_as(context)
         return Glimpse(
             # fp32, as under CUDA's bf16 autocast an LSTM gives fp16, which torch.cat then refuses
             context[..., : self._fed].reshape(*every, self._fed).float(),

@@ -18,6 +18,7 @@ from vidcaption.errors import ModelError
 from vidcaption.model import efficientnet
 from vidcaption.model.config import InputConfig
 from vidcaption.model.parts import BACKBONES, load
+from vidcaption.model.tracks import Tracks
 
 
 def _classifier(backbone: str) -> nn.Module:
@@ -165,7 +166,10 @@ def _pool(maps: Tensor, grid: int) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """One CNN, or several, over single frames; weights are random until loaded."""
+    """One CNN, or several, over single frames; weights are random until loaded.
+
+    ``channels``: of their vectors, after which come the ``words`` of ``tracks``, if there are some.
+    """
 
     mean: Tensor
     std: Tensor
@@ -185,6 +189,8 @@ class Encoder(nn.Module):
             # without batch norm a random layer must itself keep the variance (He et al. 2015)
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        self.tracks = Tracks(config.tracks) if config.tracks else None
+        self.words = self.tracks.channels if self.tracks else 0
         self.register_buffer("mean", _per_channel(config.mean), persistent=False)
         self.register_buffer("std", _per_channel(config.std), persistent=False)
 
@@ -219,7 +225,13 @@ class Encoder(nn.Module):
         return list(trained.requires_grad_(True).parameters())
 
     def forward(self, images: Tensor) -> Tensor:
-        """``images``: (N, 3, S, S) uint8 RGB -> (N, R, C) float, R = grid * grid region vectors."""
-        pixels = images.to(memory_format=torch.channels_last, dtype=torch.float32)
+        """``images``: (N, 3, S, S) uint8 RGB -> (N, R, C) float, R = grid * grid region vectors; or
+        with optical flow, if ``tracks`` need it."""
+        seen = images if self.tracks is None else images[:, self.config.picture]
+        pixels = seen.to(memory_format=torch.channels_last, dtype=torch.float32)
         maps: Tensor = self.trunk(pixels.sub_(self.mean).div_(self.std))  # (N, C, H, W)
-        return _pool(maps, self.config.grid).flatten(2).transpose(1, 2)
+        maps = _pool(maps, self.config.grid)
+        if self.tracks is not None:
+            words = _pool(self.tracks(images[:, 3:]), self.config.grid)
+            maps = torch.cat([maps, words.to(maps.dtype)], 1)
+        return maps.flatten(2).transpose(1, 2)

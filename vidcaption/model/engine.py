@@ -123,6 +123,8 @@ def export(model: Model, path: Path) -> float:
     is missing, OutputError.
     """
     require()
+    if model.network.encoder.tracks is not None:
+        raise DeviceError("OpenVINO cannot follow the tracks that this model sees; omit --engine")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".exporting-", dir=path.parent) as place:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vidcaption.model.config import STEPS
 from vidcaption.types import Frame
 
 BLOCK = 8  # pixels per side of the blocks that are compared
@@ -104,10 +105,10 @@ class Features:
 
     def _on_device(self, pictures: Sequence[bytes]) -> Tensor:
         """(N, C, S, S) uint8, copied asynchronously from pinned memory on CUDA."""
-        # with optical flow it has 6 channels, and half of a square is no square
+        # with optical flow it has more channels, and a half or sixth of a square is no square
         pixels = len(pictures[0]) // 3
-        side = math.isqrt(pixels)
-        side = side if side**2 == pixels else math.isqrt(pixels // 2)
+        sides = {math.isqrt(pixels // parts): parts for parts in (1, 2, 1 + STEPS)}
+        side = next(side for side, parts in sides.items() if side**2 * parts == pixels)
         images = [
             np.frombuffer(each, np.uint8).reshape(side, side, -1)[..., self._channels]
             for each in pictures

@@ -101,7 +101,9 @@ def check_mixable(first: Model, name: str, other: Model, other_name: str) -> Non
             f"{name} and {other_name} have the head {says} alone, {_APART[says]}, so they cannot "
             "be mixed"
         )
-    flows = {each.network.config.input.flow for each in (first, other)} - {None}
+    flows = {
+        (x.gap_s, x.method) for each in (first, other) if (x := each.network.config.input.flow)
+    }
     if len(flows) > 1:
         raise UsageError(
             f"{name} and {other_name} see different optical flow, so they cannot be mixed; train "

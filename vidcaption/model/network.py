@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 from vidcaption.errors import ModelError
 from vidcaption.model.attention import Memory
-from vidcaption.model.concepts import Concepts, ConceptSlots, ContentClassifier, surest
+from vidcaption.model.concepts import (
+    Concepts,
+    ConceptSlots,
+    ConceptWords,
+    ContentClassifier,
+    surest,
+)
 from vidcaption.model.confidence import Confidence
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.decoder import Decoder
@@ -19,6 +25,7 @@ from vidcaption.model.joint import pack
 from vidcaption.model.parts import HEADS, TEMPORAL
 from vidcaption.model.roles import Roles
 from vidcaption.model.search import Caption, Voice, search
+from vidcaption.model.tracks import pooled as pooled_tracks
 from vidcaption.model.vocabulary import PAD, SPECIAL, UNK, Vocabulary
 from vidcaption.model.wording import wording
 from vidcaption.options.captioning import SearchOptions
@@ -62,24 +69,37 @@ class CaptionNetwork(nn.Module):
             }
         )
         self.classifier = self.confidence = self.detector = None
-        self.slots: ConceptSlots | Roles | None = None
+        self.slots: ConceptWords | None = None
         if config.concept_slots:
             self.confidence = Confidence(vocabulary)
             self.classifier = ContentClassifier(self.encoder.channels, vocabulary, config.dropout)
-            if config.roles == "none":
-                self.slots = ConceptSlots(config.embedding, config.size, vocabulary)
-            else:
+            if config.roles != "none":
                 self.slots = Roles(config, vocabulary)
+            elif "concepts" in config.fed:
+                self.slots = ConceptWords(vocabulary)  # only the search prefers them
+            else:
+                self.slots = ConceptSlots(config.embedding, config.size, vocabulary)
             if vocabulary.objects:
                 self.detector = ObjectDetector(len(vocabulary.objects))
                 objects = torch.tensor(vocabulary.objects, device="cpu")
                 self.register_buffer("_objects", objects, persistent=False)
+        # of the window, what the decoder sees beside its frames
+        self.concepts = len(vocabulary.concepts)
+        units = {"tracks": self.encoder.words, "concepts": self.concepts}
+        self.vectors = nn.ModuleDict(
+            {
+                name: nn.Sequential(
+                    nn.Linear(units[name], config.size), nn.LayerNorm(config.size), nn.ReLU()
+                )
+                for name in sorted(config.fed - {"frames"})
+            }
+        )
 
     _objects: Tensor
 
     def encode(self, frames: Tensor) -> Tensor:
-        """``frames``: (B, T, 3, S, S) uint8 RGB, or (B, T, 6, S, S) with optical flow -> features
-        (B, T, R, C)."""
+        """``frames``: (B, T, 3, S, S) uint8 RGB, or more channels with optical flow -> features (B,
+        T, R, C), C being the channels of the CNN and the words of tracks."""
         pictures = frames[:, :, self.config.input.channels].flatten(0, 1)
         features: Tensor = self.encoder(pictures).unflatten(0, frames.shape[:2])
         return features
@@ -91,7 +111,7 @@ class CaptionNetwork(nn.Module):
         """
         if self.detector is None:
             return None
-        found: Tensor = self.detector(frames[:, frames.shape[1] // 2, self.config.input.channels])
+        found: Tensor = self.detector(frames[:, frames.shape[1] // 2, self.config.input.picture])
         return found
 
     def recognise(self, features: Tensor, found: Tensor | None = None) -> Concepts | None:
@@ -120,7 +140,8 @@ class CaptionNetwork(nn.Module):
         if isinstance(self.slots, Roles):
             seen = self.slots(concepts, self.decoder.embedding).unsqueeze(2)  # (B, 4, 1, D)
         else:
-            seen = torch.relu(self.norm(self.project(features)))  # (B, T, R, D)
+            seen = features[..., : self.encoder.channels]
+            seen = torch.relu(self.norm(self.project(seen)))  # (B, T, R, D)
         regions = self.temporal.over(self.dropout(seen))
         slots = regions.flatten(1, 2)
         pooled = regions[:, self.temporal.whole].flatten(1, 2).mean(1)
@@ -131,7 +152,18 @@ class CaptionNetwork(nn.Module):
         if not self.config.writes:
             return Memory(slots, slots, pooled, regions)
         memory: Memory = self.decoder.attention.project(slots, pooled, regions)
-        return memory
+        if not self.vectors:
+            return memory
+        fed = {"frames": pooled}
+        if "tracks" in self.vectors:
+            found = pooled_tracks(features[..., self.encoder.channels :])
+            fed["tracks"] = self.dropout(self.vectors["tracks"](found))
+        if "concepts" in self.vectors and concepts is not None:
+            known = concepts.of(self.concepts)
+            fed["concepts"] = self.dropout(self.vectors["concepts"](known))
+        start = [fed[name] for name in self.config.starts]
+        every = [fed[name] for name in self.config.lasts if name != "frames"]
+        return memory._replace(start=_sum(start), every=_sum(every))
 
     def read_sentences(self, sentences: Sequence[Sequence[int]], name: str = "joint") -> Tensor:
         """What one of the heads that compare reads in N sentences, (N, ...); by the head joint
@@ -204,3 +236,7 @@ class CaptionNetwork(nn.Module):
             )
             for caption, sure, ids, seen in every
         ]
+
+
+def _sum(vectors: list[Tensor]) -> Tensor | None:
+    return torch.stack(vectors).sum(0) if vectors else None

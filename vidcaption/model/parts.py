@@ -73,4 +73,5 @@ HEADS = Parts(
     alignment="alignment.AlignmentHead",
     regions="regions.RegionsHead",
 )
+FED = ("frames", "tracks", "concepts")  # what a decoder can be shown
 MATCHING = ("joint", "alignment")  # heads that compare windows with sentences, and say nothing

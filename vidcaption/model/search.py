@@ -355,7 +355,7 @@ def _explain(voices: Sequence[Voice], ranker: Ranker) -> list[Caption]:
     read = torch.cat([begin, words], -1).unsqueeze(1)
     steps, every = [], []
     for decoder, memory, _ in voices:
-        seen = Memory(*(part[rows] for part in memory)) if len(rows) > len(said) else memory
+        seen = memory.of(rows) if len(rows) > len(said) else memory
         step = decoder(read, seen, decoder.start(seen))
         steps.append(step)
         every.append(decoder.logits(step.hidden[:, 0]).float().log_softmax(-1))

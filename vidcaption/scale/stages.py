@@ -29,8 +29,8 @@ class ReadWindows:
 
     A batch has a column ``path``. Yields batches with a row for each window: ``path``, ``start_s``,
     ``end_s`` in seconds, ``pts_s`` (T,) of its frames, and ``frames`` (T, H, W, 3) uint8 RGB in
-    the size that the model takes, or (T, H, W, 6) with optical flow if the model sees that. A video
-    that cannot be read is logged as an error, and has no further rows.
+    the size that the model takes, with more channels if the model sees optical flow. A video that
+    cannot be read is logged as an error, and has no further rows.
 
     ``model``: as of ``Captioner.from_pretrained``. ``flags``: options by the names of their flags,
     as of ``Captioner.open``. Raises UsageError, ModelError.

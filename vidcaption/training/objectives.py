@@ -104,7 +104,7 @@ class Texts(Objective):
         words, concepts = self._material.draw(seen.options.text_batch)
         device, channels = seen.features.device, seen.features.shape[-1]
         blank = torch.zeros(len(words), 1, 1, channels, device=device)
-        named = concepts and Concepts(*(x.to(device) for x in concepts))
+        named = concepts and Concepts(concepts.ids.to(device), concepts.confidence.to(device))
         return cross_entropy(
             seen.network.decoder,
             seen.network.remember(blank, named),
@@ -241,7 +241,8 @@ class Adversarial(CaptionObjective):
 
     @staticmethod
     def _shown(seen: Seen) -> Tensor:
-        return seen.features.detach().float().mean((1, 2))
+        pooled = seen.features.detach().float().mean((1, 2))
+        return pooled[..., : seen.network.encoder.channels]
 
     def get_extra_state(self) -> dict[str, Any]:
         return self._optimizer.state_dict()

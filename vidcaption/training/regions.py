@@ -112,7 +112,7 @@ class Regions(Objective):
         rows = torch.tensor(spoken or [0], device=device)  # without any, nothing of the first one
         phrases = cross_entropy(
             head.decoder,
-            Memory(*(part[rows] for part in read.memory)),
+            read.memory.of(rows),
             pad([[target(words, said[i])] for i in rows.tolist()]).to(device),
             smoothing=smoothing,
         )

@@ -48,6 +48,7 @@ from vidcaption.training.material import Material
 from vidcaption.training.objective import Objective
 from vidcaption.training.objectives import OBJECTIVES, Loss
 from vidcaption.training.stages import Stage, stages_of
+from vidcaption.training.tracks import learn_tracks
 from vidcaption.types import Watch
 
 logger = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ class Trainer:
         self.world = world
         self._watch = watch
         self._features = features or folder / "features"
+        self._given = init is not None
         self.material, self.vocabulary = material, material.vocabulary
         self.train, self.dev = material.train, material.dev
         torch.manual_seed(options.seed)
@@ -163,6 +165,8 @@ class Trainer:
         most = counted(sum(count for count, _ in epochs), "epoch")
         logger.info(f"training for at most {most}: {parts}")
         position = self.position
+        if self.network.encoder.tracks is not None and not (resume or self._given):
+            learn_tracks(self.network.encoder, self.train)
         for number, stage in enumerate(self._stages):
             if number < position.stage:
                 continue

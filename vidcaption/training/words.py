@@ -75,7 +75,15 @@ def with_heads(
     if writes:
         config = replace(before, heads=heads)
     else:
-        config = replace(before, heads=heads, concept_slots=0, roles="none")
+        config = replace(
+            before,
+            heads=heads,
+            input=replace(before.input, tracks=0),
+            concept_slots=0,
+            roles="none",
+            start_with="frames",
+            every_with="frames",
+        )
     words = old.words[len(SPECIAL) :] if config.reads else ()
     concepts = (old.concepts, old.classes, old.objects) if writes else ((), (), ())
     vocabulary = Vocabulary(words, *concepts, labels, *names)

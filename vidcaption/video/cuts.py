@@ -180,8 +180,9 @@ class CutFinder:
 
 
 def _grid(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The means of about GRID x GRID cells of every second pixel of (H, W, 3) uint8."""
-    half = image[::2, ::2]
+    """The means of about GRID x GRID cells of every second pixel of (H, W, 3) uint8, without
+    optical flow."""
+    half = image[::2, ::2, :3]
     rows, columns = (max(1, side // GRID) for side in half.shape[:2])
     height, width = half.shape[0] // rows, half.shape[1] // columns
     cells = half[: height * rows, : width * columns].reshape(height, rows, width, columns, 3)

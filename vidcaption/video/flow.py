@@ -1,22 +1,19 @@
-"""Optical flow as a picture: how far everything moves from a frame to one shortly after it."""
+"""Optical flow as a picture: how far everything moves from a frame to one shortly after it, and on
+from there."""
 
+from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from heapq import merge
-from itertools import tee
+from itertools import pairwise, tee
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidcaption.types import Flow, Frame
+from vidcaption.types import LEVELS, REACH, REST, Flow, Frame
 
-# Share of the frame's side that something moves to reach the end of the scale. Shares and not
-# pixels, so that the flow of a resized frame is the resized flow.
-REACH = 0.125
-REST = 128  # the level of no motion
-LEVELS = 127  # from there to the end of the scale
 SLACK_S = 1e-3  # timestamps are rounded
 
 # From two grey pictures, and room for the result, to (H, W, 2) in pixels.
@@ -24,7 +21,8 @@ Estimator = Callable[[Any, Any, Any], Any]
 
 
 class FlowReader:
-    """Adds to frames their optical flow to the frame that is shown ``flow.gap_s`` later.
+    """Adds to frames their optical flow to the frame that is shown ``flow.gap_s`` later, and from
+    there on to the next, for ``flow.steps``.
 
     Where a video has fewer frames, as ``fps`` says, the next frame takes its place. The flow is
     scaled by the true time between both, so that it means the same speed everywhere; the last
@@ -35,7 +33,7 @@ class FlowReader:
         self._flow = flow
         self._apart_s = max(flow.gap_s, 1 / fps if fps else 0.0) + SLACK_S
         self._estimate = _ESTIMATORS[flow.method]()
-        self._latest: tuple[Frame, Frame, Frame] | None = None  # a pair, and what came of it
+        self._latest: tuple[Sequence[Frame], Frame] | None = None  # what was joined, and the result
 
     def pick(
         self, read: Callable[[Iterable[float]], Iterator[Frame]], times_s: Iterable[float]
@@ -44,45 +42,64 @@ class FlowReader:
 
         ``times_s`` ascend, and may be endless.
         """
-        firsts, seconds = tee(times_s)
-        both = merge(((t, False) for t in firsts), ((t + self._apart_s, True) for t in seconds))
-        asked, roles = tee(both)
-        waiting: deque[Frame] = deque()
-        frame: Frame | None = None
-        for frame, (_, later) in zip(read(t for t, _ in asked), roles, strict=False):
-            if later:
-                yield self._join(waiting.popleft(), frame)
-            else:
-                waiting.append(frame)
-        for before in waiting:
-            yield self._join(before, frame or before)
+        steps = self._flow.steps
+        each = enumerate(tee(times_s, steps + 1))
+        asked, places = tee(merge(*(self._later(times, step) for step, times in each)))
+        waiting: deque[list[Frame]] = deque()
+        frames: list[Frame]
+        for frame, (_, place) in zip(read(t for t, _ in asked), places, strict=False):
+            if place == 0:
+                waiting.append([])
+            frames = next(each for each in waiting if len(each) == place)
+            frames.append(frame)
+            if place == steps:
+                yield self._join(waiting.popleft())
+        for frames in waiting:
+            yield self._join([*frames, *[frame] * (steps + 1 - len(frames))])
+
+    def _later(self, times_s: Iterable[float], step: int) -> Iterator[tuple[float, int]]:
+        return ((time_s + step * self._apart_s, step) for time_s in times_s)
 
     def every(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """All frames of a video with their flow."""
         waiting: deque[Frame] = deque()
-        shown: Frame | None = None
+        lasts_s = self._flow.steps * self._apart_s
         for frame in frames:
-            while waiting and waiting[0].pts_s + self._apart_s < frame.pts_s:
-                yield self._join(waiting[0], shown or waiting[0])
+            while waiting and waiting[0].pts_s + lasts_s < frame.pts_s:
+                yield self._follow(waiting)
                 waiting.popleft()
             waiting.append(frame)
-            shown = frame
-        for before in waiting:
-            yield self._join(before, shown or before)
+        while waiting:
+            yield self._follow(waiting)
+            waiting.popleft()
 
-    def _join(self, before: Frame, after: Frame) -> Frame:
-        if self._latest and self._latest[0] is before and self._latest[1] is after:
-            return self._latest[2]
+    def _follow(self, frames: Sequence[Frame]) -> Frame:
+        """The first of ``frames`` with its flow."""
+        begins_s = frames[0].pts_s
+        shown = [
+            bisect(frames, begins_s + step * self._apart_s, key=lambda frame: frame.pts_s) - 1
+            for step in range(self._flow.steps + 1)
+        ]
+        return self._join([frames[each] for each in shown])
+
+    def _join(self, frames: Sequence[Frame]) -> Frame:
+        """The first frame with the flow from each to the next."""
+        if self._latest and all(a is b for a, b in zip(self._latest[0], frames, strict=True)):
+            return self._latest[1]
+        flows = [picture_of(self._between(*pair)) for pair in pairwise(frames)]
+        joined = Frame(frames[0].pts_s, np.concatenate([frames[0].image, *flows], -1))
+        self._latest = frames, joined
+        return joined
+
+    def _between(self, before: Frame, after: Frame) -> NDArray[np.float32]:
+        """(H, W, 2), in pixels for ``flow.gap_s``."""
         passed_s = after.pts_s - before.pts_s
         height, width = before.image.shape[:2]
         moved = np.zeros((height, width, 2), np.float32)
         if passed_s > 0:
             moved = self._estimate(_grey(before.image), _grey(after.image), moved)
             moved *= self._flow.gap_s / passed_s
-        image = np.concatenate([before.image, picture_of(moved)], -1)
-        joined = Frame(before.pts_s, image)
-        self._latest = before, after, joined
-        return joined
+        return moved
 
 
 def picture_of(moved: NDArray[np.float32]) -> NDArray[np.uint8]:

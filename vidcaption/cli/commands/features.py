@@ -86,6 +86,7 @@ def features(
     from vidcaption.model.folder import load
     from vidcaption.training.backbone import find_weights
     from vidcaption.training.features import FeatureCache
+    from vidcaption.training.tracks import learn_tracks
 
     if model is not None:
         encoder = load(resolve_with_bar(model, offline, voice)).network.encoder
@@ -97,6 +98,8 @@ def features(
     machine.keep_freed_memory()
     logger.log(VERBOSE, f"{encoder.config.backbone} on {machine.device} in {machine.precision}")
     encoder.to(machine.device).eval()
+    if model is None and encoder.tracks is not None:
+        learn_tracks(encoder, [sample for sample in samples if sample.split == "train"])
 
     began_s = time.monotonic()
     cache = FeatureCache(out, encoder, samples, options.frames, machine)
