@@ -224,6 +224,24 @@ def concepts() -> str:
     return table(["", *(f"{Path(d).stem.capitalize()} dev" for d in datasets)], *cells)
 
 
+def frames() -> str:
+    """What more frames per window give."""
+    reports = read("frames")["rows"]
+    rows = [
+        (
+            name,
+            *(f"{report['scores'][kind]:.1f}" for kind in MAIN),
+            *objects(report),
+            report["vocabulary_used"],
+        )
+        for name, report in reports.items()
+    ]
+    heads = ["frames", *MAIN, *OBJECTS, "different words"]
+    about = reports["1"]
+    facts = f"{part(about)}, {about['samples']} videos, {about['precision']}."
+    return table(heads, *rows) + f"\n\n{facts}"
+
+
 def startup() -> str:
     """What commands take, beside the imports that they cannot do without."""
     named = {"help": ("`--help`", "typer, rich"), "clip": ("5 s of a video", "torch")}
@@ -558,6 +576,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "short_clips": short_clips,
     "variants": variants,
     "concepts": concepts,
+    "frames": frames,
     "startup": startup,
     "search": search,
     "find": find,
