@@ -174,9 +174,9 @@ def long_video() -> str:
         f"{film['duration_s']:.0f} s of {film['codec']} at {film['size']}, {film['frames']} "
         f"frames, of which {film['key_frames']} are key frames and {film['unreferenced']:.0%} such "
         f"that no other needs them, {film['megabits_per_second']:.1f} Mbit/s, a cut every 6 s. "
-        f"Windows of {report['frames']} frames, in bf16 of {half['frames']}. "
-        f"Medians of {report['runs']} runs, in bf16 of {half['runs']}, on {machine['cores']} cores "
-        f"of {machine['processor']}."
+        f"Windows of {report['frames']} frames; medians of {report['runs']} runs on "
+        f"{machine['cores']} cores of {machine['processor']}. In bf16: windows of {half['frames']} "
+        f"frames, {half['runs']} runs on {half['machine']['processor']}."
     )
     return table([*heads, "bf16, to decoding all"], *rows) + f"\n\n{facts}"
 
