@@ -1,6 +1,8 @@
 """Objectives that bring parameters, an update, samples or metrics of their own."""
 
 from dataclasses import replace
+from itertools import product
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -146,6 +148,30 @@ def test_what_cannot_be_learnt_is_left_out(tmp_path, samples):
     with pytest.raises(UsageError, match="there is nothing to train: no stage has epochs, or"):
         trainer(tmp_path, samples, replace(ONE_EPOCH, stage=(concepts,)), config=CONFIG)
     assert trainer(tmp_path, samples, replace(ONE_EPOCH, stage=(concepts,)), config=CONCEPTS)
+
+
+def test_texts_need_a_decoder_sentences_and_a_share_of_the_batch():
+    for writes, has_texts, text_batch in product((True, False), (True, False), (0, 1)):
+        network = SimpleNamespace(config=SimpleNamespace(writes=writes))
+        material = SimpleNamespace(has_texts=has_texts)
+        applies = OBJECTIVES["texts"].applies(
+            network, material, replace(ONE_EPOCH, text_batch=text_batch)
+        )
+        assert applies is (writes and has_texts and text_batch == 1)
+
+
+@pytest.mark.parametrize("select", ["cider", "loss"])
+def test_dev_captions_are_written_only_if_epochs_are_chosen_by_them(
+    tmp_path, samples, monkeypatch, select
+):
+    asked = []
+    monkeypatch.setattr(
+        "vidcaption.training.objective.judge_captions",
+        lambda *_, with_cider: asked.append(with_cider),
+    )
+    trained = trainer(tmp_path, samples, replace(staged(captions=1), select=select))
+    trained.objectives["captions"].judge(trained.network, None, trained.options)
+    assert asked == [select == "cider"]
 
 
 def test_objectives_see_only_samples_that_all_can_learn_from(tmp_path, samples):
