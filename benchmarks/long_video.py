@@ -104,8 +104,10 @@ def describe(video: Path) -> dict[str, Any]:
     }
 
 
-def measure(video: Path, runs: int, peer_s: float, precision: Any) -> dict[str, Any]:
-    captioner = Captioner.from_pretrained(precision=precision)
+def measure(
+    video: Path, runs: int, peer_s: float, precision: Any, model: str | None
+) -> dict[str, Any]:
+    captioner = Captioner.from_pretrained(model, precision=precision)
     passes: dict[str, Callable[[], object]] = {"decode all": lambda: decoded(video)}
     for sampling in SAMPLINGS:
         options = CaptionOptions(sampling=sampling)
@@ -138,6 +140,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--peer", type=float, default=0, metavar="SECONDS")
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
+    parser.add_argument("--model", help="in place of the built-in one")
     asked = parser.parse_args()
     av.logging.set_level(None)
     with tempfile.TemporaryDirectory() as folder:
@@ -145,7 +148,8 @@ def main() -> None:
         video = asked.video or write_film(
             Path(folder) / "film.mp4", asked.seconds, asked.gop, (width, height)
         )
-        print(json.dumps(measure(video, asked.runs, asked.peer, asked.precision), indent=2))
+        report = measure(video, asked.runs, asked.peer, asked.precision, asked.model)
+        print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":
