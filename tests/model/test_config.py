@@ -46,6 +46,7 @@ NEW = {
         "--heads": "caption",
     },
     **{"--input": "rgb", "--flow-gap": 0.1, "--flow-method": "dis", "--tracks": 0},
+    **{"--pyramid": 1, "--crops": 1},
     **{"--start-with": "frames", "--every-with": "frames"},
 }
 
@@ -94,6 +95,10 @@ def changed(**values):
         (changed(std=[0, 1, 1]), "above 0"),
         (changed(mean=[0.5]), "mean"),
         (changed(backbone=[1]), "allowed are"),
+        (changed(pyramid=2), "--grid is 7; give --grid 1, or leave --pyramid out"),
+        (changed(pyramid=4, grid=1), "--pyramid is 4; it must be at least 1 and at most 3"),
+        (changed(crops=9), "--crops is 9; it must be 1, 5 or 10"),
+        (changed(crops=10, kind="flow"), "--crops 10 mirrors frames, and .*; give --crops 5"),
         (changed(attention_heads=5), "multiple"),
         (changed(heads="caption+odd"), "--heads is 'caption.odd'; allowed are caption, classes"),
         (changed(heads="classes", concept_slots=2), "--concept-slots is 2, and without the head"),

@@ -62,6 +62,54 @@ def test_a_grid_of_one_is_the_mean_of_the_map(weights):
         )
 
 
+@pytest.mark.parametrize("levels", [2, 3])
+def test_a_pyramid_is_the_mean_of_each_part_of_the_map(weights, levels):
+    images = torch.randint(0, 256, (2, 3, 128, 128), dtype=torch.uint8)
+    encoder = Encoder(InputConfig(image_size=128, grid=1, pyramid=levels)).eval()
+    assert encoder.load_imagenet([weights]) is None  # which reads the mean of the whole
+    whole = Encoder(InputConfig(image_size=128, grid=4)).eval()
+    whole.load_state_dict(encoder.state_dict())
+    with torch.inference_mode():
+        got, maps = encoder(images), whole(images).unflatten(1, (4, 4))
+    assert got.shape == (2, 1, encoder.channels) == (2, 1, {2: 5, 3: 21}[levels] * 1280)
+    parts = [maps]
+    parts += [half for rows in maps.split(2, 1) for half in rows.split(2, 2)]
+    parts += [cell for rows in maps.split(1, 1) for cell in rows.split(1, 2)]
+    expected = torch.cat([part.mean((1, 2)) for part in parts], 1)[:, : encoder.channels]
+    torch.testing.assert_close(got[:, 0], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_each_cnn_has_a_pyramid_of_its_own(weights):
+    seen = {"image_size": 64, "grid": 1, "pyramid": 2, "tracks": 4}
+    one = Encoder(InputConfig(**seen)).eval()
+    both = Encoder(InputConfig(**seen, backbone="efficientnet_lite2+mobilenet_v2")).eval()
+    both.trunk["mobilenet_v2"].load_state_dict(one.trunk.state_dict())
+    images = torch.randint(0, 256, (2, 18, 64, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        first, second = one(images), both(images)
+    assert first.shape[-1] == one.channels + one.words == 5 * 1280 + 12
+    assert second.shape[-1] == both.channels + both.words == 10 * 1280 + 12
+    torch.testing.assert_close(second[..., 5 * 1280 : 10 * 1280], first[..., : 5 * 1280])
+
+
+@pytest.mark.parametrize("crops", [5, 10])
+def test_crops_are_averaged_and_mirrored_ones_mirrored_back(weights, crops):
+    image = torch.randint(0, 256, (1, 3, 80, 80), dtype=torch.uint8)
+    encoder = Encoder(InputConfig(image_size=80, grid=2, crops=crops)).eval()
+    plain = Encoder(InputConfig(image_size=70, grid=2)).eval()
+    for each in (encoder, plain):
+        each.load_imagenet([weights])
+    corners = [(0, 0), (0, 10), (10, 0), (10, 10), (5, 5)]
+    views = torch.cat([image[:, :, top : top + 70, left : left + 70] for top, left in corners])
+    with torch.inference_mode():
+        seen = plain(views)
+        if crops == 10:
+            seen = torch.cat([seen, plain(views.flip(3))[:, [1, 0, 3, 2]]])
+        got = encoder(image)
+    assert got.shape == (1, 4, 1280)
+    torch.testing.assert_close(got[0], seen.mean(0), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_every_backbone_runs(backbone):
     encoder = Encoder(InputConfig(backbone=backbone, image_size=96, grid=2)).eval()

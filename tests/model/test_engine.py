@@ -86,6 +86,15 @@ def test_regions_of_uneven_size(make_network, vocabulary, tmp_path):
     assert engine.OpenVinoEncoder(tmp_path / "x.xml")(images).shape == (3, 4, 1280)
 
 
+def test_a_pyramid_over_crops(make_network, vocabulary, tmp_path):
+    network = make_network(grid=1, pyramid=2, crops=10)
+    engine.export(Model(network, vocabulary, "0" * 64), tmp_path / "x.xml")  # compares them
+    images = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    got = engine.OpenVinoEncoder(tmp_path / "x.xml")(images)
+    with torch.inference_mode():
+        torch.testing.assert_close(got, network.encoder(images), rtol=1e-3, atol=1e-3)
+
+
 def test_tracks_cannot_be_followed(make_network, vocabulary, tmp_path):
     network = make_network(tracks=2, start_with="frames+tracks")
     with pytest.raises(DeviceError, match="cannot follow the tracks that this model sees; omit"):

@@ -131,6 +131,8 @@ def test_an_unreadable_sample_is_named_and_finished_shards_stay(
         ({"grid": 2}, FRAMES, "grid 1, not 2"),
         ({"mean": (0.5, 0.5, 0.5)}, FRAMES, "mean [0.485, 0.456, 0.406], not [0.5, 0.5, 0.5]"),
         ({}, 2, "frames 3, not 2"),
+        ({"pyramid": 2}, FRAMES, "pyramid None, not 2"),
+        ({"crops": 5}, FRAMES, "crops None, not 5"),
         ({"backbone": "googlenet"}, FRAMES, "backbone mobilenet_v2, not googlenet and "),
     ],
 )

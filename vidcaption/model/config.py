@@ -82,6 +82,20 @@ class InputConfig(Options):
         at_least=1,
         at_most=32,
     )
+    pyramid: int = option(
+        1,
+        "Levels of the one vector of --grid 1: 2 joins those of the frame and its 2 x 2 parts, 3 "
+        "also those of 4 x 4.",
+        at_least=1,
+        at_most=3,
+    )
+    crops: int = option(
+        1,
+        "Crops over which a frame's vectors are averaged: 1, the whole frame; 5, its corners and "
+        "centre; 10, those mirrored too. The CNN runs once for each.",
+        at_least=1,
+        at_most=10,
+    )
     tracks: int = option(
         0,
         "Words of each codebook of motion along dense tracks, which --start-with and --every-with "
@@ -94,6 +108,18 @@ class InputConfig(Options):
         super().__post_init__()
         if min(self.std) <= 0:
             raise UsageError(f"--std is {self.std}; each number must be above 0")
+        if self.pyramid > 1 and self.grid > 1:
+            raise UsageError(
+                f"--pyramid {self.pyramid} describes the parts of a frame in its one vector, and "
+                f"--grid is {self.grid}; give --grid 1, or leave --pyramid out"
+            )
+        if self.crops not in (1, 5, 10):
+            raise UsageError(f"--crops is {self.crops}; it must be 1, 5 or 10")
+        if self.crops == 10 and self.kind == "flow":
+            raise UsageError(
+                "--crops 10 mirrors frames, and --input flow would take motion to the left for "
+                "motion to the right; give --crops 5"
+            )
 
     @property
     def flow(self) -> Flow | None:

@@ -149,20 +149,30 @@ def _misfits(weights: dict[str, Tensor], wanted: dict[str, Tensor]) -> Iterator[
         yield f"it has an unknown tensor {name}"
 
 
-class _Beside(nn.ModuleDict):
-    """Trunks that look at the same frames, each of whose maps is pooled to a grid."""
-
-    def __init__(self, trunks: dict[str, nn.Sequential], grid: int) -> None:
-        super().__init__(trunks)
-        self._grid = grid
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, S, S) -> (N, C, grid, grid), C being the channels of all together."""
-        return torch.cat([_pool(trunk(pixels), self._grid) for trunk in self.values()], 1)
-
-
 def _pool(maps: Tensor, grid: int) -> Tensor:
     return maps if maps.shape[-2:] == (grid, grid) else F.adaptive_avg_pool2d(maps, grid)
+
+
+def _pyramid(maps: Tensor, levels: int) -> Tensor:
+    """(N, C, H, W) -> (N, P * C, 1, 1): the mean of the maps, of each of their quarters and so on,
+    P parts in all (Lazebnik et al. 2006)."""
+    parts = [F.adaptive_avg_pool2d(maps, 2**level).flatten(2) for level in range(levels)]
+    return torch.cat(parts, 2).transpose(1, 2).flatten(1)[..., None, None]
+
+
+def _over_crops(cnn: nn.Module, pixels: Tensor, crops: int) -> Iterator[Tensor]:
+    """The maps of whole pictures; or of their corners and centre, 224 of 256 pixels (Krizhevsky et
+    al. 2012, section 4.1); with 10 crops also those of the mirrored ones, mirrored back."""
+    if crops == 1:
+        yield cnn(pixels)
+        return
+    side = pixels.shape[-1] * 7 // 8
+    end = pixels.shape[-1] - side
+    for top, left in ((0, 0), (0, end), (end, 0), (end, end), (end // 2, end // 2)):
+        crop = pixels[..., top : top + side, left : left + side]
+        yield cnn(crop)
+        if crops == 10:
+            yield cnn(crop.flip(-1)).flip(-1)
 
 
 class Encoder(nn.Module):
@@ -177,11 +187,12 @@ class Encoder(nn.Module):
     def __init__(self, config: InputConfig) -> None:
         super().__init__()
         self.config = config
-        self.channels = sum(BACKBONES[name].channels for name in config.backbones)
+        parts = sum(4**level for level in range(config.pyramid))
+        self.channels = parts * sum(BACKBONES[name].channels for name in config.backbones)
         trunks = {name: _make(name) for name in config.backbones}
         self.trunk: nn.Module
         if len(trunks) > 1:
-            self.trunk = _Beside(trunks, config.grid)
+            self.trunk = nn.ModuleDict(trunks)
         else:
             self.trunk = trunks[config.backbone]
         self.trunk.to(memory_format=torch.channels_last)
@@ -207,7 +218,7 @@ class Encoder(nn.Module):
         return last if last.in_features == self.channels else None
 
     def _trunks(self) -> dict[str, nn.Module]:
-        if isinstance(self.trunk, _Beside):
+        if isinstance(self.trunk, nn.ModuleDict):
             return dict(self.trunk.items())
         return {self.config.backbone: self.trunk}
 
@@ -229,9 +240,18 @@ class Encoder(nn.Module):
         with optical flow, if ``tracks`` need it."""
         seen = images if self.tracks is None else images[:, self.config.picture]
         pixels = seen.to(memory_format=torch.channels_last, dtype=torch.float32)
-        maps: Tensor = self.trunk(pixels.sub_(self.mean).div_(self.std))  # (N, C, H, W)
-        maps = _pool(maps, self.config.grid)
+        pixels = pixels.sub_(self.mean).div_(self.std)
+        vectors = [self._see(cnn, pixels) for cnn in self._trunks().values()]
         if self.tracks is not None:
             words = _pool(self.tracks(images[:, 3:]), self.config.grid)
-            maps = torch.cat([maps, words.to(maps.dtype)], 1)
-        return maps.flatten(2).transpose(1, 2)
+            vectors.append(words.to(vectors[0].dtype))
+        return torch.cat(vectors, 1).flatten(2).transpose(1, 2)
+
+    def _see(self, cnn: nn.Module, pixels: Tensor) -> Tensor:
+        """What one CNN makes of normalized pixels, the mean over crops: (N, C, grid, grid)."""
+        grid, levels = self.config.grid, self.config.pyramid
+        vectors = [
+            _pyramid(maps, levels) if levels > 1 else _pool(maps, grid)
+            for maps in _over_crops(cnn, pixels, self.config.crops)
+        ]
+        return vectors[0] if len(vectors) == 1 else torch.stack(vectors).mean(0)

@@ -202,6 +202,8 @@ def _describe(encoder: Encoder, frames: int) -> dict[str, Any]:
         "std": list(config.std),
         "grid": config.grid,
         "frames": frames,
+        **({"pyramid": config.pyramid} if config.pyramid > 1 else {}),
+        **({"crops": config.crops} if config.crops > 1 else {}),
         **({"flow": [config.flow_gap_s, config.flow_method]} if config.flow else {}),
         **({"tracks": config.tracks, "input": config.kind} if config.tracks else {}),
         "weights_sha256": digest.hexdigest(),
