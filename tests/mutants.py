@@ -87,7 +87,7 @@ ALIVE: dict[str, dict[str, str]] = {
         "while waiting and (waiting[0][0] < span.start_s):": "the heap has the same order",
     },
     "find/meaning.py": {
-        "_AT_ONCE = (2) << 20 # bytes of vectors: they stay in the processor's cache": (
+        "_AT_ONCE = (2) << 18 # bytes of vectors: as float32 they stay in the processor's cache": (
             "slower, the same windows"
         ),
         "held = (1)": "one byte sooner, the same windows",

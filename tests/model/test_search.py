@@ -340,7 +340,7 @@ def pair(make_network, features):
 @torch.inference_mode()
 def likelihoods(voice, ids):
     """The log-probabilities of each next word after ``ids`` of the first window, (L + 1, V)."""
-    memory = type(voice.memory)(*(part[:1] for part in voice.memory))
+    memory = voice.memory.of(torch.tensor([0]))
     words = torch.tensor([[[BOS, *ids]]])
     step = voice.head(words, memory, voice.head.start(memory))
     return voice.head.logits(step.hidden[0, 0]).log_softmax(-1)
