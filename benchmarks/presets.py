@@ -54,7 +54,7 @@ def config_of(name: str) -> ModelConfig:
 def of_captions() -> list[str]:
     """The presets that learn from captions of what pictures show."""
     configs = {name: config_of(name) for name in presets()}
-    return [name for name, each in configs.items() if each.reads and not each.input.flow]
+    return [name for name, each in configs.items() if each.reads and each.input.kind == "rgb"]
 
 
 def command_of(name: str, asked: argparse.Namespace) -> list[str]:

@@ -75,9 +75,12 @@ def test_only_its_objects_change(network):
         features = network.encode(FRAMES)
         own = network.recognise(features)
         both = network.recognise(features, torch.full((2, 1), 9.0))
-    chance = [dict(zip(i, c, strict=True)) for i, c in zip(*(x.tolist() for x in own), strict=True)]
+    chance = [
+        dict(zip(i, c, strict=True))
+        for i, c in zip(own.ids.tolist(), own.confidence.tolist(), strict=True)
+    ]
     for row, before in enumerate(chance):
-        now = dict(zip(*(x[row].tolist() for x in both), strict=True))
+        now = dict(zip(both.ids[row].tolist(), both.confidence[row].tolist(), strict=True))
         assert now[0] == before[0] and now[1] > before[1]
 
 
@@ -106,7 +109,10 @@ def test_captions_know_what_it_found(network, monkeypatch):
     with torch.inference_mode():
         features = network.encode(FRAMES[:1])
         found = network.recognise(features, network.detect(FRAMES[:1]))
-    expected = [(i, round(p, 3)) for i, p in zip(*(x[0].tolist() for x in found), strict=True)]
+    expected = [
+        (i, round(p, 3))
+        for i, p in zip(found.ids[0].tolist(), found.confidence[0].tolist(), strict=True)
+    ]
     assert list(result.caption.concepts) == expected
     assert [i for i, _ in expected] == [1, 0]
 

@@ -139,7 +139,7 @@ def test_golden_json() -> None:
             "segment": "auto",
             "scene_threshold": 3.0,
             "min_scene_s": None,
-            "frames": 4,
+            "frames": 2,
             "sampling": "exact",
             "same_within": 0.0,
             "start_s": 0.0,

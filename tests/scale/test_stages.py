@@ -41,7 +41,7 @@ def test_called_by_hand(clips: Path, model: Path, caplog: pytest.LogCaptureFixtu
     caplog.clear()  # that was expected
 
     first = batches[0]
-    assert first["frames"].dtype == np.uint8 and first["frames"].shape[1:] == (4, 64, 64, 3)
+    assert first["frames"].dtype == np.uint8 and first["frames"].shape[1:] == (2, 64, 64, 3)
     assert first["pts_s"].shape == first["frames"].shape[:2]
     assert (first["pts_s"] >= first["start_s"][:, None]).all()
     captioned = [caption(each) for each in batches]
