@@ -1,7 +1,7 @@
 """What is learnt from the order of frames.
 
-``over`` lets the regions of a frame know others; ``whole`` is which frames then tell of the window
-as a whole, and ``decoders`` holds the class of what writes, by its number of layers.
+``over`` adds what other frames show to the regions of each frame; ``whole`` selects the frames that
+then stand for the window, and ``decoders`` maps a number of layers to the class of the decoder.
 """
 
 from collections.abc import Mapping

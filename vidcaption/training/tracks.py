@@ -46,7 +46,7 @@ def learn_tracks(encoder: Encoder, samples: Sequence[Sample]) -> None:
         return
     for name, parts in found.items():
         encoder.tracks.take(name, _centres(torch.cat(parts), encoder.tracks.words))
-    logger.info(f"learnt the words of motion from {counted(tracks, 'track')}")
+    logger.info(f"learned the codebooks of motion from {counted(tracks, 'track')}")
 
 
 def _centres(rows: Tensor, count: int) -> Tensor:
