@@ -96,7 +96,7 @@ def test_the_same_clips_have_the_same_words(
     for name, words in first.tracks.named_buffers():  # type: ignore[union-attr]
         assert torch.equal(words, again.tracks.get_buffer(name))  # type: ignore[union-attr]
         assert len(words.unique(dim=0)) == 8
-    assert caplog.messages[0].startswith("learnt the words of motion from ")
+    assert caplog.messages[0].startswith("learned the codebooks of motion from ")
     assert int(caplog.messages[0].split()[-2].replace(",", "")) > 1000
 
 
@@ -108,7 +108,7 @@ def test_few_tracks_are_words_themselves_and_many_are_drawn(
     monkeypatch.setattr(module, "CLIPS", 3)
     encoder = Blind(SEEN)
     learn_tracks(encoder, ways)  # of which every fourth is seen, two tracks each
-    assert caplog.messages == ["learnt the words of motion from 4 tracks"]
+    assert caplog.messages == ["learned the codebooks of motion from 4 tracks"]
     shapes = encoder.tracks.get_buffer("shape")  # type: ignore[union-attr]
     assert len(shapes[:4].unique(dim=0)) == 4 and torch.equal(shapes[4:], shapes[:1].expand(4, -1))
     assert (shapes[:4, 0] < 0).sum() == 2
@@ -220,7 +220,7 @@ def test_features_are_those_that_train_finds(
     cnn += ["--backbone-weights", str(tmp_path / "cnn.safetensors")]
     out = str(tmp_path / "features")
     assert main(["features", str(data), "-o", out, *cnn, "--frames", "2"]) == 0
-    assert "learnt the words of motion from" in capsys.readouterr().err
+    assert "learned the codebooks of motion from" in capsys.readouterr().err
     train = ["train", str(data), "-o", str(tmp_path / "model"), *cnn, "--features", out]
     train += ["--start-with", "frames+tracks", "--size", "16", "--attention-heads", "2"]
     train += ["--embedding", "8", "--epochs", "1", "--finetune-epochs", "0", "--workers", "0"]
