@@ -12,8 +12,9 @@ from vidcaption.model import folder
 from vidcaption.model.config import ModelConfig
 from vidcaption.model.joint import pack, unpack
 from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.search import FIT
 from vidcaption.model.sentences import SIZE, read_sentence
-from vidcaption.model.vocabulary import UNK, Vocabulary
+from vidcaption.model.vocabulary import PAD, UNK, Vocabulary
 from vidcaption.options.captioning import SearchOptions
 
 HEADS = ("caption+joint", "joint")
@@ -61,19 +62,39 @@ def test_captions_have_no_vector_without_the_head(features: Tensor, tmp_path: Pa
     assert [caption.vector for caption in network.caption(features, SearchOptions())] == [b""] * 3
 
 
-def test_the_head_changes_no_caption(features: Tensor, tmp_path: Path) -> None:
-    vocabulary = Vocabulary(["a", "dog"], ["dog"])
+def test_how_well_captions_fit_is_the_cosine_of_each_with_its_window(tmp_path: Path) -> None:
+    network = folder.load(write_tiny(tmp_path, heads="caption+joint")).network
+    captions = [[[5, 6, 7], [8]], [[9], [5, 6]]]
+    words = torch.tensor([[[*ids, *[PAD] * (3 - len(ids))] for ids in each] for each in captions])
+    with torch.inference_mode():
+        windows = network.read_sentences([[11, 12], [13]])
+        fit = network.heads["joint"].fit(windows, words, network.decoder.embedding)
+        for own, each, window in zip(fit, captions, windows, strict=True):
+            torch.testing.assert_close(own, network.read_sentences(each) @ window)
+        nothing = torch.full_like(words, PAD)
+        assert (
+            network.heads["joint"].fit(windows, nothing, network.decoder.embedding).isfinite().all()
+        )
+
+
+def test_captions_are_chosen_by_how_well_they_fit(features: Tensor, tmp_path: Path) -> None:
+    vocabulary = Vocabulary([f"word{i}" for i in range(9)], ["word1"])
     torch.manual_seed(0)
     with_slots = ModelConfig.flat(heads="caption+joint", concept_slots=1, **SMALL)
     network = CaptionNetwork(with_slots, vocabulary).eval()
-    both = network.caption(features, SearchOptions())
+    captions = network.caption(features, SearchOptions())
+    with torch.inference_mode():
+        windows = network.heads["joint"](network.remember(features))
+        said = network.read_sentences([caption.ids for caption in captions])
     head = network.heads.pop("joint")
     alone = network.caption(features, SearchOptions())
-    assert [(x.ids, x.confidence, x.concepts) for x in both] == [
-        (x.ids, x.confidence, x.concepts) for x in alone
-    ]
     assert head.embedding is None  # the decoder's is shared
-    assert all(x.vector for x in both) and not any(x.vector for x in alone)
+    assert all(x.vector for x in captions) and not any(x.vector for x in alone)
+    cosines = (windows * said).sum(-1).tolist()
+    for caption, cosine, likeliest in zip(captions, cosines, alone, strict=True):
+        assert caption.concepts == likeliest.concepts
+        assert caption.rank - FIT * cosine <= likeliest.rank + 1e-5
+    assert [x.ids for x in captions] != [x.ids for x in alone]
 
 
 def test_alone_it_has_words_and_says_nothing(features: Tensor, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidcaption.model.search import (
+    FIT,
+    KEPT,
     Inference,
     MinWords,
     NoRepeatedNgram,
@@ -240,6 +242,50 @@ def test_hints_choose_words_and_leave_their_probabilities(network, features):
     own = likelihoods(Voice(network.decoder, memory), hinted[0].ids)
     torch.testing.assert_close(hinted[0].log_probs, own[range(len(words)), words])
     assert own[0, 9] < hinted[0].rank <= 0  # as if it had been certain, but no more
+
+
+def test_the_best_captions_are_ranked_once_more_by_how_well_they_fit(network, features):
+    options = SearchOptions(max_words=6)
+    given = []
+
+    def fit(words, wanted):
+        given.append(words)
+        return torch.nn.functional.one_hot(torch.full((3,), wanted), KEPT) / 2
+
+    with torch.inference_mode():
+        memory = network.remember(features)
+        plain = search(network.decoder, memory, options)
+        found = [
+            search(network.decoder, memory, options, fit=lambda words, n=n: 1e3 * fit(words, n))
+            for n in range(KEPT)
+        ]
+        even = search(network.decoder, memory, options, fit=lambda words: words.sum(-1) * 0.0)
+    assert [(x.ids, x.rank) for x in even] == [(x.ids, x.rank) for x in plain]
+    words = given[0]
+    assert words.shape == (3, KEPT, 6) and all(torch.equal(words, each) for each in given)
+    for row in range(3):
+        kept = [[word for word in ids if word != PAD] for ids in words[row].tolist()]
+        assert [captions[row].ids for captions in found] == kept and kept[0] == plain[row].ids
+        own = [captions[row].rank - FIT * 500 for captions in found]
+        assert own == pytest.approx(sorted(own, reverse=True))
+        for captions, rank in zip(found, own, strict=True):
+            caption = captions[row]
+            total = caption.log_probs.sum().item() / len(caption.ids) ** 0.7
+            assert rank == pytest.approx(total, abs=1e-3)
+
+
+def test_how_well_captions_without_words_fit(make_network, features):
+    network = copy.deepcopy(make_network())
+    network.decoder.bias.data[EOS] = 1e3
+    with torch.inference_mode():
+        memory = network.remember(features)
+        captions = search(
+            network.decoder,
+            memory,
+            SearchOptions(min_words=0),
+            fit=lambda words: torch.ones(words.shape[:2]) * words.shape[-1],
+        )
+    assert [(x.ids, x.rank) for x in captions] == [([], FIT)] * 3  # one of padding, to be read
 
 
 def test_the_word_by_word_lstm_is_the_layer(network, features):

@@ -129,7 +129,8 @@ def test_a_joint_space_is_added_to_a_model_that_stays_as_it_is(tmp_path, samples
     )
     second = model_folder.load(tmp_path / "b").network.state_dict()
     old, start = first.network.state_dict(), wide.network.state_dict()
-    assert all(torch.equal(second[name], x) for name, x in old.items())
+    changed = {name for name, x in old.items() if not torch.equal(second[name], x)}
+    assert changed == {"confidence.weigh.weight", "confidence.weigh.bias"}  # of other captions
     new = second.keys() - old.keys()
     assert new and all(name.startswith("heads.joint.") for name in new)
     assert not any(torch.equal(second[name], start[name].half().float()) for name in new)

@@ -77,13 +77,21 @@ class JointHead(MatchingHead):
     def read(self, words: Tensor, embedding: nn.Embedding) -> Tensor:
         """The vectors of N sentences: (N, SIZE) of length 1.
 
-        ``words``: (N, L) ids, padded; ``embedding``: the word vectors.
+        ``words``: (N, L) ids, padded; ``embedding``: the word vectors. Rows of padding alone give
+        some vector.
         """
         vectors = F.layer_norm(embedding(words), (embedding.embedding_dim,), eps=EPSILON)
         states, _ = self.words(self.dropout(vectors))  # (N, L, HIDDEN)
         real = (words != PAD).unsqueeze(-1)
-        mean = (states * real).sum(1) / real.sum(1)
+        mean = (states * real).sum(1) / real.sum(1).clamp(min=1)
         return F.normalize(self.sentence(mean).float(), dim=-1)
+
+    def fit(self, windows: Tensor, words: Tensor, embedding: nn.Embedding) -> Tensor:
+        """The cosine of each window, (B, SIZE), and its own captions, (B, N, L) ids, padded:
+        (B, N)."""
+        sentences = self.read(words.flatten(0, 1), embedding).unflatten(0, words.shape[:2])
+        cosines: Tensor = (windows.unsqueeze(1) * sentences).sum(-1)
+        return cosines
 
     def similar(self, windows: Tensor, sentences: Tensor) -> Tensor:
         """The cosine of each window and sentence: (B, N)."""

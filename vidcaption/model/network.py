@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -214,10 +215,7 @@ class CaptionNetwork(nn.Module):
         hints = None
         if self.slots is not None and concepts is not None:
             hints = HINT * self.slots.sure_words(concepts, len(self.decoder.bias))
-        captions = search(self.decoder, memory, options, hints, others)
-        if "joint" in self.heads:
-            vectors = pack(self.heads["joint"](memory))
-            captions = [replace(c, vector=v) for c, v in zip(captions, vectors, strict=True)]
+        captions = self._search(memory, options, hints, others)
         if with_regions:
             graphs = self.heads["regions"](memory)
             captions = [replace(c, graph=g) for c, g in zip(captions, graphs, strict=True)]
@@ -236,6 +234,22 @@ class CaptionNetwork(nn.Module):
             )
             for caption, sure, ids, seen in every
         ]
+
+    def _search(
+        self,
+        memory: Memory,
+        options: SearchOptions,
+        hints: Tensor | None,
+        others: Sequence[Voice],
+    ) -> list[Caption]:
+        """Captions, in a joint space those that fit their window well, with the window's vector."""
+        if "joint" not in self.heads:
+            return search(self.decoder, memory, options, hints, others)
+        joint: Any = self.heads["joint"]
+        windows = joint(memory)
+        fit = partial(joint.fit, windows, embedding=self.decoder.embedding)
+        captions = search(self.decoder, memory, options, hints, others, fit)
+        return [replace(c, vector=v) for c, v in zip(captions, pack(windows), strict=True)]
 
 
 def _sum(vectors: list[Tensor]) -> Tensor | None:

@@ -23,6 +23,10 @@ from vidcaption.types import SceneGraph
 NEVER = float("-inf")
 # Changes, in place, the log-probabilities (B, K, V) of what follows the words (B, K, L) so far.
 Filter = Callable[[Tensor, Tensor], None]
+# How well captions (B, N, L), ids without <eos>, padded, fit their window: (B, N) cosines.
+Fit = Callable[[Tensor], Tensor]
+KEPT = 5  # finished captions of each window, one of which is chosen by rank and fit
+FIT = 3.0  # what a cosine of 1 adds to the rank
 EXPLAINED_AT_ONCE = 4  # at least
 
 
@@ -31,7 +35,8 @@ class Caption:
     """One window's caption. ``ids``: its L words without ``<eos>``.
 
     ``log_probs``: (L + 1,) of the words and of ``<eos>``; ``attention``: (L + 1, M), each row
-    summing to 1; ``rank``: what it was chosen by, sum of log-probabilities / words ** penalty.
+    summing to 1; ``rank``: what it was chosen by, sum of log-probabilities / words ** penalty, plus
+    ``FIT`` times how well it fits where that is known.
     ``concepts``: those that the window surely shows, by index, with their probability, and
     ``confidence``: in [0, 1], both only of a network that tells concepts apart. ``text``: what is
     said where it is not made of words. ``vector``: the window's, packed, of a network with the head
@@ -142,6 +147,7 @@ def search(
     options: SearchOptions,
     hints: Tensor | None = None,
     others: Sequence[Voice] = (),
+    fit: Fit | None = None,
 ) -> list[Caption]:
     """The best caption of each of the B windows in ``memory``.
 
@@ -149,10 +155,12 @@ def search(
     the others are a beam, so a beam's caption is never ranked below the greedy one. ``<unk>`` is
     never said. ``hints``: (B, V), what is added to the words' log-probabilities to choose by; they
     stay below 0. ``others``: decoders of the same words that write with this one, whose share is
-    what theirs leave of 1. The words' probabilities and attention come from one last pass over the
-    result.
+    what theirs leave of 1. With ``fit`` the ``KEPT`` best captions are ranked once more, now
+    by how well they fit, too. The words' probabilities and attention come from one last pass over
+    the result.
     """
-    ranker = Ranker(len(memory.pooled), options, memory.pooled.device)
+    kept = 1 if fit is None else KEPT
+    ranker = Ranker(len(memory.pooled), kept, options, memory.pooled.device)
     picker = BeamPicker(options, ranker)
     filters: list[Filter] = [] if hints is None else [Hints(hints)]
     filters += [
@@ -163,7 +171,7 @@ def search(
     ]
     voices = together(decoder, memory, others)
     write(Inference(voices, picker.lanes), picker, filters)
-    return _explain(voices, ranker)
+    return _explain(voices, *ranker.best(fit))
 
 
 @torch.no_grad()
@@ -243,28 +251,33 @@ def repeated_ngrams(words: Tensor, n: int) -> tuple[Tensor, Tensor]:
 
 
 class Ranker:
-    """Keeps the best finished caption of each window."""
+    """Keeps the best finished captions of each window, of which it has ``kept``, the best first."""
 
-    def __init__(self, batch: int, options: SearchOptions, device: torch.device) -> None:
+    def __init__(self, batch: int, kept: int, options: SearchOptions, device: torch.device) -> None:
         self._penalty = options.length_penalty
-        self.rank = torch.full((batch,), NEVER, device=device)
-        self.words = torch.full((batch, options.max_words), PAD, device=device)
+        self.ranks = torch.full((batch, kept), NEVER, device=device)
+        self.words = torch.full((batch, kept, options.max_words), PAD, device=device)
 
     def offer(self, log_prob: Tensor, words: Tensor) -> None:
         """``log_prob``: (B, K) of captions ended now, -inf where not; ``words``: (B, K, L)."""
-        length = words.shape[-1]
-        rank, lane = (log_prob / max(length, 1) ** self._penalty).max(-1)
-        better = rank > self.rank
-        chosen = words[torch.arange(len(words), device=words.device), lane]
-        self.rank = torch.where(better, rank, self.rank)
-        # by a mask as index a GPU would have to say how many there are
-        padded = F.pad(chosen, (0, self.words.shape[-1] - length), value=PAD)
-        self.words = torch.where(better.unsqueeze(-1), padded, self.words)
+        length, most = words.shape[-1], self.words.shape[-1]
+        ranks = torch.cat([self.ranks, log_prob / max(length, 1) ** self._penalty], -1)
+        every = torch.cat([self.words, F.pad(words, (0, most - length), value=PAD)], 1)
+        self.ranks, index = ranks.topk(self.ranks.shape[-1])
+        self.words = every.gather(1, index.unsqueeze(-1).expand(-1, -1, most))
+
+    def best(self, fit: Fit | None) -> tuple[Tensor, Tensor]:
+        """The chosen captions, (B, L) ids, and their ranks, (B,)."""
+        longest = int((self.words != PAD).sum(-1).amax())
+        words = self.words[..., : max(longest, 1)]
+        ranks = self.ranks if fit is None else self.ranks + FIT * fit(words)
+        rank, index = ranks.max(-1)
+        return words[torch.arange(len(words), device=words.device), index], rank
 
     def beyond_reach(self, log_prob: Tensor, max_words: int) -> bool:
         """Whether no caption still open, (B, K), can be ranked above the best ended one."""
         bound: Tensor = log_prob.amax(-1) / max_words**self._penalty
-        return bool((self.rank >= bound).all())
+        return bool((self.ranks[:, 0] >= bound).all())
 
 
 class BeamPicker:
@@ -275,7 +288,7 @@ class BeamPicker:
         self.lanes = options.beam + 1 if options.beam > 1 else 1
         self._max_words, self._ranker = options.max_words, ranker
         # at first all beams are equal: only one of them may branch
-        self._total = torch.full((len(ranker.rank), self.lanes), NEVER, device=ranker.rank.device)
+        self._total = torch.full((len(ranker.ranks), self.lanes), NEVER, device=ranker.ranks.device)
         self._total[:, : min(self.lanes, 2)] = 0.0
 
     def pick(self, log_probs: Tensor, words: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -341,16 +354,16 @@ def _pick(x: Tensor, origin: Tensor) -> Tensor:
     return x.flatten(0, 1).index_select(0, (first + origin).flatten()).view_as(x)
 
 
-def _explain(voices: Sequence[Voice], ranker: Ranker) -> list[Caption]:
-    """Words, probabilities and the first voice's attention of the chosen captions, in one pass over
-    all of them.
+def _explain(voices: Sequence[Voice], chosen: Tensor, ranks: Tensor) -> list[Caption]:
+    """Words, probabilities and the first voice's attention of captions, (B, L) ids, padded, with
+    their ``ranks``, (B,), in one pass over all of them.
 
     Few captions are repeated to be EXPLAINED_AT_ONCE: CPU libraries multiply small matrices in
     other ways, which would let the last digits depend on which windows were in a batch.
     """
-    said = [[word for word in ids if word != PAD] for ids in ranker.words.tolist()]
-    rows = torch.arange(max(len(said), EXPLAINED_AT_ONCE), device=ranker.words.device) % len(said)
-    words = ranker.words[rows, : max(map(len, said))]  # (B, longest)
+    said = [[word for word in ids if word != PAD] for ids in chosen.tolist()]
+    rows = torch.arange(max(len(said), EXPLAINED_AT_ONCE), device=chosen.device) % len(said)
+    words = chosen[rows, : max(map(len, said))]  # (B, longest)
     begin = words.new_full((len(words), 1), BOS)
     read = torch.cat([begin, words], -1).unsqueeze(1)
     steps, every = [], []
@@ -366,5 +379,5 @@ def _explain(voices: Sequence[Voice], ranker: Ranker) -> list[Caption]:
     attention = steps[0].attention[:, 0].float().cpu()
     return [
         Caption(ids, log_probs[row, : len(ids) + 1], attention[row, : len(ids) + 1], rank)
-        for row, (ids, rank) in enumerate(zip(said, ranker.rank.tolist(), strict=True))
+        for row, (ids, rank) in enumerate(zip(said, ranks.tolist(), strict=True))
     ]

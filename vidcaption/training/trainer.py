@@ -177,8 +177,7 @@ class Trainer:
                 best = model_folder.load(self.folder, self.machine.device)
                 self.network.load_state_dict(best.network.state_dict())
             self._learn(stage, checkpoint)
-        wrote = any(part != "joint" for stage in self._stages for part in stage.trains)
-        if self.world.first and position.history and self.network.confidence and wrote:
+        if self.world.first and position.history and self.network.confidence:
             best = model_folder.load(self.folder, self.machine.device)
             pixels, first = self._pixels(self.options), self.material.first_dev
             calibrate(best, self.dev, lambda i: pixels.look(first + i), self.machine)
