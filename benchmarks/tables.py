@@ -336,6 +336,7 @@ PUBLISHED = {
     "mean-pool": "METEOR 27.7 (MSVD)",
     "temporal-attention": "BLEU-4 41.9, METEOR 29.6, CIDEr 51.7 (MSVD)",
     "s2vt": "METEOR 29.2 (MSVD)",
+    "retrieval-alignment": "11.8, 32.1, 44.7 and 16.5, 40.6, 54.2 (Flickr8k test)",
 }
 
 
@@ -361,6 +362,30 @@ def presets() -> str:
             )
     heads = ("preset", "dev set", "trained parameters", *MAIN, "CIDEr, 95%", "published")
     return table(heads, *rows) + "\n\nTrained with " + " and ".join(facts) + "."
+
+
+def preset_retrieval() -> str:
+    """The presets that search, at a budget of their own."""
+    report = read("presets-retrieval")
+    rows = []
+    for row in report["rows"]:
+        [dev] = row["dev"].values()
+        scores = dev["scores"]
+        both = [
+            cell
+            for way in ("search", "annotation")
+            for cell in (
+                ", ".join(f"{scores[f'{way}_R@{k}']:.1f}" for k in (1, 5, 10)),
+                f"{scores[f'{way}_median_rank']:.0f}",
+            )
+        ]
+        trained = f"{row['trained'] / 1e6:.1f} M"
+        rows.append((f"`{row['name']}`", trained, *both, PUBLISHED.get(row["name"], "")))
+    search, annotation = "pictures by sentence: R@1, 5, 10", "sentences by picture: R@1, 5, 10"
+    heads = ("preset", "trained parameters", search, "median rank", annotation, "median rank")
+    flags = report["flags"].partition(" --backbone-weights")[0]
+    facts = f"On Flickr8k dev, 1000 pictures and 5000 sentences, trained with `{flags}`."
+    return table([*heads, "published"], *rows) + f"\n\n{facts}"
 
 
 def categories() -> str:
@@ -558,6 +583,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "retrieval": retrieval,
     "categories": categories,
     "presets": presets,
+    "preset_retrieval": preset_retrieval,
     "workers": workers,
     "scores": scores,
     "typical": typical,

@@ -10,7 +10,8 @@ from colours import CONCEPTS, CONFIG, ONE_EPOCH, history, trainer
 from torch import nn
 
 from vidcaption.errors import UsageError
-from vidcaption.model.vocabulary import PAD
+from vidcaption.model.search import FIT, KEPT
+from vidcaption.model.vocabulary import EOS, PAD
 from vidcaption.training.clips import Batch, pad, target
 from vidcaption.training.consensus import Consensus
 from vidcaption.training.discriminator import Discriminator
@@ -322,3 +323,41 @@ def test_rewards_score_each_dataset_by_itself(tmp_path, samples):
     assert [trained.objectives["rewards"]._cider[row](said) for row in rows] == expected
     both = Consensus([[target(trained.vocabulary, t) for t in s.captions] for s in trained.train])
     assert [both.score(row, said) for row in rows] != expected
+
+
+def test_what_fits_best_is_worth_most(tmp_path, samples):
+    """In a joint space that learns by it, what is chosen gets the reward of the best choice."""
+    config = replace(CONCEPTS, heads="caption+joint", dropout=0.3)
+    trained = trainer(tmp_path, samples, replace(staged(fit=1), scst_concepts=0), config=config)
+    objective, network = trained.objectives["fit"], trained.network
+    before = {name: x.clone() for name, x in network.state_dict().items()}
+    joint = network.heads["joint"]
+    optimizer = torch.optim.Adam(joint.parameters(), 0.005)
+    network.train()
+    ranks, words = objective._finished(one_step(trained, range(4)))
+    assert ranks.shape == (4, KEPT) and words.shape[:2] == (4, KEPT) and network.training
+    again, _ = objective._finished(one_step(trained, range(4)))
+    assert torch.equal(ranks, again) and not torch.equal(ranks[0], ranks[1])  # without dropout
+    network.eval()
+    seen = one_step(trained, range(4))
+    rewards = [
+        [objective._cider[row]([*(i for i in ids if i != PAD), EOS]) for ids in words[row].tolist()]
+        for row in range(4)
+    ]
+    with torch.no_grad():
+        cosines = joint.fit(joint(seen.memory), words, network.decoder.embedding)
+        chances = ((ranks + FIT * cosines) / 0.3).softmax(-1)
+    term = objective(seen)
+    assert term.words == 4 and not network.training
+    expected = -(chances * torch.tensor(rewards)).sum()
+    torch.testing.assert_close(term.total, expected)
+    for _ in range(60):
+        optimizer.zero_grad()
+        objective(one_step(trained, range(4))).total.backward()
+        optimizer.step()
+    best = sum(max(each) for each in rewards)
+    learnt = -objective(one_step(trained, range(4))).total
+    assert -expected < 0.8 * best and learnt > 0.95 * best
+    others = {name: x for name, x in network.state_dict().items() if "heads.joint" not in name}
+    assert all(torch.equal(x, before[name]) for name, x in others.items())
+    assert not OBJECTIVES["fit"].applies(trainer(tmp_path, samples).network, None, None)

@@ -212,10 +212,7 @@ class CaptionNetwork(nn.Module):
         memory = self.remember(features, concepts)
         if not self.config.writes:
             return list(self.head.describe(memory, others))
-        hints = None
-        if self.slots is not None and concepts is not None:
-            hints = HINT * self.slots.sure_words(concepts, len(self.decoder.bias))
-        captions = self._search(memory, options, hints, others)
+        captions = self._search(memory, options, self.hints(concepts), others)
         if with_regions:
             graphs = self.heads["regions"](memory)
             captions = [replace(c, graph=g) for c, g in zip(captions, graphs, strict=True)]
@@ -234,6 +231,13 @@ class CaptionNetwork(nn.Module):
             )
             for caption, sure, ids, seen in every
         ]
+
+    def hints(self, concepts: Concepts | None) -> Tensor | None:
+        """What the search adds to the log-probabilities of words, (B, V), to prefer those of sure
+        concepts."""
+        if self.slots is None or concepts is None:
+            return None
+        return HINT * self.slots.sure_words(concepts, len(self.decoder.bias))
 
     def _search(
         self,

@@ -159,19 +159,28 @@ def search(
     by how well they fit, too. The words' probabilities and attention come from one last pass over
     the result.
     """
-    kept = 1 if fit is None else KEPT
-    ranker = Ranker(len(memory.pooled), kept, options, memory.pooled.device)
+    voices = together(decoder, memory, others)
+    ranker = finish(voices, options, hints, kept=1 if fit is None else KEPT)
+    return _explain(voices, *ranker.best(fit))
+
+
+@torch.no_grad()
+def finish(
+    voices: Sequence[Voice], options: SearchOptions, hints: Tensor | None, kept: int
+) -> "Ranker":
+    """The best captions of each window that ``search`` chooses from, as it does."""
+    pooled = voices[0].memory.pooled
+    ranker = Ranker(len(pooled), kept, options, pooled.device)
     picker = BeamPicker(options, ranker)
     filters: list[Filter] = [] if hints is None else [Hints(hints)]
     filters += [
-        *decoder.wording,
+        *voices[0].head.wording,
         forbid_markers,
         MinWords(options.min_words),
         NoRepeatedNgram(options.no_repeat_ngram),
     ]
-    voices = together(decoder, memory, others)
     write(Inference(voices, picker.lanes), picker, filters)
-    return _explain(voices, *ranker.best(fit))
+    return ranker
 
 
 @torch.no_grad()
@@ -251,7 +260,10 @@ def repeated_ngrams(words: Tensor, n: int) -> tuple[Tensor, Tensor]:
 
 
 class Ranker:
-    """Keeps the best finished captions of each window, of which it has ``kept``, the best first."""
+    """Keeps the best finished captions of each window, the best first.
+
+    ``ranks``: (B, ``kept``), -inf where there is none; ``words``: (B, ``kept``, L) ids, padded.
+    """
 
     def __init__(self, batch: int, kept: int, options: SearchOptions, device: torch.device) -> None:
         self._penalty = options.length_penalty

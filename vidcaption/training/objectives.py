@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +20,10 @@ from vidcaption.evaluation.captioning import in_batches
 from vidcaption.model.concepts import Concepts
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
+from vidcaption.model.search import FIT, KEPT, Voice, finish
 from vidcaption.model.search import sample as draw_captions
 from vidcaption.model.vocabulary import BOS, EOS, PAD
+from vidcaption.options.captioning import SearchOptions
 from vidcaption.options.training import TrainOptions
 from vidcaption.training.clips import MOST_WORDS, Batch, Look, target
 from vidcaption.training.consensus import Consensus
@@ -48,6 +50,7 @@ from vidcaption.training.objective import Objective, Seen
 from vidcaption.training.regions import Regions
 
 SCST_CAPTIONS = 5
+FIT_TEMPERATURE = 0.3  # of the ranks of captions to choose from
 DISCRIMINATOR_EMBEDDING, DISCRIMINATOR_LR = 128, 1e-4
 
 
@@ -168,6 +171,48 @@ class Rewards(CaptionObjective):
         if weight and seen.network.classifier:
             worth += weight * 10 * self._material.agree(sample, words)
         return worth
+
+
+class Fit(Rewards):
+    """What captions are worth that are chosen by how well they fit in the joint space.
+
+    The likeliest captions of the search are each chosen with some probability, and the term is the
+    negative expected reward (minimum risk, Shen et al. 2016, of a reranker, as in Och 2003).
+    """
+
+    dropout = True  # the captions come from the network without it
+
+    @staticmethod
+    def applies(network: CaptionNetwork, material: Material, options: TrainOptions) -> bool:
+        return network.config.writes and "joint" in network.heads
+
+    def forward(self, seen: Seen) -> Term:
+        network, joint = seen.network, cast(Any, seen.network.heads["joint"])
+        ranks, words = self._finished(seen)
+        rewards = torch.tensor(
+            [
+                [self._reward(seen, row, [*(i for i in ids if i != PAD), EOS]) for ids in several]
+                for row, several in enumerate(words.tolist())
+            ]
+        )
+        cosines = joint.fit(joint(seen.memory), words, network.decoder.embedding)
+        chances = ((ranks + FIT * cosines) / FIT_TEMPERATURE).softmax(-1)
+        return Term(-(chances * rewards.to(chances)).sum(), len(chances))
+
+    @staticmethod
+    @torch.no_grad()
+    def _finished(seen: Seen) -> tuple[Tensor, Tensor]:
+        """Ranks (B, K) and words (B, K, L) of what the network would choose from."""
+        network = seen.network
+        if dropout := network.training:
+            network.eval()
+        concepts = network.recognise(seen.features)
+        memory = network.remember(seen.features, concepts)
+        voices = [Voice(network.decoder, memory)]
+        ranker = finish(voices, SearchOptions(), network.hints(concepts), KEPT)
+        if dropout:
+            network.train()
+        return ranker.ranks, ranker.words
 
 
 class Consistency(CaptionObjective):
@@ -386,6 +431,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "texts": Texts,
     "concepts": ConceptLabels,
     "rewards": Rewards,
+    "fit": Fit,
     "consistency": Consistency,
     "adversarial": Adversarial,
     "labels": Labels,
