@@ -44,7 +44,7 @@ def main() -> None:
     size = first.network.config.input.image_size
     calibrate(
         *(first, dev, lambda i: load_clip(dev[i], DEV_FRAMES, size)),
-        Machine(torch.device("cpu"), torch.bfloat16),
+        Machine(torch.device("cpu"), torch.float32),
     )
     folder.save(arguments.out, first.network, first.vocabulary, "")
     print(json.dumps({"models": shares, "dev": len(dev)}))

@@ -32,7 +32,7 @@ from vidcaption.model.vocabulary import tokenize
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.store import resolve
 
-FRAMES = 4
+FRAMES = 2
 Choose = Callable[[list[int], Tensor, Tensor | None], Concepts]
 
 
@@ -85,6 +85,9 @@ class Dev:
         wording, self.network.decoder.wording = self.network.decoder.wording, ModuleList()
         rows["no rules of wording"] = self.score(self.own)
         self.network.decoder.wording = wording
+        joint = self.network.heads.pop("joint")
+        rows["no choice by the joint space"] = self.score(self.own)
+        self.network.heads["joint"] = joint
         return rows
 
     def own(self, batch: list[int], features: Tensor, found: Tensor | None) -> Concepts:

@@ -57,9 +57,9 @@ CPU_S, TIMEOUT_S = 60, 900  # of one mutant, which may run for ever; a busy mach
 ALIVE: dict[str, dict[str, str]] = {
     "model/search.py": {
         "EXPLAINED_AT_ONCE = (5) # at least": "more do no harm",
-        "return ((self.rank >= bound).all())": "if takes a tensor, too",
-        "return bool(((self.rank > bound)).all())": "one word later, the same captions",
-        "padded = (F.pad(chosen, (0, self.words.shape[-1] - length)))": "PAD is 0",
+        "return ((self.ranks[:, 0] >= bound).all())": "if takes a tensor, too",
+        "return bool(((self.ranks[:, 0] > bound)).all())": "one word later, the same captions",
+        "every = torch.cat([self.words, (F.pad(words, (0, most - length)))], 1)": "PAD is 0",
         "targets = (F.pad(words, (0, 1))).scatter(-1, ends, EOS).unsqueeze(-1)": "PAD is 0",
     },
     "output/merge.py": {

@@ -160,17 +160,15 @@ def search(
     the result.
     """
     voices = together(decoder, memory, others)
-    ranker = finish(voices, options, hints, kept=1 if fit is None else KEPT)
+    ranker = finish(voices, options, hints)
     return _explain(voices, *ranker.best(fit))
 
 
 @torch.no_grad()
-def finish(
-    voices: Sequence[Voice], options: SearchOptions, hints: Tensor | None, kept: int
-) -> "Ranker":
-    """The best captions of each window that ``search`` chooses from, as it does."""
+def finish(voices: Sequence[Voice], options: SearchOptions, hints: Tensor | None) -> "Ranker":
+    """The captions of each window that ``search`` chooses from, see there."""
     pooled = voices[0].memory.pooled
-    ranker = Ranker(len(pooled), kept, options, pooled.device)
+    ranker = Ranker(len(pooled), options, pooled.device)
     picker = BeamPicker(options, ranker)
     filters: list[Filter] = [] if hints is None else [Hints(hints)]
     filters += [
@@ -262,13 +260,13 @@ def repeated_ngrams(words: Tensor, n: int) -> tuple[Tensor, Tensor]:
 class Ranker:
     """Keeps the best finished captions of each window, the best first.
 
-    ``ranks``: (B, ``kept``), -inf where there is none; ``words``: (B, ``kept``, L) ids, padded.
+    ``ranks``: (B, KEPT), -inf where there is none; ``words``: (B, KEPT, L) ids, padded.
     """
 
-    def __init__(self, batch: int, kept: int, options: SearchOptions, device: torch.device) -> None:
+    def __init__(self, batch: int, options: SearchOptions, device: torch.device) -> None:
         self._penalty = options.length_penalty
-        self.ranks = torch.full((batch, kept), NEVER, device=device)
-        self.words = torch.full((batch, kept, options.max_words), PAD, device=device)
+        self.ranks = torch.full((batch, KEPT), NEVER, device=device)
+        self.words = torch.full((batch, KEPT, options.max_words), PAD, device=device)
 
     def offer(self, log_prob: Tensor, words: Tensor) -> None:
         """``log_prob``: (B, K) of captions ended now, -inf where not; ``words``: (B, K, L)."""

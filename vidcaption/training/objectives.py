@@ -20,7 +20,7 @@ from vidcaption.evaluation.captioning import in_batches
 from vidcaption.model.concepts import Concepts
 from vidcaption.model.device import Machine
 from vidcaption.model.network import CaptionNetwork
-from vidcaption.model.search import FIT, KEPT, Voice, finish
+from vidcaption.model.search import FIT, Voice, finish
 from vidcaption.model.search import sample as draw_captions
 from vidcaption.model.vocabulary import BOS, EOS, PAD
 from vidcaption.options.captioning import SearchOptions
@@ -209,7 +209,7 @@ class Fit(Rewards):
         concepts = network.recognise(seen.features)
         memory = network.remember(seen.features, concepts)
         voices = [Voice(network.decoder, memory)]
-        ranker = finish(voices, SearchOptions(), network.hints(concepts), KEPT)
+        ranker = finish(voices, SearchOptions(), network.hints(concepts))
         if dropout:
             network.train()
         return ranker.ranks, ranker.words
