@@ -8,8 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidcaption.model.search import (
-    FIT,
-    KEPT,
     Inference,
     MinWords,
     NoRepeatedNgram,
@@ -250,23 +248,23 @@ def test_the_best_captions_are_ranked_once_more_by_how_well_they_fit(network, fe
 
     def fit(words, wanted):
         given.append(words)
-        return torch.nn.functional.one_hot(torch.full((3,), wanted), KEPT) / 2
+        return torch.nn.functional.one_hot(torch.full((3,), wanted), 5) / 2
 
     with torch.inference_mode():
         memory = network.remember(features)
         plain = search(network.decoder, memory, options)
         found = [
             search(network.decoder, memory, options, fit=lambda words, n=n: 1e3 * fit(words, n))
-            for n in range(KEPT)
+            for n in range(5)
         ]
         even = search(network.decoder, memory, options, fit=lambda words: words.sum(-1) * 0.0)
     assert [(x.ids, x.rank) for x in even] == [(x.ids, x.rank) for x in plain]
     words = given[0]
-    assert words.shape == (3, KEPT, 6) and all(torch.equal(words, each) for each in given)
+    assert words.shape == (3, 5, 6) and all(torch.equal(words, each) for each in given)
     for row in range(3):
         kept = [[word for word in ids if word != PAD] for ids in words[row].tolist()]
         assert [captions[row].ids for captions in found] == kept and kept[0] == plain[row].ids
-        own = [captions[row].rank - FIT * 500 for captions in found]
+        own = [captions[row].rank - 3 * 500 for captions in found]
         assert own == pytest.approx(sorted(own, reverse=True))
         for captions, rank in zip(found, own, strict=True):
             caption = captions[row]
@@ -285,7 +283,7 @@ def test_how_well_captions_without_words_fit(make_network, features):
             SearchOptions(min_words=0),
             fit=lambda words: torch.ones(words.shape[:2]) * words.shape[-1],
         )
-    assert [(x.ids, x.rank) for x in captions] == [([], FIT)] * 3  # one of padding, to be read
+    assert [(x.ids, x.rank) for x in captions] == [([], 3.0)] * 3  # one of padding, to be read
 
 
 def test_the_word_by_word_lstm_is_the_layer(network, features):

@@ -220,6 +220,17 @@ def test_under_rewards_there_is_no_dropout_but_lstms_train(tmp_path, samples):
     assert {mode for kind, mode in modes if not issubclass(kind, nn.RNNBase)} == {False}
 
 
+def test_a_joint_space_learns_to_choose_with_dropout(tmp_path, samples):
+    config = replace(CONFIG, heads="caption+joint")
+    trained = trainer(tmp_path, samples, staged(fit=1), config=config)
+    modes = []
+    trained.objectives["fit"].register_forward_pre_hook(
+        lambda _, args: modes.append(args[0].network.training)
+    )
+    trained.run()
+    assert set(modes) == {True}
+
+
 def one_step(trained, rows):
     """What objectives see of some samples, as if the CNN told each from all others."""
     captions = [
