@@ -3,7 +3,9 @@
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from tiny import write_tiny
 
@@ -19,7 +21,7 @@ pytestmark = [
 ]
 
 
-def content(index: Path) -> dict[str, list[tuple[object, ...]]]:
+def content(index: Path) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of each table, by path in place of the number, which tells the order of the work."""
     with sqlite3.connect(f"{index.as_uri()}?mode=ro", uri=True) as database:
         tables = {
@@ -48,8 +50,17 @@ def test_rows_and_vectors_are_those_of_one_machine(
         out, err = capsys.readouterr()
         assert out == "" and "8 captioned, 1 failed" in err
     expected = content(here)
+    found = content(there)
     assert [len(expected[name]) for name in ("videos", "vectors")] == [9, 8]
-    assert len(expected["windows"]) > 16 and content(there) == expected
+    assert len(expected["windows"]) > 16 and found["videos"] == expected["videos"]
+    # Sums are rounded differently in batches of other sizes, and by another number of threads.
+    for ours, theirs in zip(found["windows"], expected["windows"], strict=True):
+        assert ours[:6] == theirs[:6] and ours[7] == theirs[7] is None
+        assert ours[6] == pytest.approx(theirs[6], abs=1e-5)
+    for ours, theirs in zip(found["vectors"], expected["vectors"], strict=True):
+        assert ours[0] == theirs[0] and len(ours[1]) == len(theirs[1])
+        steps = [np.frombuffer(rows, np.int8).astype(int) for rows in (ours[1], theirs[1])]
+        assert np.abs(steps[0] - steps[1]).max() <= 1
     assert main(["index", str(clips), "--index", str(there), *options, "--ray"]) == 0
     assert "1 file is skipped: captioning failed before" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == [
