@@ -126,7 +126,8 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files that the commands of the documents name, and a model that captions in no time."""
     monkeypatch.chdir(tmp_path)
     clip = write_clip(tmp_path / "talk.mp4", every(0.1, 20))
-    for name in ("clip.mp4", "camera.mp4", "videos/a.mp4", "videos/sub/b.mp4", "examples/clip.mp4"):
+    examples = ("examples/clip.mp4", "examples/street.mp4")
+    for name in ("clip.mp4", "camera.mp4", "videos/a.mp4", "videos/sub/b.mp4", *examples):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(clip, tmp_path / name)
     write_clip(tmp_path / "walk.mkv", every(0.1, 20))
@@ -159,7 +160,8 @@ def test_what_is_printed_is_what_the_page_shows(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     (tmp_path / "examples").mkdir()
-    shutil.copy(ROOT / "examples/clip.mp4", tmp_path / "examples")
+    for name in ("clip.mp4", "street.mp4"):
+        shutil.copy(ROOT / "examples" / name, tmp_path / "examples")
     for block in blocks(page, "console"):
         shown = ""
         for line in block.splitlines():

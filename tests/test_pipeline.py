@@ -355,16 +355,22 @@ def test_the_built_in_model_names_what_is_seen(precision: Literal["fp32", "bf16"
         captioner = Captioner.from_pretrained(precision=precision)
     except DeviceError as error:  # the processor has no AVX-512
         pytest.skip(str(error))
+    person, bicycle = ("woman", "man", "girl", "boy", "person"), ("bike", "bicycle")
     for beam in (1, 3):
         captions = captioner.caption(CLIP, beam=beam)
-        for at_s, names in (
-            (2, ["motorcycle"]),
-            (6, ["woman", "man", "girl", "boy", "person"]),
-            (10, ["coffee", "cup"]),
-            (14, ["cat"]),
+        street = captioner.caption(CLIP.with_name("street.mp4"), beam=beam)
+        for shown, at_s, *seen in (
+            (captions, 2, ("motorcycle",)),
+            (captions, 6, person),
+            (captions, 10, ("coffee", "cup")),
+            (captions, 14, ("cat",)),
+            (street, 2, ("car",)),
+            (street, 5, person, bicycle),
+            (street, 9, person, bicycle),
         ):
-            [segment] = [s for s in captions if s.start_s <= at_s < s.end_s]
-            assert set(names) & set(segment.text.lower().split()), captions.render("txt")
+            [segment] = [s for s in shown if s.start_s <= at_s < s.end_s]
+            for names in seen:
+                assert set(names) & set(segment.text.lower().split()), shown.render("txt")
             assert 0 < segment.confidence < 1
         assert "rocket" in [concept.text for concept in captions[-1].concepts]
 
