@@ -1,12 +1,13 @@
 """What each part of the recipe is worth: trains the variants, scores them, prints JSON.
 
     python benchmarks/ablation.py flickr8k.jsonl msrvtt.jsonl --work runs > ablation.json \\
-      --flags "--epochs 2 --backbone-weights mobilenet_v2_imagenet.safetensors"
+      --flags "--preset default --epochs 2 --backbone-weights efficientnet_lite2.safetensors" \\
+      --text coco.txt --other mobilenet_v2_imagenet.safetensors
 
 The first dataset is the one of stills. Every row is one ``vidcaption train`` (its command is in the
 JSON) with the same flags and seed, on features shared through ``--features``, then one
-``vidcaption evaluate`` for the dev split of each dataset. ``--work`` keeps the trainings: a row
-that is there is not trained again. ``--rows`` takes some rows only.
+``vidcaption evaluate`` for the dev split of each dataset that has one. ``--work`` keeps the
+trainings: a row that is there is not trained again. ``--rows`` takes some rows only.
 """
 
 import argparse
@@ -17,11 +18,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FRAMES = "4"  # that rows are scored with, as they are trained with as many
-BASE, STILLS, TEXT = "the recipe", "stills only", "sentences first"
-# flags beside the recipe's; {init} stands for the recipe's own model
+from vidcaption.datasets.read import read_dataset
+
+BASE, STILLS, NO_TEXT = "the recipe", "stills only", "no sentences without pictures"
+# flags beside the recipe's; {init} stands for the recipe's own model, {other} for other weights
 ROWS = {
     BASE: "",
+    "MobileNetV2 as the CNN": "--backbone mobilenet_v2 --backbone-weights {other}",
+    "no concepts": "--concept-slots 0 --concept-epochs 0",
+    NO_TEXT: "",
     "one vector per frame": "--grid 1",
     "no temporal LSTM": "--temporal none",
     "additive attention": "--attention additive",
@@ -30,7 +35,6 @@ ROWS = {
     "no moving mean of weights": "--ema 0",
     "no label smoothing": "--label-smoothing 0",
     "words of its own": "--own-words 0.25",
-    TEXT: "",
     STILLS: "",
     "then end to end": "--init {init} --epochs 0 --finetune-epochs 1",
     "then rewards": "--init {init} --epochs 0 --scst-epochs 1",
@@ -54,8 +58,8 @@ def command_of(name: str, asked: argparse.Namespace) -> list[str]:
         *["train", *(asked.datasets[:1] if name == STILLS else asked.datasets)],
         *["--out", str(folder_of(name, asked)), "--features", str(asked.work / "features")],
         *["--finetune-epochs", "0", "--quiet", *shlex.split(asked.flags)],
-        *shlex.split(ROWS[name].format(init=init)),
-        *(part for path in asked.text if name == TEXT for part in ("--text", path)),
+        *shlex.split(ROWS[name].format(init=init, other=shlex.quote(asked.other))),
+        *(part for path in asked.text if name != NO_TEXT for part in ("--text", path)),
     ]
 
 
@@ -66,9 +70,16 @@ def scored(command: list[str], model: Path, datasets: list[str]) -> dict[str, An
         vidcaption(*command, *resume)
     dev = {}
     for dataset in datasets:
-        asked = ["evaluate", str(model), dataset, "--split", "dev", "--frames", FRAMES, "--json"]
-        report = json.loads(vidcaption(*asked))
-        dev[Path(dataset).name] = {key: report[key] for key in ("metrics", "scores", "intervals")}
+        if not any(s.split == "dev" for s in read_dataset(Path(dataset))):
+            continue
+        report = json.loads(
+            vidcaption(
+                "evaluate", str(model), dataset, "--split", "dev", "--precision", "fp32", "--json"
+            )
+        )
+        dev[Path(dataset).name] = {
+            key: report[key] for key in ("metrics", "frames", "scores", "intervals")
+        }
     return dev
 
 
@@ -83,10 +94,11 @@ def main() -> None:
     parser.add_argument("datasets", nargs="+")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--flags", default="--epochs 2", help="of every training")
-    parser.add_argument("--text", nargs="*", default=[], help=f"sentences, of {TEXT!r}")
+    parser.add_argument("--text", nargs="*", default=[], help="sentences without pictures")
+    parser.add_argument("--other", default="imagenet", help="weights of the other CNN")
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     asked = parser.parse_args()
-    rows = [row(name, asked) for name in asked.rows if name != TEXT or asked.text]
+    rows = [row(name, asked) for name in asked.rows if name != NO_TEXT or asked.text]
     print(json.dumps({"rows": rows}, indent=2))
 
 

@@ -3,10 +3,11 @@
     OMP_WAIT_POLICY=PASSIVE python benchmarks/long_video.py --runs 3 --precision fp32 > result.json
 
 Makes a film (see film.py), or takes ``--video FILE``. Each run decodes all frames with PyAV on all
-cores, then for each sampling reads the default windows' frames, and captions the film; so all meet
-the machine in the same state. Threads wait for each other as ``vidcaption run`` lets them. One run
-goes before and is not counted. ``wall`` and ``processor`` are seconds, medians over the runs, and
-their ratios are those to decoding all frames.
+cores, then for each sampling reads the frames of fixed windows and captions the film, its windows
+split at cuts as by default; last it captions fixed windows. So all meet the machine in the same
+state. Threads wait for each other as ``vidcaption run`` lets them. One run goes before and is not
+counted. ``wall`` and ``processor`` are seconds, medians over the runs, and their ratios are those
+to decoding all frames.
 
 ``--peer SECONDS`` adds what many captioners do, once, on the first seconds of the film: OpenCV
 seeks each frame, the CNN takes one at a time in fp32, the words are found greedily per window.
@@ -113,6 +114,8 @@ def measure(
         options = CaptionOptions(sampling=sampling)
         passes[f"read {sampling}"] = lambda sampling=sampling: read(video, sampling)
         passes[f"caption {sampling}"] = lambda options=options: captioner.caption(video, options)
+    fixed = CaptionOptions(segment="fixed")
+    passes[f"caption {fixed.sampling}, fixed windows"] = lambda: captioner.caption(video, fixed)
     times = [{name: timed(work) for name, work in passes.items()} for _ in range(runs + 1)][1:]
     report: dict[str, Any] = {"film": describe(video), "runs": runs, "passes": {}}
     report["frames"] = CaptionOptions().frames  # per window

@@ -166,7 +166,11 @@ def long_video() -> str:
     heads = ["fp32", "seconds", "to decoding all", "processor seconds", "to decoding all"]
     kinds = ("wall", "wall_ratio", "processor", "processor_ratio")
     rows = [
-        (name, *(row[kind] for kind in kinds), half["passes"][name]["wall_ratio"])
+        (
+            name,
+            *(row[kind] for kind in kinds),
+            half["passes"].get(name, {"wall_ratio": ""})["wall_ratio"],
+        )
         for name, row in report["passes"].items()
     ]
     rows.append(("a seek per frame, one at a time", "", report["peer"]["wall_ratio"], "", "", ""))

@@ -97,7 +97,7 @@ def test_long_video_prints_json(
     assert (made["size"], made["frames"], made["duration_s"]) == ("256x144", 125, 5)
     assert made["key_frames"] >= 3 and 0 < made["unreferenced"] < 1
     work = {f"{kind} {sampling}" for kind in ("read", "caption") for sampling in get_args(Sampling)}
-    assert set(report["passes"]) == work | {"decode all"}
+    assert set(report["passes"]) == work | {"decode all", "caption exact, fixed windows"}
     assert all(value > 0 for row in report["passes"].values() for value in row.values())
     assert report["peer"]["wall_ratio"] > 0
 
@@ -322,12 +322,15 @@ def test_the_rows_of_ablation_are_commands_of_train(tmp_path: Path) -> None:
     ablation = load("ablation")
     kinds = (TrainOptions, ModelConfig, VoiceOptions)
     known = {flag_of(f) for kind in kinds for f in kind.flat_fields()}
-    known |= {"--out", "--features", "--init", "--text"}
-    asked = Namespace(datasets=["a.csv", "b.csv"], work=tmp_path, flags="--epochs 2", text=["c"])
+    known |= {"--out", "--features", "--init", "--text", "--backbone-weights"}
+    asked = Namespace(
+        datasets=["a.csv", "b.csv"], work=tmp_path, flags="--epochs 2", text=["c"], other="d"
+    )
     for name in ablation.ROWS:
         command = ablation.command_of(name, asked)
         assert {part for part in command if part.startswith("--")} <= known, name
         assert ("b.csv" in command) == (name != ablation.STILLS)
+        assert ("c" in command) == (name != ablation.NO_TEXT)
 
 
 @pytest.mark.slow
