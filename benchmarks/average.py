@@ -18,7 +18,6 @@ from vidcaption.model import folder
 from vidcaption.model.device import Machine
 from vidcaption.store import resolve
 from vidcaption.training.calibration import calibrate
-from vidcaption.training.clips import DEV_FRAMES
 
 
 def main() -> None:
@@ -41,9 +40,9 @@ def main() -> None:
     }
     first.network.load_state_dict(averaged)
     dev = [s for path in arguments.dev for s in read_dataset(path) if s.split == "dev"]
-    size = first.network.config.input.image_size
+    config = first.network.config
     calibrate(
-        *(first, dev, lambda i: load_clip(dev[i], DEV_FRAMES, size)),
+        *(first, dev, lambda i: load_clip(dev[i], config.frames, config.input.image_size)),
         Machine(torch.device("cpu"), torch.float32),
     )
     folder.save(arguments.out, first.network, first.vocabulary, "")

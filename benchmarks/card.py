@@ -15,7 +15,7 @@ from PIL import Image
 from vidcaption.datasets.read import read_dataset
 from vidcaption.datasets.samples import Sample, of_split
 from vidcaption.model.device import Machine
-from vidcaption.options.captioning import CaptionOptions, DeviceOptions
+from vidcaption.options.captioning import DeviceOptions
 from vidcaption.training.page import CAPTIONS, SHEET, write_training_page
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +45,7 @@ def main() -> None:
     asked = parser.parse_args()
     dev = [each for path in asked.datasets for each in of_split(read_dataset(path), "dev", path)[0]]
     machine = Machine.find(DeviceOptions())
-    write_training_page(MODEL, dev, CaptionOptions().frames, machine, shown=parts())
+    write_training_page(MODEL, dev, machine, shown=parts())
     (MODEL / CAPTIONS).unlink()  # the page holds it
     with Image.open(MODEL / SHEET) as sheet:
         sheet.quantize(256).save(MODEL / SHEET, optimize=True)  # a quarter of the size

@@ -41,9 +41,9 @@ def taken(work: Callable[[], T]) -> tuple[float, T]:
     return time.process_time() - began, result
 
 
-def windows_of(path: Path, side: int) -> list[Window]:
-    windows = []
-    with WindowReader(path, (side, side), CaptionOptions(), 8) as reader:
+def windows_of(path: Path, captioner: Captioner) -> list[Window]:
+    windows, options = [], CaptionOptions().of_model(captioner.frames)
+    with WindowReader(path, captioner.frame_size, options, 8) as reader:
         while some := reader.read():
             windows += some
     return windows
@@ -54,7 +54,6 @@ def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         asked.model, device="cpu", precision=asked.precision, threads=1, isolate=False
     )
     captioner.machine.keep_freed_memory()
-    side, _ = captioner.frame_size
     reading: dict[str, dict[str, float]] = {}
     network: list[float] = []
     for codec, encoder in CODECS.items():
@@ -63,7 +62,7 @@ def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for name in asked.sizes:
             path = folder / f"{encoder}-{name}.mkv"
             write_film(path, asked.seconds, GOP, SIZES[name], encoder)
-            runs = [taken(lambda path=path: windows_of(path, side)) for _ in range(asked.runs)]
+            runs = [taken(lambda path=path: windows_of(path, captioner)) for _ in range(asked.runs)]
             hours = asked.seconds / HOUR_S
             seconds = statistics.median(cpu for cpu, _ in runs)
             reading.setdefault(codec, {})[name] = round(seconds / hours, 1)

@@ -30,7 +30,9 @@ from film import FPS, Picture, own_priority, texture, write_film
 from speed import machine
 
 from vidcaption import Captioner
+from vidcaption.model.manifest import read_config
 from vidcaption.options.captioning import CaptionOptions
+from vidcaption.store import resolve
 from vidcaption.video.cuts import CutFinder
 from vidcaption.video.reader import VideoReader
 from vidcaption.video.scenes import mark_cuts
@@ -133,7 +135,7 @@ def write_films(folder: Path, seconds: float) -> tuple[dict[str, Path], list[int
 
 def by_auto(path: Path) -> Iterator[float]:
     """The times of the cuts that are found while default windows are sampled."""
-    options = CaptionOptions()
+    options = CaptionOptions().of_model(read_config(resolve(None)).frames)
     finder = CutFinder(options)
     with VideoReader(path, (SIDE, SIDE)) as reader:
         for _ in fixed_windows(reader, options, finder):

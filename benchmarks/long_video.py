@@ -64,8 +64,8 @@ def timed(work: Callable[[], object]) -> dict[str, float]:
     return {"wall": time.perf_counter() - wall, "processor": processor_s() - processor}
 
 
-def read(video: Path, sampling: Sampling) -> int:
-    options = CaptionOptions(sampling=sampling)
+def read(video: Path, options: CaptionOptions) -> int:
+    sampling = options.sampling
     with VideoReader(video, (SIDE, SIDE), sampling) as reader:
         return sum(len(window.frames) for window in fixed_windows(reader, options))
 
@@ -75,7 +75,7 @@ def caption_like_others(video: Path, seconds: float) -> None:
     network = load(resolve(None), torch.device("cpu")).network
     capture = cv2.VideoCapture(str(video))
     fps = capture.get(cv2.CAP_PROP_FPS)
-    for span in fixed_spans(seconds, CaptionOptions()):
+    for span in fixed_spans(seconds, CaptionOptions(frames=network.config.frames)):
         features = []
         for time_s in span.times_s:
             capture.set(cv2.CAP_PROP_POS_FRAMES, int(time_s * fps))
@@ -112,13 +112,14 @@ def measure(
     passes: dict[str, Callable[[], object]] = {"decode all": lambda: decoded(video)}
     for sampling in SAMPLINGS:
         options = CaptionOptions(sampling=sampling)
-        passes[f"read {sampling}"] = lambda sampling=sampling: read(video, sampling)
+        asked = options.of_model(captioner.frames)
+        passes[f"read {sampling}"] = lambda asked=asked: read(video, asked)
         passes[f"caption {sampling}"] = lambda options=options: captioner.caption(video, options)
     fixed = CaptionOptions(segment="fixed")
     passes[f"caption {fixed.sampling}, fixed windows"] = lambda: captioner.caption(video, fixed)
     times = [{name: timed(work) for name, work in passes.items()} for _ in range(runs + 1)][1:]
     report: dict[str, Any] = {"film": describe(video), "runs": runs, "passes": {}}
-    report["frames"] = CaptionOptions().frames  # per window
+    report["frames"] = captioner.frames  # per window
     for name in passes:
         row = {}
         for clock in ("wall", "processor"):

@@ -40,7 +40,6 @@ from vidcaption.options.batch import FindOptions
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.store import resolve
 
-FRAMES = CaptionOptions().frames
 WEIGHTS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
 RRF = 60
 LOOKED_AT = 50
@@ -52,9 +51,10 @@ Ranks = NDArray[np.float64]  # (samples, queries): infinite where it was not fou
 @torch.inference_mode()
 def entries(model: folder.Model, samples: list[Sample], machine: Machine) -> list[Entry]:
     """What an index would hold of each sample."""
-    network, size, made = model.network, model.network.config.input.image_size, {}
+    network, made = model.network, {}
+    frames, size = network.config.frames, network.config.input.image_size
     batches = in_batches(
-        lambda i: load_clip(samples[i], FRAMES, size), range(len(samples)), 16, machine
+        lambda i: load_clip(samples[i], frames, size), range(len(samples)), 16, machine
     )
     for indices, clips in batches:
         with machine.autocast():
@@ -178,7 +178,9 @@ def main() -> None:
         samples = [s for s in read_dataset(dataset) if s.split == asked.split and s.captions]
         samples = samples[: asked.samples]
         with tempfile.TemporaryDirectory() as name, Index(Path(name, "i"), create=True) as index:
-            recipe = index.recipe_id(Recipe(str(place), model.sha256, CaptionOptions()))
+            recipe = index.recipe_id(
+                Recipe(str(place), model.sha256, CaptionOptions(frames=model.network.config.frames))
+            )
             for sample, entry in zip(samples, entries(model, samples, machine), strict=True):
                 index.put(sample.stills[0], State(1, 1, sample.id), recipe, [entry])
             ranking = Ranking(index, samples, asked.queries)

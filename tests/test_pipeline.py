@@ -69,6 +69,19 @@ def test_segments_cover_the_video(captioner: Captioner, tiny: Path, clips: Clips
         assert segment.text[0].isupper()
 
 
+def test_a_model_sees_as_many_frames_as_it_learned_from(tmp_path: Path, clips: Clips) -> None:
+    captioner = Captioner.from_pretrained(write_tiny(tmp_path, frames=3), device="cpu")
+    frames = np.zeros((8, 48, 64, 3), np.uint8)
+    for options, seen in ((None, 3), (CaptionOptions(frames=1), 1)):
+        with captioner.open(clips["h264.mp4"], options, window="whole") as captioning:
+            captions = captioning.finish()
+        assert (captions.options.frames, captioning.statistics.frames) == (seen, seen)
+        in_memory = captioner.caption_frames(frames, [i / 8 for i in range(8)], options)
+        assert in_memory.options.frames == seen
+    with pytest.raises(UsageError, match="4096 windows of 3 frames overlap"):
+        captioner.caption(clips["h264.mp4"], window=409.6, stride=0.1)
+
+
 FORK = """
 import os, signal, sys
 from vidcaption import Captioner

@@ -54,7 +54,8 @@ class Watching:
     ) -> None:
         self.captions, self.dropped = 0, Counter[str]()
         self._captioner, self._source, self._timeout_s = captioner, source, live.timeout_s
-        self._options = CaptionOptions(**asdict(windows), segment="fixed", merge=False)
+        options = CaptionOptions(**asdict(windows), segment="fixed", merge=False)
+        self._options = options.of_model(captioner.frames)
         self._retries = 0 if source.once else live.retries
         self._failed = 0  # attempts to connect since the last caption
         self._connected = False

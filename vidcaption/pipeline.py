@@ -203,7 +203,7 @@ class Captioner:
         if this process was forked from the one that loaded the model onto a GPU.
         """
         self.machine.check_process()
-        options = (options or CaptionOptions()).with_flags(flags)
+        options = (options or CaptionOptions()).with_flags(flags).of_model(self.frames)
         reader = self._reader_of(source, options, before, name)
         return self._captioning(reader, options, batcher, before, keep)
 
@@ -285,7 +285,7 @@ class Captioner:
         from vidcaption.video.arrays import FrameArray
         from vidcaption.video.batches import WindowReader
 
-        options = (options or CaptionOptions()).with_flags(flags)
+        options = (options or CaptionOptions()).with_flags(flags).of_model(self.frames)
         if options.segment == "auto":
             options = replace(options, segment="fixed")
         self.machine.check_process()
@@ -341,6 +341,11 @@ class Captioner:
         """(width, height) of the frames that readers have to give."""
         side = self._network.config.input.image_size
         return side, side
+
+    @property
+    def frames(self) -> int:
+        """Of a window: as many as the model learned from."""
+        return self._network.config.frames
 
     @property
     def flow(self) -> Flow | None:
@@ -407,6 +412,7 @@ class Captioner:
         before: Progress | None = None,
         name: str | None = None,
     ) -> Request:
+        options = options.of_model(self.frames)
         batch_size = min(self._batch_size, MOST_FRAMES // options.frames)
         done = (before.start_s, before.end_s) if before and before.segments else None
         return Request(

@@ -15,6 +15,11 @@ def test_json_round_trip():
     assert ModelConfig.from_json(config.to_json()) == config
 
 
+def test_windows_have_two_frames_unless_a_config_says_otherwise():
+    assert ModelConfig.from_json(changed(frames="DROP")).frames == 2
+    assert ModelConfig.from_json(changed(frames=16)).frames == 16
+
+
 def test_a_config_without_the_version_that_reads_it_is_read():
     assert ModelConfig.from_json(changed(since="DROP")) == ModelConfig()
 

@@ -30,7 +30,7 @@ SCHEMA: dict[str, Any] = json.loads(
 SAMPLE = Captions(
     video=VideoInfo("clips/a, b.mp4", "h264", 640, 360, 90, 7203.5, 29.97, None),
     model=ModelInfo("default", "0123456789abcdef" * 4),
-    options=CaptionOptions(window_s=2, end_s=7200.5),
+    options=CaptionOptions(window_s=2, frames=2, end_s=7200.5),
     segments=(
         Segment(0.0, 4.0, 'a "big" dog', -0.123456, (Word("dog", 0.98765),)),
         Segment(

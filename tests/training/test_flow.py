@@ -36,13 +36,15 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 
 def test_clips_of_flow_are_neither_mirrored_nor_moved(moving: list[Sample]) -> None:
     rng = np.random.default_rng(0)
-    still = PixelClips(moving, SIDE, 8, FLOW, moves=False)
+    still = PixelClips(moving, SIDE, 8, 2, FLOW, moves=False)
     whole = load_clip(moving[0], 8, SIDE, FLOW)
     assert whole.shape == (8, 6, SIDE, SIDE)
     for _ in range(8):  # half of which would be mirrored
         clip = still(0, 8, rng)
         assert torch.equal(clip, whole)
-    assert any(not torch.equal(PixelClips(moving, SIDE, 8)(0, 8, rng), whole[:, :3]) for _ in "12")
+    assert any(
+        not torch.equal(PixelClips(moving, SIDE, 8, 2)(0, 8, rng), whole[:, :3]) for _ in "12"
+    )
 
 
 def test_features_of_flow_are_not_those_of_frames(moving: list[Sample], tmp_path: Path) -> None:
@@ -60,7 +62,7 @@ def test_features_of_flow_are_not_those_of_frames(moving: list[Sample], tmp_path
         for cache, pictures in zip(caches, (clip[:, :3], clip[:, 3:]), strict=True):
             expected = network.encoder(pictures)
             torch.testing.assert_close(cache[0].float(), expected, rtol=0.01, atol=0.01)
-    clips = FeatureClips(caches[1], {0: 0}, moves=False)
+    clips = FeatureClips(caches[1], {0: 0}, 2, moves=False)
     assert torch.equal(clips(0, 4, np.random.default_rng(0)), caches[1][0].float())
 
 

@@ -134,7 +134,7 @@ def test_workers_change_nothing(tmp_path, samples, whole):
 
 def test_batches_can_go_to_a_worker_that_was_not_forked(tmp_path, samples):
     dataset = ClipDataset(
-        samples, range(24), PixelClips(samples, 32, 8), Vocabulary(["a"]), 1, seed=0
+        samples, range(24), PixelClips(samples, 32, 8, 2), Vocabulary(["a"]), 1, seed=0
     )
     again = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(again[Draw(0, 0, 2)][0], dataset[Draw(0, 0, 2)][0])

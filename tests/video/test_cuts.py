@@ -65,7 +65,7 @@ def write(path: Path, pictures: list[Picture], codec: str = "libx264", **options
 
 def cuts_of(path: Path, step_s: float = STEP_S, **options: object) -> list[int]:
     """The numbers of the frames with which scenes begin."""
-    asked = CaptionOptions(**options)  # type: ignore[arg-type]
+    asked = CaptionOptions(**{"frames": 2} | options)  # type: ignore[arg-type]
     finder = CutFinder(asked)
     with VideoReader(path, (64, 64), asked.sampling) as reader:
         every_s = (0.5 + i for i in range(1_000_000))
@@ -175,14 +175,14 @@ def test_little_more_is_decoded(tmp_path: Path) -> None:
         list(reader.frames(times_s))
         assert reader._selection is not None
         before = reader._selection.decoded
-        list(CutFinder(CaptionOptions()).frames(reader, times_s))
+        list(CutFinder(CaptionOptions(frames=2)).frames(reader, times_s))
         assert reader._selection.decoded <= before + 12 * len(CUTS)
 
 
 def test_windows_of_a_real_film(tmp_path: Path) -> None:
     path = write(tmp_path / "film.mp4", shots())
     with VideoReader(path, (64, 64)) as reader:
-        windows = list(auto_windows(reader, CaptionOptions()))
+        windows = list(auto_windows(reader, CaptionOptions(frames=2)))
     ends_s = [1.48, 3.88, 5.04, 6.8, 8.0, 10.0, reader.end_s]
     assert [window.end_s for window in windows] == pytest.approx(ends_s)
     for window in windows:
@@ -194,7 +194,7 @@ def test_a_film_read_from_the_middle(tmp_path: Path) -> None:
 
     def bounds(**options: float) -> list[tuple[float, float]]:
         with VideoReader(path, (64, 64)) as reader:
-            windows = auto_windows(reader, CaptionOptions(window_s=2.0, **options))  # type: ignore[arg-type]
+            windows = auto_windows(reader, CaptionOptions(window_s=2.0, frames=2, **options))  # type: ignore[arg-type]
             return [(window.start_s, window.end_s) for window in windows]
 
     assert bounds(start_s=4.0)[1:] == [pair for pair in bounds() if pair[0] >= 5.0]

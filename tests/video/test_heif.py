@@ -55,7 +55,7 @@ def test_tiles_make_one_picture(photo: Path, gradient: NDArray[np.uint8]) -> Non
     assert difference(read(photo), gradient) < 3
     halves = gradient.reshape(45, 2, 75, 2, 3).mean((1, 3)).astype(np.uint8)
     assert difference(read(photo, (75, 45)), halves) < 3
-    with WindowReader(photo, (32, 32), CaptionOptions(window_s=3), 8) as reader:
+    with WindowReader(photo, (32, 32), CaptionOptions(frames=2, window_s=3), 8) as reader:
         [window] = reader.read()
         assert (window.start_s, window.end_s, reader.read()) == (0, 3, [])
 

@@ -201,7 +201,7 @@ def test_a_real_video(tmp_path: Path) -> None:
 
 def test_a_still_image_is_one_window(clips: Clips) -> None:
     with VideoReader(clips["still.png"]) as reader:
-        (window,) = scene_windows(reader, CaptionOptions(segment="scenes", window_s=3.0))
+        (window,) = scene_windows(reader, CaptionOptions(frames=2, segment="scenes", window_s=3.0))
     assert (window.start_s, window.end_s, len(window.frames)) == (0, 3, 1)
 
 
@@ -219,6 +219,6 @@ def test_a_picture_that_stands_for_hours_costs_no_memory(
     path = write_clip(tmp_path / "hours.mkv", [0, 20_000], options=IN_ORDER)
     most = number = 0
     with VideoReader(path, size=(64, 48)) as reader:
-        for _ in scene_windows(reader, CaptionOptions(segment="scenes", window_s=60)):
+        for _ in scene_windows(reader, CaptionOptions(frames=2, segment="scenes", window_s=60)):
             most, number = max(most, len(stretches)), number + 1
     assert number == 334 and most < 6

@@ -132,13 +132,13 @@ def test_groups_without_an_asked_frame_are_dropped(films: dict[str, Path]) -> No
 @pytest.mark.parametrize(
     "options",
     [
-        CaptionOptions(),
+        CaptionOptions(frames=2),
         CaptionOptions(frames=1, window_s=0.7),
         CaptionOptions(stride_s=3.3, window_s=0.5, frames=3),
-        CaptionOptions(stride_s=0.4, window_s=1.5),
-        CaptionOptions(start_s=2.2, end_s=4.4, window_s=1.0),
+        CaptionOptions(frames=2, stride_s=0.4, window_s=1.5),
+        CaptionOptions(frames=2, start_s=2.2, end_s=4.4, window_s=1.0),
         CaptionOptions(end_s=60.0, window_s=0.3, frames=5),
-        CaptionOptions(start_s=50.0),
+        CaptionOptions(frames=2, start_s=50.0),
     ],
 )
 def test_windows_are_those_of_a_full_decode(
@@ -384,13 +384,13 @@ def test_windows_are_the_same_with_other_samplings(
         cuts = []
         for each in both:
             with VideoReader(films[name], (8, 8), each) as reader:
-                windows = list(fixed_windows(reader, CaptionOptions(window_s=1.5)))
+                windows = list(fixed_windows(reader, CaptionOptions(frames=2, window_s=1.5)))
             cuts.append([(w.start_s, w.end_s, len(w.frames)) for w in windows])
         assert cuts[0] == cuts[1]
 
 
 def test_scenes_of_references(films: dict[str, Path]) -> None:
-    options = CaptionOptions(segment="scenes", sampling="fast", window_s=2)
+    options = CaptionOptions(frames=2, segment="scenes", sampling="fast", window_s=2)
     with VideoReader(films["h264"], SIZE, options.sampling) as reader:
         windows = list(scene_windows(reader, options))
         assert (windows[0].start_s, windows[-1].end_s) == (0, pytest.approx(7.0))

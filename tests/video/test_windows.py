@@ -43,18 +43,19 @@ def option_sets(draw: st.DrawFn, stride: bool = False) -> CaptionOptions:
 
 
 def bounds(duration_s: float, **options: Any) -> list[tuple[float, float]]:
-    spans = fixed_spans(duration_s, CaptionOptions(**options))
+    spans = fixed_spans(duration_s, CaptionOptions(**options).of_model(2))
     return [(span.start_s, span.end_s) for span in spans]
 
 
 def windows_of(path: Path, **options: Any) -> list[Window]:
     with VideoReader(path, size=(64, 48)) as reader:
-        return list(fixed_windows(reader, CaptionOptions(**options)))
+        return list(fixed_windows(reader, CaptionOptions(**options).of_model(2)))
 
 
 def whole_of(path: Path, **options: Any) -> list[Window]:
     with VideoReader(path, size=(64, 48)) as reader:
-        return list(whole_windows(reader, CaptionOptions(window_s=WHOLE, **options)))
+        asked = CaptionOptions(window_s=WHOLE, **options).of_model(2)
+        return list(whole_windows(reader, asked))
 
 
 def bounds_of(windows: list[Window]) -> list[tuple[float, float]]:
@@ -127,7 +128,7 @@ def test_times_are_the_centres_of_equal_slices() -> None:
 
 
 def test_spans_are_endless_for_an_endless_video() -> None:
-    spans = list(islice(fixed_spans(math.inf, CaptionOptions()), 1000))
+    spans = list(islice(fixed_spans(math.inf, CaptionOptions(frames=2)), 1000))
     assert spans[-1].end_s == 4000
 
 
@@ -203,8 +204,8 @@ def test_a_video_that_ends_before_the_first_time_asked_for(clips: Clips) -> None
     with VideoReader(clips["truncated.mp4"], size=(64, 48)) as reader:
         (window,) = fixed_windows(reader, CaptionOptions(start_s=0.9, frames=1))
         assert (window.start_s, window.end_s) == (0.9, reader.end_s)
-        assert list(fixed_windows(reader, CaptionOptions(start_s=1.9))) == []
-        assert list(fixed_windows(reader, CaptionOptions(start_s=5.0))) == []
+        assert list(fixed_windows(reader, CaptionOptions(frames=2, start_s=1.9))) == []
+        assert list(fixed_windows(reader, CaptionOptions(frames=2, start_s=5.0))) == []
 
 
 def test_a_video_that_goes_on_for_longer_than_its_container_says(clips: Clips) -> None:
@@ -307,7 +308,7 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
 def test_the_first_windows_can_be_left_out(options: dict[str, Any], sampling: Sampling) -> None:
     """The others are the same, to the pixel, and what only those need is not decoded."""
     clip = Path(__file__).parent.parent.parent / "examples/clip.mp4"
-    cut = CaptionOptions(**options, sampling=sampling, segment="fixed")
+    cut = CaptionOptions(**options, sampling=sampling, segment="fixed").of_model(2)
 
     def read(done: tuple[float, float] | None) -> tuple[list[Any], int]:
         with WindowReader(clip, (8, 8), cut, 1000, done=done) as reader:

@@ -121,43 +121,46 @@ def test_one_process_reads_many_videos(workers: Workers, clips: Clips, tmp_path:
     pids = set()
     (tmp_path / "bad.mp4").write_bytes(b"\0" * 5000)
     for path in (clips["h264.mp4"], tmp_path / "bad.mp4", clips["still.png"]):
-        reader = RemoteReader(workers, Request(path, SIZE, CaptionOptions(), 8))
+        reader = RemoteReader(workers, Request(path, SIZE, CaptionOptions(frames=2), 8))
         reader.begin()
         pids.add(pid(reader))
         try:
             with reader:
                 read(reader)
         except InputError as error:
-            with pytest.raises(InputError) as here, WindowReader(path, SIZE, CaptionOptions(), 8):
+            with (
+                pytest.raises(InputError) as here,
+                WindowReader(path, SIZE, CaptionOptions(frames=2), 8),
+            ):
                 pass
             assert str(error) == str(here.value)
     assert len(pids) == 1
 
 
 def test_what_is_given_up_ends_its_worker(workers: Workers) -> None:
-    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(frames=2), 1)) as reader:
         assert reader.read()
         old = pid(reader)
     assert reader.read() == []
-    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(frames=2), 1)) as reader:
         assert pid(reader) != old
 
 
 @posix
 def test_a_crash_costs_one_video(workers: Workers) -> None:
-    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(frames=2), 1)) as reader:
         assert reader.read()
         os.kill(pid(reader), signal.SIGSEGV)
         with pytest.raises(InputError, match=r"crashed the process that decoded it .*SIGSEGV"):
             read(reader)
-    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(frames=2), 1)) as reader:
         assert len(read(reader)) == 5
 
 
 @posix
 def test_a_hang_is_given_up(clips: Clips) -> None:
     with Workers(1, timeout_s=60) as workers:
-        with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
+        with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(frames=2), 1)) as reader:
             hung = pid(reader)
             os.kill(hung, signal.SIGSTOP)
             workers.timeout_s = 0.2
@@ -166,7 +169,7 @@ def test_a_hang_is_given_up(clips: Clips) -> None:
             assert isinstance(given.value.__cause__, TimeoutError)
         workers.timeout_s = 60
         with RemoteReader(
-            workers, Request(clips["still.png"], SIZE, CaptionOptions(), 1)
+            workers, Request(clips["still.png"], SIZE, CaptionOptions(frames=2), 1)
         ) as reader:
             assert pid(reader) != hung and len(read(reader)) == 1
 
@@ -179,7 +182,7 @@ def test_a_worker_that_hangs_at_once_is_ended() -> None:
         assert hung._process.pid is not None
         os.kill(hung._process.pid, signal.SIGSTOP)
         workers.timeout_s = 0.2
-        reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1))
+        reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(frames=2), 1))
         reader.begin()
         with pytest.raises(InputError, match="timed out"):
             reader.__enter__()
@@ -188,12 +191,12 @@ def test_a_worker_that_hangs_at_once_is_ended() -> None:
 
 @posix
 def test_a_worker_that_dies_while_idle_costs_nothing(workers: Workers) -> None:
-    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(end_s=4), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(frames=2, end_s=4), 1)) as reader:
         old = pid(reader)
         assert len(read(reader)) == 1
     os.kill(old, signal.SIGKILL)
     os.waitid(os.P_PID, old, os.WEXITED | os.WNOWAIT)
-    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(end_s=4), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(frames=2, end_s=4), 1)) as reader:
         assert pid(reader) != old and len(read(reader)) == 1
 
 
@@ -201,7 +204,7 @@ def test_a_worker_that_dies_while_idle_costs_nothing(workers: Workers) -> None:
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_what_stops_a_run_does_not_fail_its_inputs(workers: Workers, name: str) -> None:
     """The signal may be sent to all processes, and reach a worker first."""
-    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1)) as reader:
+    with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(frames=2), 1)) as reader:
         os.kill(pid(reader), getattr(signal, name))
         assert len(read(reader)) == 5
 
@@ -212,13 +215,15 @@ def test_memory_is_limited(tmp_path: Path) -> None:
     with Workers(1, timeout_s=60, memory_bytes=2**28) as workers:
         with (
             pytest.raises(InputError, match="needs more memory than decoding may use"),
-            RemoteReader(workers, Request(big, SIZE, CaptionOptions(), 1)) as reader,
+            RemoteReader(workers, Request(big, SIZE, CaptionOptions(frames=2), 1)) as reader,
         ):
             read(reader)
-        with RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(end_s=4), 1)) as reader:
+        with RemoteReader(
+            workers, Request(CLIP, SIZE, CaptionOptions(frames=2, end_s=4), 1)
+        ) as reader:
             assert len(read(reader)) == 1
     with Workers(1, timeout_s=60) as workers, RemoteReader(
-        workers, Request(big, SIZE, CaptionOptions(), 1)
+        workers, Request(big, SIZE, CaptionOptions(frames=2), 1)
     ) as reader:  # fmt: skip
         assert len(read(reader)) == 1
 
@@ -228,7 +233,7 @@ def test_a_reader_that_gets_on_shows_it(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(module, "BEAT_S", 0.01)
     ours, theirs = Pipe()
     sender = module._Sender(theirs)
-    with WindowReader(CLIP, SIZE, CaptionOptions(window_s=3600), 8) as reader:
+    with WindowReader(CLIP, SIZE, CaptionOptions(frames=2, window_s=3600), 8) as reader:
         with module._heartbeat(sender, lambda: reader.end_s):
             [_] = reader.read()
             assert ours.poll(10) and ours.recv() is None
@@ -245,7 +250,7 @@ def test_what_a_worker_logs_is_logged_here(caplog: pytest.LogCaptureFixture) -> 
     caplog.set_level(logging.INFO, "vidcaption")
     with Proxy(files={"/clip.mp4": ("video/mp4", CLIP.read_bytes())}, ranges=None) as web:
         address = Address(f"{web.address}/clip.mp4?sig=abc")
-        request = Request(address, SIZE, CaptionOptions(end_s=4), 1, name=str(address))
+        request = Request(address, SIZE, CaptionOptions(frames=2, end_s=4), 1, name=str(address))
         with Workers(1, timeout_s=60) as workers, RemoteReader(workers, request) as reader:
             assert len(read(reader)) == 1 and reader.info.path == str(address)
     assert [record.getMessage() for record in caplog.records] == [
@@ -261,7 +266,7 @@ def test_whatever_happens_in_a_library_is_one_sentence(
 
     monkeypatch.setattr(VideoReader, "__init__", broken)
     ours, theirs = Pipe()
-    request = Request(CLIP, SIZE, CaptionOptions(), 1)
+    request = Request(CLIP, SIZE, CaptionOptions(frames=2), 1)
     assert not module._read(module._Sender(theirs), request)  # the process ends
     failure = ours.recv()
     assert failure.lost
@@ -280,7 +285,7 @@ def test_a_file_that_is_called_like_a_module_is_no_code(
     monkeypatch.chdir(tmp_path)
     for name in ("socket", "struct", "selectors", "typing", "vidcaption", "numpy"):
         Path(f"{name}.py").write_text(f"open('{name} was run', 'w')\nraise SystemExit(7)\n")
-    request = Request(clip, SIZE, CaptionOptions(), 8)
+    request = Request(clip, SIZE, CaptionOptions(frames=2), 8)
     with Workers(1, timeout_s=60) as workers, RemoteReader(workers, request) as reader:
         assert read(reader)
     assert list(tmp_path.glob("* was run")) == []
@@ -293,7 +298,7 @@ def test_a_worker_that_cannot_start_is_not_the_fault_of_a_video(
 ) -> None:
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     with Workers(1, timeout_s=60) as workers:
-        reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1))
+        reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(frames=2), 1))
         with pytest.raises(InputError, match=r"ended as it started \(exit code 1\); make sure"):
             reader.__enter__()
 
@@ -308,7 +313,7 @@ def test_few_open_files_mean_fewer_workers() -> None:
         with file_handles(0):
             with pytest.raises(SetupError, match="started to read videos: too many open files"):
                 workers.warm_up()
-            reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(), 1))
+            reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(frames=2), 1))
             reader.begin()
         with pytest.raises(InputError, match="no process can be started for it: too many open"):
             reader.__enter__()
@@ -321,7 +326,8 @@ from vidcaption.options import CaptionOptions
 from vidcaption.video.protocol import Request
 from vidcaption.video.workers import RemoteReader, Workers
 workers = Workers(1, timeout_s=60)
-with RemoteReader(workers, Request(Path(sys.argv[1]), (32, 32), CaptionOptions(), 1)) as reader:
+options = CaptionOptions(frames=2)
+with RemoteReader(workers, Request(Path(sys.argv[1]), (32, 32), options, 1)) as reader:
     assert reader.read()
     print(reader._worker._process.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -15,11 +15,12 @@ from vidcaption.batch.plan import Books, Job, Plan
 from vidcaption.batch.runner import Executor, Outcome, Runner, Watcher, in_process
 from vidcaption.errors import OutputError
 from vidcaption.events import event
+from vidcaption.model.manifest import read_config
 from vidcaption.options.batch import BatchOptions
 from vidcaption.options.captioning import CaptionOptions, MachineOptions
 from vidcaption.options.output import OutputOptions
 from vidcaption.output.write import check_some_writable
-from vidcaption.store.mixture import Mixture, sha256_of
+from vidcaption.store.mixture import Mixture, folders, sha256_of
 from vidcaption.store.settings import check_network
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ class Batch:
         Raises ModelError, UsageError, OutputError.
         """
         self._model = model
+        (first, _), *_ = folders(model)
+        options = options.of_model(read_config(first).frames)
         self._books = Books(sha256_of(model), options, force=self._options.force)
         spool = self.selection.piped and not self._options.dry_run
         source = self._closing.enter_context(spooled()) if spool else None

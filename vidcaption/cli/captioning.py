@@ -134,9 +134,10 @@ def default_index() -> Path:
 def recipe_of(model: str | None, folder: Path, options: CaptionOptions) -> "Recipe":
     """How captions are made; ``folder``: of the model that was given as ``model``."""
     from vidcaption.find.index import Recipe
-    from vidcaption.model.manifest import WEIGHTS, read_rows
+    from vidcaption.model.manifest import WEIGHTS, read_config, read_rows
 
     name = os.path.abspath(model) if model and os.path.isdir(model) else model
+    options = options.of_model(read_config(folder).frames)
     return Recipe(name, read_rows(folder)[WEIGHTS]["sha256"], options)
 
 

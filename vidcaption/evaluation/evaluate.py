@@ -78,11 +78,13 @@ def score_model(
     Captions are scored approximately if Java is missing, and with ``objects``, also by the objects
     that they name.
 
-    ``advance``: see ``caption_samples``. ``others``: folders of models whose words are mixed into
+    ``frames``: of each sample; 0 is as many as the model learned from. ``advance``: see
+    ``caption_samples``. ``others``: folders of models whose words are mixed into
     this one's, with their weights. Raises UsageError if they cannot be, ModelError, InputError, and
     SetupError if pycocoevalcap is missing.
     """
     model = model_folder.load(folder, machine.device)
+    frames = frames or model.network.config.frames
     mixed = [(model_folder.load(place, machine.device), weight) for place, weight in others]
     for (place, _), (other, _) in zip(others, mixed, strict=True):
         model_folder.check_mixable(model, str(folder), other, str(place))

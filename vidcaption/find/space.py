@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from vidcaption.errors import ModelError, UsageError
 from vidcaption.find.index import Index
-from vidcaption.model.config import ModelConfig
-from vidcaption.model.manifest import CONFIG, WEIGHTS, read_rows, read_text
+from vidcaption.model.manifest import WEIGHTS, read_config, read_rows
 from vidcaption.store import resolve
 
 
@@ -26,7 +25,7 @@ def space_of(index: Index) -> Space:
     name, sha256 = latest
     try:
         folder = resolve(name, offline=True)
-        config = ModelConfig.from_json(read_text(folder / CONFIG))
+        config = read_config(folder)
         current = read_rows(folder)[WEIGHTS]["sha256"]
     except ModelError as error:
         raise UsageError(str(error)) from error

@@ -211,6 +211,7 @@ class ModelConfig(Options):
         320, "Size of word vectors, shared by input and output.", at_least=8, at_most=8192
     )
     dropout: float = option(0.3, "Dropout in training.", at_least=0, at_most=0.9)
+    frames: int = option(2, "Frames of a window.", flag="", at_least=1, at_most=64)
 
     def __post_init__(self) -> None:
         super().__post_init__()

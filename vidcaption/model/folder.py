@@ -11,13 +11,13 @@ from safetensors.torch import save as to_safetensors
 from torch.overrides import TorchFunctionMode
 
 from vidcaption.errors import ModelError, OutputError, UsageError
-from vidcaption.model.config import ModelConfig
 from vidcaption.model.manifest import (
     CARD,
     CONFIG,
     MANIFEST,
     WEIGHTS,
     WORDS,
+    read_config,
     read_text,
     verify,
     write_manifest,
@@ -68,7 +68,7 @@ def save(folder: Path, network: CaptionNetwork, vocabulary: Vocabulary, card: st
 def load(folder: Path, device: torch.device | str = "cpu") -> Model:
     """Check and load a model folder, in fp32 and ready to caption. Raises ModelError."""
     rows = verify(folder)
-    config = ModelConfig.from_json(read_text(folder / CONFIG))
+    config = read_config(folder)
     vocabulary = Vocabulary.from_json(read_text(folder / WORDS))
     with (
         torch.device("meta"),

@@ -74,8 +74,13 @@ def verify(folder: Path) -> Rows:
 def check(folder: Path) -> Rows:
     """The manifest of a complete model folder for this version. Raises ModelError."""
     rows = verify(folder)
-    ModelConfig.from_json(read_text(folder / CONFIG))
+    read_config(folder)
     return rows
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The config of the model in a folder. Raises ModelError."""
+    return ModelConfig.from_json(read_text(folder / CONFIG))
 
 
 def read_text(path: Path) -> str:

@@ -256,7 +256,10 @@ class Options:
         found: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
-            found |= value.flat_values() if isinstance(value, Options) else {flag_of(f): value}
+            if isinstance(value, Options):
+                found |= value.flat_values()
+            elif f.metadata["flag"] != "":
+                found[flag_of(f)] = value
         return found
 
     def with_flags(self, flags: Mapping[str, Any]) -> Self:

@@ -1,8 +1,8 @@
 """Options for captioning: search, windows and devices."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
 
 from vidcaption.errors import UsageError
 from vidcaption.options.base import WHOLE, Options, option
@@ -49,7 +49,9 @@ class WindowOptions(SearchOptions):
         None, "Seconds from one window's start to the next.  [default: --window]",
         at_least=0.1, at_most=3600,
     )  # fmt: skip
-    frames: int = option(2, "Frames per window.", at_least=1, at_most=64)
+    frames: int = option(
+        0, "Frames per window; 0: as many as the model learned from.", at_least=0, at_most=64
+    )
     same_within: float = option(
         0.0,
         "Treat frames as equal if no 8x8 block of the network's input differs by more than this, "
@@ -69,12 +71,18 @@ class WindowOptions(SearchOptions):
         if self.window_s == WHOLE:
             return
         stride_s = self.stride_s or self.window_s
-        if (overlapping := math.ceil(self.window_s / stride_s)) * self.frames > MOST_FRAMES:
+        overlapping = math.ceil(self.window_s / stride_s)
+        if overlapping * max(1, self.frames) > MOST_FRAMES:
             raise UsageError(
                 f"--stride is {stride_s:g} and --window is {self.window_s:g}: at each time "
                 f"{overlapping} windows of {self.frames} frames overlap; the limit is "
                 f"{MOST_FRAMES} frames: set a longer --stride, a shorter --window or fewer --frames"
             )
+
+    def of_model(self, frames: int) -> Self:
+        """With as many frames as the model learned from, unless a number was given. Raises
+        UsageError if they are too many for --stride."""
+        return self if self.frames else replace(self, frames=frames)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,9 @@ _share = functools.partial(option, at_least=0, at_most=1)
 class EvaluateOptions(Options):
     """Samples."""
 
-    frames: int = _frames(2, "Frames per sample.")
+    frames: int = option(
+        0, "Frames per sample; 0: as many as the model learned from.", at_least=0, at_most=64
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,11 @@ class TrainOptions(Options):
     finetune_batch: int = _batch(
         32, "Batch size when the CNN is trained as well.", flag="--finetune-batch-size"
     )
-    frames: int = _frames(4, "Maximum number of frames per clip; batches draw 1, 2, 4... up to it.")
+    frames: int = _frames(
+        2,
+        "Maximum number of frames per clip; batches draw 1, 2, 4... up to it. The model will see "
+        "windows in as many, unless told otherwise.",
+    )
     finetune_frames: int = _frames(2, "The same when the CNN is trained as well.")
     cached_frames: int = _frames(
         8, "Frames per sample whose features are cached; clips are drawn from them."

@@ -41,12 +41,11 @@ class ReadWindows:
     """
 
     def __init__(self, model: "Name | None" = None, **flags: Any) -> None:
-        from vidcaption.model.config import ModelConfig
-        from vidcaption.model.manifest import CONFIG, read_text
+        from vidcaption.model.manifest import read_config
         from vidcaption.store import resolve
 
-        self._options = CaptionOptions().with_flags(flags)
-        config = ModelConfig.from_json(read_text(resolve(model) / CONFIG))
+        config = read_config(resolve(model))
+        self._options = CaptionOptions().with_flags(flags).of_model(config.frames)
         self._size, self._flow = (config.input.image_size,) * 2, config.input.flow
         self._workers = Workers(1, BatchOptions.file_timeout_s)
 

@@ -20,7 +20,6 @@ from vidcaption.video.windows import centres
 
 MOST_WORDS = 18
 MOST_STILLS = 8
-DEV_FRAMES = 4
 
 
 class Draw(NamedTuple):
@@ -51,17 +50,19 @@ class ClipSource(Protocol):
         """One to learn from, moved at random."""
 
     def look(self, row: int) -> Tensor:
-        """What is judged: at most DEV_FRAMES frames, evenly spread."""
+        """What is judged: the frames of a window, evenly spread."""
 
 
 @dataclass(frozen=True)
 class PixelClips:
     """Clips (T, C, S, S) uint8, decoded each time. ``most``: the frames to look at first;
-    ``flow``: add the optical flow; ``moves``: whether a simulated camera moves."""
+    ``judged``: those of a window; ``flow``: add the optical flow; ``moves``: whether a simulated
+    camera moves."""
 
     samples: Sequence[Sample]
     size: int
     most: int
+    judged: int
     flow: Flow | None = None
     moves: bool = True
 
@@ -74,16 +75,17 @@ class PixelClips:
         return torch.from_numpy(draw_clip(stills, frames, self.size, rng)).permute(0, 3, 1, 2)
 
     def look(self, row: int) -> Tensor:
-        return evenly(load_clip(self.samples[row], self.most, self.size, self.flow), DEV_FRAMES)
+        return evenly(load_clip(self.samples[row], self.most, self.size, self.flow), self.judged)
 
 
 @dataclass(frozen=True)
 class FeatureClips:
     """Clips (T, R, C) of cached features, moved on their grid if ``moves``. ``places``: of rows
-    there."""
+    there; ``judged``: frames of a window."""
 
     cache: FeatureCache
     places: Mapping[int, int]
+    judged: int
     moves: bool = True
 
     def __call__(self, row: int, frames: int, rng: np.random.Generator) -> Tensor:
@@ -91,7 +93,7 @@ class FeatureClips:
         return move_features(features, Motion.draw(frames, rng)) if self.moves else features.float()
 
     def look(self, row: int) -> Tensor:
-        return evenly(self.cache[self.places[row]], DEV_FRAMES)
+        return evenly(self.cache[self.places[row]], self.judged)
 
 
 def drawn(clip: Tensor, frames: int, rng: np.random.Generator) -> Tensor:

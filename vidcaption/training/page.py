@@ -47,18 +47,16 @@ SHOWN = 12
 def write_training_page(
     folder: Path,
     samples: Sequence[Sample],
-    frames: int,
     machine: Machine,
     *,
     shown: Sequence[Sample] = (),
 ) -> None:
     """Write ``training.html``, ``loss.png``, ``sheet.png`` and the plot of PLOTS into ``folder``.
 
-    ``folder``: of a model and its ``history.csv``; ``samples``: of ``dev``, of
-    which at most ``MOST_SAMPLES`` are used, drawn at random with a fixed seed; ``frames``: per
-    sample; ``shown``: samples whose pictures are shown instead, if those of ``samples`` may not be
-    shared. None of these files is in the manifest: a model runs without them, and they may show
-    pictures of a dataset.
+    ``folder``: of a model and its ``history.csv``; ``samples``: of ``dev``, of which at most
+    ``MOST_SAMPLES`` are used, drawn at random with a fixed seed; ``shown``: samples whose pictures
+    are shown instead, if those of ``samples`` may not be shared. None of these files is in the
+    manifest: a model runs without them, and they may show pictures of a dataset.
 
     Raises UsageError if the history cannot be read, ModelError, InputError, OutputError.
     """
@@ -67,7 +65,7 @@ def write_training_page(
     drawn = np.random.default_rng(SEED).permutation(len(samples))[:MOST_SAMPLES]
     part = [samples[i] for i in drawn]
 
-    head = model.network.config.says
+    head, frames = model.network.config.says, model.network.config.frames
 
     def caption(some: Sequence[Sample]) -> Mapping[str, Said]:
         network, vocabulary = model.network, model.vocabulary

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -90,12 +90,12 @@ class Trainer:
     ) -> None:
         """``world``: the processes that train together. ``watch``: shows progress. ``imagenet``:
         weights of the whole classifier to start each CNN from. ``init``: a model to start from,
-        whose network and vocabulary are kept. ``features``: where features are kept, in ``folder``
-        unless given.
+        whose network and vocabulary are kept, apart from the number of frames. ``features``: where
+        features are kept, in ``folder`` unless given.
 
         Raises ModelError where ``imagenet`` does not fit, UsageError where a stage cannot be.
         """
-        self.config = init.network.config if init else config
+        self.config = replace(init.network.config, frames=config.frames) if init else config
         if options.select == "cider" and self.config.writes:
             check_scoring()
         check_plotting()
@@ -188,7 +188,8 @@ class Trainer:
         seen = self.config.input
         moves = self._moves(options)
         return PixelClips(
-            *(self.material.samples, seen.image_size, options.cached_frames, seen.flow, moves)
+            *(self.material.samples, seen.image_size, options.cached_frames, self.config.frames),
+            *(seen.flow, moves),
         )
 
     def _moves(self, options: TrainOptions) -> bool:
@@ -213,7 +214,7 @@ class Trainer:
         )
         cache.fill(encoder, self._watch, max(READERS, self.options.workers))
         places = {row: place for place, row in enumerate(needed)}
-        return FeatureClips(cache, places, self._moves(stage.options))
+        return FeatureClips(cache, places, self.config.frames, self._moves(stage.options))
 
     def _learn(self, stage: Stage, checkpoint: Checkpoint) -> None:
         """Train until the stage's last epoch, or until the dev score is stale."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import pytest
+from clips import every, write_clip
 from greys import TRAIN as SMALL
 from greys import WORDS, write_greys
 from pages import read_page
@@ -37,6 +38,25 @@ def test_train_leaves_a_model_that_runs(folder: Path, capsys: pytest.CaptureFixt
     assert main(["run", str(folder / "3.png"), "--model", model, "--jsonl", "-o", "-"]) == 0
     [line] = capsys.readouterr().out.splitlines()
     assert set(json.loads(line)["text"].lower().split()) <= WORDS
+
+
+def test_a_model_sees_as_many_frames_as_it_was_trained_on(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = str(write_clip(tmp_path / "clip.mp4", every(0.1, 20)))
+    asked = ["train", str(folder / "data.jsonl"), *SMALL, "--epochs", "1", "--finetune-epochs", "0"]
+    init = ["--init", str(tmp_path / "three")]
+    for name, frames, start in (("three", 3, []), ("two", 2, init)):
+        out = ["--out", str(tmp_path / name), "--frames", str(frames)]
+        assert main([*asked, *out, *start]) == 0
+        run = ["run", clip, "--model", str(tmp_path / name), "--json", "--out-dir", str(tmp_path)]
+        assert main([*run, "--force"]) == 0
+        assert json.loads((tmp_path / "clip.json").read_text())["options"]["frames"] == frames
+        capsys.readouterr()
+        assert main([*run, "--frames", str(frames)]) == 0
+        assert "is done" in capsys.readouterr().err
+    assert main([*run, "--frames", "1"]) == 0
+    assert json.loads((tmp_path / "clip.json").read_text())["options"]["frames"] == 1
 
 
 def test_train_leaves_a_page_and_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,7 +95,7 @@ def test_a_page_can_show_other_pictures(folder: Path, tmp_path: Path) -> None:
     dev = [sample for sample in read_jsonl(folder / "data.jsonl") if sample.split == "dev"]
     other = Sample("free", ("a picture to be given away",), None, stills=(folder / "3.png",))
     machine = Machine.find(DeviceOptions(device="cpu"))
-    write_training_page(tmp_path / "model", dev, 1, machine, shown=[other])
+    write_training_page(tmp_path / "model", dev, machine, shown=[other])
     page = (tmp_path / "model" / "training.html").read_text(encoding="utf-8")
     assert "a picture to be given away" in page and dev[0].captions[0] not in page
     assert f"Captions of {len(dev)} of {len(dev)} dev samples" in page
@@ -384,6 +404,7 @@ def test_evaluate(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert err == ""  # Java would say how fast it was
     report = json.loads(out)
     assert report["samples"] == 2 and report["model"] == str(folder / "model")
+    assert report["frames"] == 2
     assert set(report["scores"]) >= {"BLEU-4", "METEOR", "ROUGE-L", "CIDEr"}
     said = [json.loads(line) for line in (folder / "said.jsonl").read_text().splitlines()]
     assert [row["id"] for row in said] == ["2", "7"]

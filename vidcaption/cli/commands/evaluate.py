@@ -112,8 +112,7 @@ def evaluate(
     from vidcaption.datasets.objects import coco_names, read_names
     from vidcaption.datasets.samples import of_split
     from vidcaption.datasets.splits import read_splits
-    from vidcaption.model.config import ModelConfig
-    from vidcaption.model.manifest import CONFIG, read_text
+    from vidcaption.model.manifest import read_config
     from vidcaption.output.text import counted
     from vidcaption.output.write import check_writable, write_atomic
     from vidcaption.store.mixture import folders
@@ -132,11 +131,7 @@ def evaluate(
     given = [Path(model), *(others or ())]
     (folder, _), *mixed = folders(resolve_mixture(given, offline, voice))
     other_folder = resolve_with_bar(against, offline, voice) if against else None
-    head, *second = (
-        ModelConfig.from_json(read_text(each / CONFIG)).says
-        for each in (folder, other_folder)
-        if each
-    )
+    head, *second = (read_config(each).says for each in (folder, other_folder) if each)
     if second and second != [head]:
         raise UsageError(
             f"{model} has the head {head}, and {against} has {second[0]}; choose models with the "

@@ -149,6 +149,7 @@ def train(
     from vidcaption.datasets.splits import write_splits
     from vidcaption.output.write import check_writable, write_atomic
 
+    config = replace(config, frames=training.frames)
     check_writable([out / RECIPE])
     if resume:
         _check_resumed(out, apart_from_recorded(context))
@@ -169,7 +170,6 @@ def train(
     from vidcaption.model.vocabulary import SPECIAL
     from vidcaption.store import resolve
     from vidcaption.training.backbone import find_weights
-    from vidcaption.training.clips import DEV_FRAMES
     from vidcaption.training.distributed import World, own_device
     from vidcaption.training.history import best_of
     from vidcaption.training.material import Material, labels_of, names_of
@@ -244,7 +244,7 @@ def train(
             if history and world.first:
                 if bar:
                     bar.begin("training.html", None, float)
-                write_training_page(out, trainer.dev, DEV_FRAMES, found)
+                write_training_page(out, trainer.dev, found)
     except KeyboardInterrupt:
         if (out / CHECKPOINT).exists():
             again = "; the same command with --resume continues after the last epoch"
