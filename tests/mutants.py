@@ -62,6 +62,10 @@ ALIVE: dict[str, dict[str, str]] = {
         "every = torch.cat([self.words, (F.pad(words, (0, most - length)))], 1)": "PAD is 0",
         "targets = (F.pad(words, (0, 1))).scatter(-1, ends, EOS).unsqueeze(-1)": "PAD is 0",
     },
+    "training/losses.py": {
+        "swapped = ((torch.rand(true.shape, device=true.device) <= share)) & (true != PAD) &"
+        " (true != EOS)": "a random number is the share once in 16 million",
+    },
     "output/merge.py": {
         "best = total = (1.0)": "set with the first segment",
         "parts = (1)": "set with the first segment",

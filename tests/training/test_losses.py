@@ -8,7 +8,7 @@ from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.search import sample
 from vidcaption.model.vocabulary import BOS, EOS, PAD, Vocabulary
 from vidcaption.training.losses import (
-    TEMPERATURE,
+    Term,
     _mix,
     classification,
     cross_entropy,
@@ -106,6 +106,27 @@ def test_even_attention_by_hand(network, features):
     torch.testing.assert_close(even - plain, 0.3 * expected, rtol=1e-4, atol=1e-4)
 
 
+def test_hard_attention_is_rewarded_by_each_caption(features, monkeypatch):
+    """The reward of what was drawn is the log-probability of the caption, without padding."""
+    config = ModelConfig.flat(image_size=32, grid=1, size=16, embedding=8, attention="hard")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = CaptionNetwork(config, Vocabulary(["left", "right"])).train()
+    rewarded = []
+
+    def reinforce(draw, likely, real):
+        rewarded.append((likely, real))
+        return likely.sum() * 0
+
+    monkeypatch.setattr(network.decoder.attention, "reinforce", reinforce)
+    words = torch.tensor([[[BOS, 4, 5, EOS], [BOS, 5, EOS, PAD]]]).expand(4, -1, -1)
+    term = cross_entropy(network.decoder, network.remember(features), words)
+    [(likely, real)] = rewarded
+    assert likely.shape == (4, 2) and not likely.requires_grad
+    torch.testing.assert_close(-likely.sum(), term.total.detach())
+    assert torch.equal(real, words[..., 1:] != PAD)
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 def test_hard_attention_learns_where_to_look(layers):
     """The word to say stands in one of two slots; only what is drawn is ever seen."""
@@ -143,6 +164,23 @@ def test_own_words_replace_all_but_the_ends(network, features):
     own = _mix(network.decoder, memory, words, 1.0)
     changed = (own != words).flatten(0, 1).any(0).tolist()
     assert changed == [False, True, True, True, True, False, False]
+
+
+def test_own_words_are_what_the_network_would_say(network, features):
+    """A network that always says word 9 reads it in place of each true word but the first."""
+    network.decoder.bias.data[9] = 100.0
+    words = torch.tensor([[[BOS, 4, 5, 6, EOS], [BOS, 7, 8, EOS, PAD]]]).expand(4, -1, -1)
+    read = torch.tensor([[[BOS, 9, 9, 9], [BOS, 9, 9, EOS]]]).expand(4, -1, -1)
+    log_probs = logits_of(network, features, read).log_softmax(-1)
+    expected = -log_probs.gather(-1, words[..., 1:, None]).squeeze(-1)[words[..., 1:] != PAD].sum()
+    memory = network.remember(features)
+    assert torch.equal(_mix(network.decoder, memory, words, 1.0)[..., :-1], read)
+    term = cross_entropy(network.decoder, memory, words, own_words=1.0)
+    torch.testing.assert_close(term.total, expected)
+
+
+def test_a_mean_counts_once_unless_it_has_a_weight():
+    assert Term(torch.zeros(()), 1).weight == 1
 
 
 def test_what_is_rewarded_is_said_more_often(network, features):
@@ -202,7 +240,7 @@ SIMILAR = torch.tensor([[2.0, 1.5], [-1.0, 0.75]])
 
 def test_each_side_is_told_from_the_others_by_cross_entropy():
     apart = [[0.5, 1.75], [3.0, -0.75]]  # of its own from the other, for windows and for sentences
-    losses = [math.log(1 + math.exp(-x / TEMPERATURE)) for side in apart for x in side]
+    losses = [math.log(1 + math.exp(-x / 0.07)) for side in apart for x in side]
     assert match(SIMILAR).item() == pytest.approx(sum(losses) / 2, rel=1e-5)
 
 
