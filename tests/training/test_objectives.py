@@ -241,6 +241,21 @@ def one_step(trained, rows):
     return Seen(trained.network, features, batch, trained.options, 0.0)
 
 
+def test_cross_entropy_is_as_the_stage_says(tmp_path, samples, monkeypatch):
+    options = replace(staged(captions=1), label_smoothing=0.2, own_words=0.4, even_attention=0.3)
+    trained = trainer(tmp_path, samples, options)
+    asked = []
+    monkeypatch.setattr(
+        "vidcaption.training.objectives.cross_entropy",
+        lambda decoder, memory, words, **how: asked.append((words, how)),
+    )
+    seen = replace(one_step(trained, range(4)), done=0.5)
+    trained.objectives["captions"](seen)
+    [(words, how)] = asked
+    assert torch.equal(words, seen.batch.words)
+    assert how == {"smoothing": 0.2, "own_words": 0.2, "evenly": 0.3}
+
+
 def test_consistency_pulls_captions_to_their_own_pictures(tmp_path, samples):
     trained = trainer(tmp_path, samples, staged(captions=1, consistency=1))
     objective = trained.objectives["consistency"]
