@@ -201,9 +201,9 @@ def short_clips() -> str:
     return table(heads, *rows) + f"\n\n{facts}"
 
 
-def variants() -> str:
-    """What parts of the recipe give in short trainings, as CIDEr on the dev splits."""
-    report = read("ablation/variants")
+def variants(name: str) -> str:
+    """What parts of a recipe give in short trainings, as CIDEr on the dev splits."""
+    report = read(name)
     heads = ["", *(f"{Path(name).stem.capitalize()} dev" for name in report["rows"][0]["dev"])]
     rows = []
     for row in report["rows"]:
@@ -598,7 +598,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "serve": serve,
     "long_video": long_video,
     "short_clips": short_clips,
-    "variants": variants,
+    "variants": lambda: variants("ablation/variants"),
     "concepts": concepts,
     "frames": frames,
     "startup": startup,

@@ -19,7 +19,7 @@ from vidcaption.types import ModelInfo, Region, Relation, SceneGraph, Segment, V
 CAPTIONS = Captions(
     VideoInfo("clip.mp4", "h264", 64, 48, 0, 8.0, 10.0, 80),
     ModelInfo("default", "0" * 64),
-    CaptionOptions(beam=5),
+    CaptionOptions(beam=5, frames=2),
     (
         Segment(
             *(0.0, 4.0, "A dog", -0.5, (Word("a", 0.5), Word("dog", 0.25))),
@@ -46,7 +46,7 @@ def test_what_was_written_is_read(tmp_path: Path, text: str, start: int) -> None
 
 
 def test_a_whole_window_is_read(tmp_path: Path) -> None:
-    captions = replace(CAPTIONS, options=CaptionOptions(window_s=WHOLE))
+    captions = replace(CAPTIONS, options=CaptionOptions(window_s=WHOLE, frames=2))
     captions.save(tmp_path / "clip.json")
     assert read_captions(tmp_path / "clip.json") == captions
 
@@ -99,6 +99,7 @@ def changed(*keys: str | int, to: Any) -> str:
         changed("video", "more", to=1),
         changed("model", "name", to={}),
         changed("options", "beam", to=0),
+        changed("options", "frames", to=0),
         changed("options", "more", to=0),
         changed("corrupt", to=None),
     ],

@@ -23,10 +23,13 @@ def read_captions(path: Path) -> Captions:
         if document["schema"] != SCHEMA_VERSION:
             raise ValueError(f"its schema is {document['schema']!r}")
         segments = tuple(map(_segment, document["segments"]))
+        options = from_plain(CaptionOptions, document["options"])
+        if not options.frames:
+            raise ValueError("its windows have no frames")
         return Captions(
             video=_record(VideoInfo, document["video"]),
             model=_record(ModelInfo, document["model"]),
-            options=from_plain(CaptionOptions, document["options"]),
+            options=options,
             segments=segments,
             corrupt=_number(document["corrupt"], int),
         )
