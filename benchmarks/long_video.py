@@ -65,8 +65,7 @@ def timed(work: Callable[[], object]) -> dict[str, float]:
 
 
 def read(video: Path, options: CaptionOptions) -> int:
-    sampling = options.sampling
-    with VideoReader(video, (SIDE, SIDE), sampling) as reader:
+    with VideoReader(video, (SIDE, SIDE), options.sampling) as reader:
         return sum(len(window.frames) for window in fixed_windows(reader, options))
 
 

@@ -201,7 +201,7 @@ def short_clips() -> str:
     return table(heads, *rows) + f"\n\n{facts}"
 
 
-def variants(name: str) -> str:
+def variants(name: str, *, commands: bool = False) -> str:
     """What parts of a recipe give in short trainings, as CIDEr on the dev splits."""
     report = read(name)
     heads = ["", *(f"{Path(name).stem.capitalize()} dev" for name in report["rows"][0]["dev"])]
@@ -212,8 +212,8 @@ def variants(name: str) -> str:
             low, high = scored["intervals"]["CIDEr"]
             cells.append(f"{scored['scores']['CIDEr']:.1f} ({low:.1f} to {high:.1f})")
         rows.append((row["name"], *cells))
-    commands = "\n".join(row["command"] for row in report["rows"])
-    return table(heads, *rows) + f"\n\n```sh\n{commands}\n```"
+    lines = "\n".join(row["command"] for row in report["rows"])
+    return table(heads, *rows) + (f"\n\n```sh\n{lines}\n```" if commands else "")
 
 
 def concepts() -> str:
@@ -598,7 +598,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "serve": serve,
     "long_video": long_video,
     "short_clips": short_clips,
-    "variants": lambda: variants("ablation/variants"),
+    "parts": lambda: variants("ablation/parts"),
+    "variants": lambda: variants("ablation/variants", commands=True),
     "concepts": concepts,
     "frames": frames,
     "startup": startup,
