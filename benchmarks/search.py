@@ -38,8 +38,9 @@ WINDOWS = 8
 def remembered(network: CaptionNetwork, video: Path) -> Memory:
     """What the decoder looks at: the first windows of a video, at most a second long."""
     side = network.config.input.image_size
+    options = CaptionOptions(window_s=1.0, frames=network.config.frames)
     with VideoReader(video, (side, side)) as reader:
-        windows = list(islice(fixed_windows(reader, CaptionOptions(window_s=1.0)), WINDOWS))
+        windows = list(islice(fixed_windows(reader, options), WINDOWS))
     frames = np.stack([[frame.image for frame in window.frames] for window in windows])
     images: Tensor = torch.from_numpy(frames).permute(0, 1, 4, 2, 3)
     return network.remember(network.encode(images))

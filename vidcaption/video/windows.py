@@ -112,6 +112,7 @@ def still_window(reader: VideoReader, options: CaptionOptions) -> Window:
 
 def centres(start_s: float, end_s: float, number: int) -> tuple[float, ...]:
     """The centres of ``number`` equal slices, in seconds."""
+    assert number > 0  # the number of frames was to be set to the model's, see ``of_model``
     return tuple(start_s + (i + 0.5) * (end_s - start_s) / number for i in range(number))
 
 
