@@ -68,6 +68,7 @@ ALIVE: dict[str, dict[str, str]] = {
         "return (sample.captions)": "if takes a tuple, too",
     },
     "training/losses.py": {
+        "known = (_mix(decoder, memory, words, own_words))": "without a share, no word is drawn",
         "swapped = ((torch.rand(true.shape, device=true.device) <= share)) & (true != PAD) &"
         " (true != EOS)": "a random number is the share once in 16 million",
     },
