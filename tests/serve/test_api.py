@@ -12,6 +12,7 @@ from servers import QUICK, Served, send, until, until_over
 from starlette.testclient import TestClient
 
 from vidcaption import Captioner
+from vidcaption.find.index import Index
 from vidcaption.options.captioning import CaptionOptions
 from vidcaption.options.output import OutputOptions
 from vidcaption.output.read import read_captions
@@ -78,6 +79,17 @@ def test_options_are_those_of_run(client: TestClient, captioner: Captioner, clip
     assert len(whole["segments"]) == 1 and whole["options"]["window_s"] == "whole"
 
 
+def test_windows_have_the_frames_of_the_model(
+    client: TestClient, served: Served, captioner: Captioner, clip: Path
+) -> None:
+    query = {name: value for name, value in QUICK.items() if name != "frames"} | {"wait": "60"}
+    job = client.post("/v1/captions", params=query, content=clip.read_bytes()).json()
+    assert job["options"]["frames"] == captioner.frames == 2
+    with Index(served.place.index) as index:
+        latest = index.latest_recipe()
+    assert latest and latest[1].frames == 2  # as find looks again at as many
+
+
 @pytest.mark.parametrize(
     ("query", "told"),
     [
@@ -86,6 +98,7 @@ def test_options_are_those_of_run(client: TestClient, captioner: Captioner, clip
         ({"bean": "3"}, "there is no parameter 'bean'; did you mean beam"),
         ({"merge": "maybe"}, "merge is 'maybe'; it must be true or false"),
         ({"segment": "none"}, "segment is 'none'; allowed are auto, fixed, scenes"),
+        ({"window": "3600", "stride": "0.5"}, "7200 windows of 2 frames overlap"),
         ({"end": "1", "start": "2"}, "end is 1; it must be after start, which is 2"),
         ({"wait": "100"}, "wait is '100'; it must be seconds, from 0 to 60"),
         ({"wait": "soon"}, "wait is 'soon'; it must be seconds, from 0 to 60"),

@@ -14,7 +14,7 @@ from vidcaption.model.device import Machine
 from vidcaption.model.search import search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
-from vidcaption.training.clips import ClipDataset, Draw, PixelClips
+from vidcaption.training.clips import ClipDataset, Draw, FeatureClips, PixelClips
 from vidcaption.training.learner import learning_rate
 
 
@@ -124,6 +124,15 @@ def test_other_optimizers_and_cider_work(tmp_path, samples, optimizer):
     )
     trainer(tmp_path, samples, options).run()
     assert float(history(tmp_path)[0]["dev_cider"]) >= 0
+
+
+def test_epochs_are_judged_in_as_many_frames_as_windows_have(tmp_path, samples):
+    config = replace(CONFIG, frames=3)
+    trained = trainer(tmp_path, samples, OPTIONS, config=config)
+    assert trained._pixels(OPTIONS).judged == 3
+    assert trained._cached(trained._stages[0], [0]).judged == 3
+    cache = [torch.arange(8).reshape(8, 1, 1)]
+    assert FeatureClips(cache, {5: 0}, 3).look(5).flatten().tolist() == [1, 4, 6]
 
 
 def test_workers_change_nothing(tmp_path, samples, whole):

@@ -236,6 +236,15 @@ def test_so_many_frames_of_windows_that_overlap() -> None:
         CaptionOptions(window_s=3600, stride_s=3.5, frames=8)
 
 
+def test_the_number_of_frames_is_the_model_s_unless_it_is_given() -> None:
+    many = CaptionOptions(window_s=3600, stride_s=3.5)
+    assert many.of_model(7).frames == 7 and CaptionOptions(frames=5).of_model(7).frames == 5
+    with pytest.raises(UsageError, match="1029 windows of 8 frames overlap"):
+        many.of_model(8)
+    with pytest.raises(AssertionError):
+        list(fixed_spans(9.0, many))
+
+
 def test_a_picture_that_stands_is_looked_at_so_often_at_most(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -71,8 +71,7 @@ class WindowOptions(SearchOptions):
         if self.window_s == WHOLE:
             return
         stride_s = self.stride_s or self.window_s
-        overlapping = math.ceil(self.window_s / stride_s)
-        if overlapping * max(1, self.frames) > MOST_FRAMES:
+        if (overlapping := math.ceil(self.window_s / stride_s)) * self.frames > MOST_FRAMES:
             raise UsageError(
                 f"--stride is {stride_s:g} and --window is {self.window_s:g}: at each time "
                 f"{overlapping} windows of {self.frames} frames overlap; the limit is "

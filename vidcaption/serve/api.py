@@ -68,7 +68,8 @@ class HttpError(Exception):
 async def create(request: Request) -> Response:
     """A new job, of the body or of a file in a folder; with ``wait`` its result, if it is soon."""
     state, query = _state(request), request.query_params
-    options, callback = options_of(query), query.get("callback")
+    options = options_of(query, state.worker.captioner.frames)
+    callback = query.get("callback")
     wait_s, format = _wait_s(query), query.get("format", "json")
     format_named(format)
     if callback is not None:
@@ -239,8 +240,8 @@ ROUTES = [
 ]
 
 
-def options_of(query: Mapping[str, str]) -> CaptionOptions:
-    """Caption options by the names of their flags. Raises UsageError."""
+def options_of(query: Mapping[str, str], frames: int) -> CaptionOptions:
+    """Caption options by the names of their flags. ``frames``: of the model. Raises UsageError."""
     known = {flag_of(f).removeprefix("--"): f for f in fields(CaptionOptions)}
     values: dict[str, Any] = {}
     for name, text in query.items():
@@ -254,7 +255,7 @@ def options_of(query: Mapping[str, str]) -> CaptionOptions:
         with _parameters_named():
             values[f.name] = _TRUTHS[text] if f.type is bool else parse(f, text)
     with _parameters_named():
-        return CaptionOptions(**values)
+        return CaptionOptions(**values).of_model(frames)
 
 
 @contextmanager

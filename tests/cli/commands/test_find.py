@@ -65,7 +65,9 @@ def test_the_first_search_indexes(here: Path, capsys: pytest.CaptureFixture[str]
     assert found.lines[0] == "vidcaption: 1 file is new"
     assert all(LINE.fullmatch(line) for line in found.out.splitlines())
     assert "  videos/clip.mp4  [00:00.000 --> 00:04.000] " in found.out
-    assert (here / "data/index.sqlite").is_file()
+    with Index(here / "data/index.sqlite") as opened:
+        latest = opened.latest_recipe()
+    assert latest and latest[1].frames == 2  # the model's, as --rerank looks again at as many
     # the second does not, and needs no folder, as the first is remembered
     assert Out(capsys, "find", "motorcycles").out == found.out
     (here / "videos/text.mp4").write_text("no video\n" * 100)
