@@ -48,6 +48,12 @@ def watching(captioner: Captioner, address: str, **options: int | float) -> Watc
     return Watching(captioner, Source.of(address), WINDOWS, LiveOptions.flat(**options))
 
 
+def test_windows_have_the_frames_of_the_model(tmp_path: Path) -> None:
+    captioner = Captioner.from_pretrained(write_tiny(tmp_path, frames=3), device="cpu")
+    watch = Watching(captioner, Source.of("rtsp://127.0.0.1:9/"), WindowOptions(), LiveOptions())
+    assert watch._options.frames == 3
+
+
 def test_times_are_those_of_day(captioner: Captioner, stream: bytes) -> None:
     before_s = time.time()
     with served(stream) as address:

@@ -78,6 +78,9 @@ def test_a_model_sees_as_many_frames_as_it_learned_from(tmp_path: Path, clips: C
         assert (captions.options.frames, captioning.statistics.frames) == (seen, seen)
         in_memory = captioner.caption_frames(frames, [i / 8 for i in range(8)], options)
         assert in_memory.options.frames == seen
+    windows = list(captioner.windows(clips["h264.mp4"], CaptionOptions(), captioner.frame_size))
+    assert [len(window.frames) for window in windows] == [3]
+    assert len(captioner.caption_windows(windows)) == 1
     with pytest.raises(UsageError, match="4096 windows of 3 frames overlap"):
         captioner.caption(clips["h264.mp4"], window=409.6, stride=0.1)
 

@@ -84,9 +84,12 @@ def test_a_finished_training_writes_its_page_anew(folder: Path) -> None:
     assert [path.read_bytes() for path in pages] == before
 
 
-def test_a_page_can_show_other_pictures(folder: Path, tmp_path: Path) -> None:
+def test_a_page_can_show_other_pictures(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from vidcaption.datasets.jsonl import read_jsonl
     from vidcaption.datasets.samples import Sample
+    from vidcaption.evaluation.captioning import caption_samples
     from vidcaption.model.device import Machine
     from vidcaption.options.captioning import DeviceOptions
     from vidcaption.training.page import write_training_page
@@ -95,10 +98,18 @@ def test_a_page_can_show_other_pictures(folder: Path, tmp_path: Path) -> None:
     dev = [sample for sample in read_jsonl(folder / "data.jsonl") if sample.split == "dev"]
     other = Sample("free", ("a picture to be given away",), None, stills=(folder / "3.png",))
     machine = Machine.find(DeviceOptions(device="cpu"))
+    seen = []
+
+    def captions_of(network: Any, vocabulary: Any, some: Any, frames: int, *rest: Any) -> Any:
+        seen.append(frames)
+        return caption_samples(network, vocabulary, some, frames, *rest)
+
+    monkeypatch.setattr("vidcaption.training.page.caption_samples", captions_of)
     write_training_page(tmp_path / "model", dev, machine, shown=[other])
     page = (tmp_path / "model" / "training.html").read_text(encoding="utf-8")
     assert "a picture to be given away" in page and dev[0].captions[0] not in page
     assert f"Captions of {len(dev)} of {len(dev)} dev samples" in page
+    assert seen == [2, 2]  # as many as the model learned from
 
 
 LOUD = [*SMALL, "--no-quiet"]
