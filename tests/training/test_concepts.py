@@ -106,3 +106,18 @@ def test_sentences_get_concepts_as_sure_and_as_wrong_as_the_classifier():
         assert pair == [(2, pytest.approx(0.3)), (0, 0.0)] or pair[0][0] == 0  # a false dog
     # too few pictures show the third: it is as sure as any
     assert all({n for n, p in pair if p} <= {0, 2} and pair[0][1] >= pair[1][1] for pair in both)
+
+
+def test_a_concept_may_be_confused_with_one_that_is_less_sure():
+    shown = np.eye(3, dtype=bool).repeat(6, 0)
+    probabilities = np.where(shown, 0.8, 0.0).astype(np.float32)
+    sentences = SentenceConcepts(probabilities, shown, slots=2)
+    every = sentences.draw([[0], [0, 1]] * 100, np.random.default_rng(0), {0: (0, 2), 1: (0, 1)})
+    alone = [sentences.draw([[0]], np.random.default_rng(i), {0: (0, 2)}) for i in range(200)]
+    assert {each.ids[0, 0].item() for each in alone} == {0}  # the true one is the surest
+    doubts = [each.confidence[0, 1].item() for each in alone]
+    assert all(d == 0 or LEAST <= d < 0.8 for d in doubts)
+    assert 0.0 in doubts and max(doubts) > 0.7 and np.mean(doubts) == pytest.approx(0.4, abs=0.05)
+    # what a sentence names stays as sure as it is, and other sentences are not confused
+    assert every.confidence[1].tolist() == pytest.approx([0.8, 0.8])
+    assert set(every.ids[2::2, 1].tolist()) == {0} and not every.confidence[2::2, 1].any()

@@ -115,7 +115,7 @@ def _meanings(classes: Mapping[str, Any], ignore: Any) -> dict[str, str | None]:
     for each in classes:
         if meanings.setdefault(_normal(each), each) not in (each, None):
             raise ValueError(f"the class {each!r} is also a name of {meanings[_normal(each)]!r}")
-    return {_plural(name): each for name, each in meanings.items()} | meanings
+    return {plural(name): each for name, each in meanings.items()} | meanings
 
 
 def _normal(name: str) -> str:
@@ -129,10 +129,10 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def _plural(name: str) -> str:
+def plural(name: str) -> str:
     """The regular plural.
 
-    >>> _plural("park bench"), _plural("puppy"), _plural("toy")
+    >>> plural("park bench"), plural("puppy"), plural("toy")
     ('park benches', 'puppies', 'toys')
     """
     if re.search("[^aeiou]y$", name):

@@ -6,7 +6,7 @@ the 1000 most frequent words).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -180,14 +180,23 @@ class SentenceConcepts:
             for row, best in enumerate(order)
         ]
 
-    def draw(self, named: Sequence[Sequence[int]], rng: np.random.Generator) -> Concepts:
-        """Slots (B, K) for sentences with these concepts."""
+    def draw(
+        self,
+        named: Sequence[Sequence[int]],
+        rng: np.random.Generator,
+        confused: Mapping[int, tuple[int, int]] | None = None,
+    ) -> Concepts:
+        """Slots (B, K) for sentences with these concepts. ``confused``: by sentence, one of its
+        concepts and a false one, of which the classifier is less sure."""
         ids = np.zeros((len(named), self._slots), np.int64)
         confidence = np.zeros((len(named), self._slots), np.float32)
         for row, concepts in enumerate(named):
             seen = {n: float(rng.choice(self._true[n])) for n in concepts}
             false = self._false[rng.integers(len(self._false))]
             every = {n: p for n, p in false if n not in seen} | seen
+            if confused and row in confused:
+                true, other = confused[row]
+                every.setdefault(other, float(rng.random()) * seen[true])
             best = sorted(every.items(), key=lambda item: -item[1])[: self._slots]
             for slot, (n, p) in enumerate(best):
                 if p >= LEAST:

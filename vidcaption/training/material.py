@@ -8,19 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidcaption.datasets.objects import ObjectNames, coco_names
+from vidcaption.datasets.objects import ObjectNames, coco_names, plural
 from vidcaption.datasets.samples import TARGETS, Sample
 from vidcaption.datasets.scores import Scores
 from vidcaption.errors import UsageError
 from vidcaption.model.concepts import Concepts
 from vidcaption.model.parts import MATCHING
-from vidcaption.model.vocabulary import SPECIAL, Vocabulary
+from vidcaption.model.vocabulary import SPECIAL, UNK, Vocabulary
 from vidcaption.training.clips import pad, target
 from vidcaption.training.concepts import SentenceConcepts, concept_targets, name_concepts
 from vidcaption.training.roles import role_tables
+from vidcaption.training.swaps import Swaps
 
 HELD_OUT = 0.1  # share of the captioned samples held out from the content classifier
 MOST_HELD_OUT = 1000
+SWAPPED = 0.3  # share of the sentences without pictures in which a name is swapped
 MOST_THINGS, MOST_PREDICATES = 150, 50  # as usual with Visual Genome (Xu et al. 2017)
 
 
@@ -102,6 +104,10 @@ class Material:
         self._index = {name: i for i, name in enumerate(names.classes)}
         self._true = [set(np.flatnonzero(row >= 0.5).tolist()) for row in targets]
         self._named = [self._name(text) for text in texts]
+        things = {each for name in taught if (each := names.meanings.get(name))}
+        forms = {form for each in things for form in (each, plural(each)) if self._name(form)}
+        swappable = {self.vocabulary.id_of(form) for form in forms} - {UNK}
+        self._swaps = Swaps(self._texts, swappable, self.vocabulary)
 
     def _name(self, text: str) -> list[int]:
         return [self._index[name] for name in self._names.named(text)]
@@ -125,11 +131,20 @@ class Material:
         """Random sentences without pictures: (count, 1, L) ids from ``<bos>`` on, padded, and the
         concepts for them. Uses PyTorch's generator."""
         picks = torch.randint(len(self._texts), (count,)).tolist()
-        words = pad([[self._texts[i]] for i in picks])
         if not self.held_out:
-            return words, None
+            return pad([[self._texts[i]] for i in picks]), None
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
-        return words, self._concepts.draw([self._named[i] for i in picks], rng)
+        sentences = [self._texts[i] for i in picks]
+        named = [self._named[i] for i in picks]
+        confused = {}
+        for row in np.flatnonzero(rng.random(count) < SWAPPED).tolist():
+            if swap := self._swaps.swap(sentences[row], rng):
+                sentences[row] = swap.sentence
+                named[row] = self._name(" ".join(self.vocabulary.decode(swap.sentence)))
+                [old], [new] = (self._name(self.vocabulary.words[x]) for x in swap[1:])
+                if new in named[row]:
+                    confused[row] = new, old
+        return pad([[each] for each in sentences]), self._concepts.draw(named, rng, confused)
 
     def describe(self) -> list[Any]:
         """The data that must be the same when a training is resumed."""
