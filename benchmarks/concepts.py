@@ -73,15 +73,15 @@ class Dev:
             ]
 
     def rows(self) -> dict[str, dict[str, float]]:
-        hint = network.HINT
+        hints = network.HINT, network.RARE
         rows = {"the built-in model": self.score(self.own)}
         rows["greedy"] = self.score(self.own, beam=1)
         rows["no second CNN"] = self.score(self.alone)
         rows["the detector itself in its place"] = self.score(self.detector)
-        network.HINT = 0.0
+        network.HINT = network.RARE = 0.0
         rows["no preference for sure words"] = self.score(self.own)
         rows["no concepts at all"] = self.score(self.none)
-        network.HINT = hint
+        network.HINT, network.RARE = hints
         wording, self.network.decoder.wording = self.network.decoder.wording, ModuleList()
         rows["no rules of wording"] = self.score(self.own)
         self.network.decoder.wording = wording

@@ -9,7 +9,7 @@ from vidcaption.model import folder as model_folder
 from vidcaption.model.concepts import LEAST, SURE, Concepts, ConceptSlots, ContentClassifier, surest
 from vidcaption.model.confidence import Confidence
 from vidcaption.model.config import ModelConfig
-from vidcaption.model.network import HINT, CaptionNetwork
+from vidcaption.model.network import HINT, RARE, CaptionNetwork
 from vidcaption.model.search import Caption, search
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import SearchOptions
@@ -202,6 +202,21 @@ def test_words_of_sure_concepts_are_hinted_at():
     [dog] = PLAIN.encode("dog")
     # a name of two words is none of them, and the cat is not sure enough
     assert hints.nonzero().tolist() == [[0, dog]] and hints[0, dog].item() == pytest.approx(0.9)
+
+
+def test_rare_words_of_sure_concepts_get_larger_hints(network, monkeypatch):
+    [dog] = KNOWING.encode("dog")
+    monkeypatch.setattr("vidcaption.model.concepts.COMMON", dog / 10)
+    slots = ConceptSlots(12, 16, KNOWING)
+    assert slots.rarity[dog].item() == pytest.approx(math.log(10))
+    assert not slots.rarity[: dog // 10].any()
+    network.slots.rarity = slots.rarity
+    given = Concepts(
+        torch.tensor([[KNOWING.concepts.index("dog")]] * 3), torch.tensor([[1.0], [0.75], [0.4]])
+    )
+    hints = network.hints(given)[:, dog].tolist()
+    more = RARE * math.log(10)
+    assert hints == pytest.approx([HINT + more, 0.75 * HINT + more / 2, 0.4 * HINT])
 
 
 def test_what_is_sure_is_said_sooner_and_once(network):

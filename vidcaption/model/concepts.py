@@ -16,6 +16,7 @@ HIDDEN = 512
 DROPPED = 0.1  # share of the slots left empty in training
 SURE = 0.3  # minimum probability for the search to prefer a concept's word
 LEAST = 0.1  # probability below which a concept is dropped
+COMMON = 600  # words, the most frequent ones
 _CLIPPED = 0.01  # limit of probabilities for log-odds
 
 
@@ -120,7 +121,11 @@ class ContentClassifier(nn.Module):
 
 
 class ConceptWords(nn.Module):
-    """Concepts as the words of the decoder."""
+    """Concepts as the words of the decoder.
+
+    ``rarity``: (V,), 0 for common words, and the logarithm of how much further down the others are
+    among the words in order of frequency.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -134,6 +139,9 @@ class ConceptWords(nn.Module):
             weights[row, : len(ids)] = 1 / len(ids)
         self.register_buffer("_words", words, persistent=False)
         self.register_buffer("_weights", weights, persistent=False)
+        ranks = torch.arange(len(vocabulary), device="cpu")
+        rarity = (ranks / COMMON).clamp(min=1).log()
+        self.register_buffer("rarity", rarity, persistent=False)
 
     def vectors(self, concepts: Concepts, embedding: nn.Embedding) -> Tensor:
         """(B, K, E): the word vector of each concept."""
@@ -148,6 +156,7 @@ class ConceptWords(nn.Module):
         none = sure.new_zeros(len(sure), vocabulary_size)
         return none.scatter_reduce(1, words[concepts.ids], sure, "amax")
 
+    rarity: Tensor
     _words: Tensor
     _weights: Tensor
 

@@ -32,6 +32,7 @@ from vidcaption.model.wording import wording
 from vidcaption.options.captioning import SearchOptions
 
 HINT = 1.5  # nats by which a word is likelier that names a concept of probability 1
+RARE = 3.0  # nats more per unit of the rarity of such a word
 
 
 class CaptionNetwork(nn.Module):
@@ -234,10 +235,15 @@ class CaptionNetwork(nn.Module):
 
     def hints(self, concepts: Concepts | None) -> Tensor | None:
         """What the search adds to the log-probabilities of words, (B, V), to prefer those of sure
-        concepts."""
+        concepts.
+
+        Rare words need more: a decoder that has seldom seen "lemur" says "bear" instead. They get
+        it for probabilities above 1/2.
+        """
         if self.slots is None or concepts is None:
             return None
-        return HINT * self.slots.sure_words(concepts, len(self.decoder.bias))
+        sure = self.slots.sure_words(concepts, len(self.decoder.bias))
+        return HINT * sure + RARE * self.slots.rarity * (2 * sure - 1).clamp(min=0)
 
     def _search(
         self,
