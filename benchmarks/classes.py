@@ -19,8 +19,9 @@ from torch import Tensor
 from vidcaption.datasets.samples import Sample, load_frames
 from vidcaption.evaluation.captioning import in_batches, to_clip
 from vidcaption.model import folder
-from vidcaption.model.concepts import Concepts, surest
+from vidcaption.model.concepts import surest
 from vidcaption.model.device import Machine
+from vidcaption.model.search import Caption, search
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.store import resolve
 from vidcaption.training.concepts import stem
@@ -109,19 +110,20 @@ class Pictures:
         order = range(len(self.rows))
         return [said[i] for i in order], [sure[i] for i in order]
 
-    def _taught(self, features: Tensor, every: Tensor, shown: list[tuple[int, Any]]) -> list[Any]:
+    def _taught(
+        self, features: Tensor, every: Tensor, shown: list[tuple[int, Any]]
+    ) -> list[Caption]:
         others = every[:, self.objects]
         every[:, self.objects] = others.where(others >= SURE, 0.0)
         for row, concept in shown:
             every[row, concept] = 1.0
-        concepts: Concepts = surest(every, self.network.config.concept_slots)
+        concepts = surest(every, self.network.config.concept_slots)
         hints = self.network.hints(concepts)
         assert hints is not None
         for row, concept in shown:
             hints[row, self.vocabulary.encode(self.vocabulary.concepts[concept])] = NAMED
         memory = self.network.remember(features, concepts)
-        captions: list[Any] = self.network._search(memory, SearchOptions(beam=5), hints, ())
-        return captions
+        return search(self.network.decoder, memory, SearchOptions(beam=5), hints)
 
 
 if __name__ == "__main__":

@@ -228,6 +228,18 @@ def concepts() -> str:
     return table(["", *(f"{Path(d).stem.capitalize()} dev" for d in datasets)], *cells)
 
 
+def classes() -> str:
+    """How often captions name the class of ImageNet's pictures."""
+    rows = read("classes")["rows"]
+    kinds = ("all", "held out", "surely recognised")
+    cells = []
+    for name, row in rows.items():
+        shares = (row[kind]["named"] / row[kind]["pictures"] for kind in kinds)
+        cells.append((name, *(f"{share:.0%}" for share in shares)))
+    counts = [f"{kind}, {row[kind]['pictures']}" for kind in kinds]
+    return table(["", *counts], *cells)
+
+
 def frames() -> str:
     """What more frames per window give."""
     reports = read("frames")["rows"]
@@ -317,8 +329,8 @@ def retrieval() -> str:
 
 
 def looked_again() -> str:
-    """What ``find --rerank`` adds."""
-    report = read("retrieval-again")
+    """What ``find --rerank`` adds, with the built-in model as it was before its last training."""
+    report = read("ablation/retrieval-again")
     [(dataset, each)] = report["datasets"].items()
     rows = each["looked again"]
     before, after = rows["weight 0"]["mrr"], rows[f"weight {PROBABILITY_WEIGHT:g}"]
@@ -327,7 +339,8 @@ def looked_again() -> str:
     return (
         f"`--rerank` takes the MRR of {each['reranked queries']} queries on {dataset.capitalize()} "
         f"{report['split']} from {before['value']:.1f} to {after['mrr']['value']:.1f} "
-        f"({gain['value']:+.1f}, {low:+.1f} to {high:+.1f})."
+        f"({gain['value']:+.1f}, {low:+.1f} to {high:+.1f}), measured before the built-in model's last "
+        "training."
     )
 
 
@@ -601,6 +614,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "parts": lambda: variants("ablation/parts"),
     "variants": lambda: variants("ablation/variants", commands=True),
     "concepts": concepts,
+    "classes": classes,
     "frames": frames,
     "startup": startup,
     "search": search,
