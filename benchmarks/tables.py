@@ -339,8 +339,8 @@ def looked_again() -> str:
     return (
         f"`--rerank` takes the MRR of {each['reranked queries']} queries on {dataset.capitalize()} "
         f"{report['split']} from {before['value']:.1f} to {after['mrr']['value']:.1f} "
-        f"({gain['value']:+.1f}, {low:+.1f} to {high:+.1f}), measured before the built-in model's last "
-        "training."
+        f"({gain['value']:+.1f}, {low:+.1f} to {high:+.1f}), measured before the last "
+        "training of the built-in model."
     )
 
 
