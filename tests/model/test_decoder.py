@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from processors import needs_bf16
 
 from vidcaption.model.tracks import pooled
 from vidcaption.model.vocabulary import BOS
@@ -122,6 +123,7 @@ def test_captions_of_a_window_ask_for_themselves(make_network, features):
     assert (drawn.draw.log_prob < 0).all() and (drawn.draw.entropy > 0).all()
 
 
+@needs_bf16
 @pytest.mark.parametrize("fields", [{}, ONE, LONE, ONE | {"temporal": "forward"}], ids=str)
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_half_precision_learns(make_network, features, fields, cell):

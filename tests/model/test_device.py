@@ -1,5 +1,6 @@
 import pytest
 import torch
+from processors import needs_bf16
 
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.model.device import Machine
@@ -15,6 +16,7 @@ def test_auto_finds_a_device_that_computes():
     assert product.sum() == 8
 
 
+@needs_bf16
 def test_precision_is_taken_as_asked():
     machine = Machine.find(DeviceOptions(device="cpu", precision="bf16"))
     with machine.autocast():

@@ -11,6 +11,8 @@ from runs import Apart
 
 pytest.importorskip("openvino", reason="the extra openvino is not installed")
 
+from processors import needs_bf16
+
 from vidcaption import Captioner, DeviceError, ModelError, OutputError, UsageError
 from vidcaption.cli import main
 from vidcaption.model import engine
@@ -63,9 +65,7 @@ def test_features_are_those_of_pytorch(encoder, network, count, darkest, seed):
     assert (got - expected).abs().max() <= 1e-3 * expected.abs().max()
 
 
-@pytest.mark.skipif(
-    "AVX512" not in torch.backends.cpu.get_cpu_capability(), reason="no bf16 on this processor"
-)
+@needs_bf16
 def test_numbers_of_16_bits(exported, encoder):
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     exact, got = encoder(images), engine.OpenVinoEncoder(exported, torch.bfloat16)(images)

@@ -2,6 +2,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from processors import needs_bf16
 from torch import nn
 
 from vidcaption.model.config import InputConfig
@@ -59,6 +60,7 @@ def test_the_encoder_itself_stays_as_it_is():
     assert kinds(plain) == before
 
 
+@needs_bf16
 def test_computes_in_half_precision_what_autocast_does():
     plain = encoder()
     machine = Machine(CPU.device, torch.bfloat16)

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from colours import COLOURS, CONCEPTS, CONFIG, CPU, ONE_EPOCH, OPTIONS, history, trainer
+from processors import needs_bf16
 
 from vidcaption.errors import InputError, UsageError
 from vidcaption.evaluation.captioning import caption_samples
@@ -157,9 +158,7 @@ def test_a_picture_that_vanished_is_named(tmp_path, samples, workers):
         trainer(tmp_path, [gone, *samples[1:]], options).run()
 
 
-@pytest.mark.skipif(
-    "AVX512" not in torch.backends.cpu.get_cpu_capability(), reason="no bf16 on this processor"
-)
+@needs_bf16
 def test_trains_and_captions_in_bf16(tmp_path, samples):
     machine = Machine(torch.device("cpu"), torch.bfloat16)
     options = replace(OPTIONS, epochs=1, finetune_epochs=1)
