@@ -90,3 +90,10 @@ def test_a_name_that_a_swap_makes_part_of_another_is_not_missed(monkeypatch):
     texts = [*TEXTS, *[each for each in TEXTS if "lemur " in each] * 4]
     said = dict(drawn(make([*texts, "hot dog", "hot lemur"])))
     assert "hot dog" in said["hot dog"]
+
+
+def test_a_word_that_names_two_things_is_not_swapped(monkeypatch):
+    monkeypatch.setattr(material, "SWAPPED", 1.0)
+    texts = [each.replace("lemur ", "dog-car ") for each in TEXTS]
+    scores = {Path("x").resolve(): dict.fromkeys(["dog", "dog-car", "car"], 1.0)}
+    assert {text for text, _ in drawn(make(texts, scores=[scores]))} <= {*texts}

@@ -105,7 +105,7 @@ class Material:
         self._true = [set(np.flatnonzero(row >= 0.5).tolist()) for row in targets]
         self._named = [self._name(text) for text in texts]
         things = {each for name in taught if (each := names.meanings.get(name))}
-        forms = {form for each in things for form in (each, plural(each)) if self._name(form)}
+        forms = {x for each in things for x in (each, plural(each)) if len(self._name(x)) == 1}
         swappable = {self.vocabulary.id_of(form) for form in forms} - {UNK}
         self._swaps = Swaps(self._texts, swappable, self.vocabulary)
 
