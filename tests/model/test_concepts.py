@@ -204,6 +204,25 @@ def test_words_of_sure_concepts_are_hinted_at():
     assert hints.nonzero().tolist() == [[0, dog]] and hints[0, dog].item() == pytest.approx(0.9)
 
 
+def test_what_some_frame_does_not_show_is_not_hinted_at(network):
+    slots, [dog] = ConceptSlots(12, 16, PLAIN), PLAIN.encode("dog")
+    probabilities = torch.tensor([[0.9, 0.0, 0.6], [0.9, 0.0, 0.6]])
+    lowest = torch.tensor([[0.8, 0.0, SURE - 0.01], [SURE - 0.01, 0.0, 0.1]])
+    found = surest(probabilities, 2, lowest)
+    torch.testing.assert_close(found.lowest, lowest[:, [0, 2]])
+    hints = slots.sure_words(found, len(PLAIN))
+    assert hints.nonzero().tolist() == [[0, dog]] and hints[0, dog].item() == pytest.approx(0.8)
+    features = torch.randn(3, 2, 4, 1280, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found = network.recognise(features)
+        frames = network.classifier(features).sigmoid()
+        torch.testing.assert_close(
+            found.lowest, frames.amin(1).gather(1, found.ids), rtol=0, atol=1e-3
+        )
+        alone = network.recognise(features[:, :1])
+        assert torch.equal(alone.lowest, alone.every.gather(1, alone.ids))
+
+
 def test_rare_words_of_sure_concepts_get_larger_hints(network, monkeypatch):
     [dog] = KNOWING.encode("dog")
     monkeypatch.setattr("vidcaption.model.concepts.COMMON", dog / 10)
@@ -242,9 +261,10 @@ def test_captions_name_what_is_sure(network, monkeypatch):
     monkeypatch.setattr("vidcaption.model.network.HINT", 200.0)
     with torch.inference_mode():
         captions = network.caption(features, SearchOptions(beam=1, min_words=1))
+        found = network.recognise(features)
     sure = 0
-    for caption in captions:
-        for concept, probability in caption.concepts:
+    for caption, *several in zip(captions, found.ids.tolist(), found.lowest.tolist(), strict=True):
+        for concept, probability in zip(*several, strict=True):
             words = KNOWING.encode(KNOWING.concepts[concept])
             if probability >= SURE and len(words) == 1:
                 sure += 1

@@ -25,11 +25,13 @@ class Concepts(NamedTuple):
 
     ``ids``: (B, K) indices into the vocabulary's concepts; ``confidence``: (B, K) in [0, 1], 0
     where a slot is empty. ``every``: (B, N), the probabilities of all, if there are others.
+    ``lowest``: (B, K), the probability in the frame that shows it least, if there are frames.
     """
 
     ids: Tensor
     confidence: Tensor
     every: Tensor | None = None
+    lowest: Tensor | None = None
 
     def of(self, count: int) -> Tensor:
         """(B, N): the probability of each of all ``count`` concepts, 0 if it is unknown."""
@@ -39,14 +41,17 @@ class Concepts(NamedTuple):
         return none.scatter_reduce(1, self.ids, self.confidence, "amax")
 
 
-def surest(probabilities: Tensor, count: int) -> Concepts:
+def surest(probabilities: Tensor, count: int, lowest: Tensor | None = None) -> Concepts:
     """The ``count`` highest of (B, N) probabilities, without those below ``LEAST``, and all.
 
-    Rounded to three digits, as the others depend on the other windows in a batch.
+    ``lowest``: (B, N), in any frame. Rounded to three digits, as the others depend on the other
+    windows in a batch.
     """
     rounded = probabilities.float().round(decimals=3)
     confidence, ids = rounded.topk(min(count, rounded.shape[-1]))
-    return Concepts(ids, confidence.where(confidence >= LEAST, 0.0), rounded)
+    if lowest is not None:
+        lowest = lowest.float().round(decimals=3).gather(1, ids)
+    return Concepts(ids, confidence.where(confidence >= LEAST, 0.0), rounded, lowest)
 
 
 def pool(scores: Tensor, where: Tensor) -> Tensor:
@@ -150,9 +155,14 @@ class ConceptWords(nn.Module):
         return mean
 
     def sure_words(self, concepts: Concepts, vocabulary_size: int) -> Tensor:
-        """(B, V): the probability of concepts of at least ``SURE`` that are a single word."""
+        """(B, V): the probability of concepts of at least ``SURE`` that are a single word.
+
+        The lowest in any frame, where that is known: captions of a whole window should not be
+        about what only a part of it shows.
+        """
         words, single = self._words[..., 0], self._weights[..., 0] == 1
-        sure = concepts.confidence * ((concepts.confidence >= SURE) & single[concepts.ids])
+        sure = concepts.confidence if concepts.lowest is None else concepts.lowest
+        sure = sure * ((sure >= SURE) & single[concepts.ids])
         none = sure.new_zeros(len(sure), vocabulary_size)
         return none.scatter_reduce(1, words[concepts.ids], sure, "amax")
 

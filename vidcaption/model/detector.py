@@ -59,8 +59,8 @@ class ObjectDetector(nn.Module):
         return pool(self.out(hidden), self.where(hidden))
 
     def combine(self, probabilities: Tensor, found: Tensor) -> Tensor:
-        """Probabilities of objects by both. ``probabilities``: (B, O) of the classifier;
-        ``found``: (B, O) logits."""
+        """Probabilities of objects by both. ``probabilities``: (..., B, O) of the
+        classifier; ``found``: (B, O) logits."""
         own = torch.logit(probabilities.clamp(LEAST, 1 - LEAST))
         mixed: Tensor = (self.mix[0] * own + self.mix[1] * found + self.mix[2]).sigmoid()
         return mixed

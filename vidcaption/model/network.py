@@ -125,11 +125,12 @@ class CaptionNetwork(nn.Module):
         if self.classifier is None:
             return None
         with torch.no_grad():  # the choice of the surest has no gradient
-            probabilities = self.classifier(features).sigmoid().mean(1)
+            frames = self.classifier(features).sigmoid()  # (B, T, N)
+            both = torch.stack([frames.mean(1), frames.amin(1)])
             if self.detector is not None and found is not None:
-                objects = self.detector.combine(probabilities[:, self._objects], found)
-                probabilities = probabilities.index_copy(1, self._objects, objects)
-            return surest(probabilities, self.config.concept_slots)
+                objects = self.detector.combine(both[..., self._objects], found)
+                both = both.index_copy(-1, self._objects, objects)
+            return surest(both[0], self.config.concept_slots, both[1])
 
     def remember(self, features: Tensor, concepts: Concepts | None = None) -> Memory:
         """``features``: (B, T, R, C) -> Memory over the T * R region vectors and the K concepts, or
