@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from clips import IN_ORDER, Clips, every, picture, write_clip, write_image
+from processors import needs_bf16
 from tiny import write_tiny
 
 from vidcaption import Captioner, InputError, Segment
@@ -364,13 +365,10 @@ def test_all_bad_files_are_input_errors(captioner: Captioner, clips: Clips, tmp_
             captioner.caption(path)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
 def test_the_built_in_model_names_what_is_seen(precision: Literal["fp32", "bf16"]) -> None:
     """None of these pictures was in its training data."""
-    try:
-        captioner = Captioner.from_pretrained(precision=precision)
-    except DeviceError as error:  # the processor has no AVX-512
-        pytest.skip(str(error))
+    captioner = Captioner.from_pretrained(precision=precision)
     person, bicycle = ("woman", "man", "girl", "boy", "person"), ("bike", "bicycle")
     for beam in (1, 3):
         captions = captioner.caption(CLIP, beam=beam)
