@@ -93,7 +93,7 @@ def test_sentences_get_concepts_as_sure_and_as_wrong_as_the_classifier():
     probabilities[20:, 1] = LEAST / 2  # never noticed
     probabilities[:, 2] = 0.3  # always thought to be there
     sentences = SentenceConcepts(probabilities, shown, slots=2)
-    ids, confidence, _ = sentences.draw([[0], [1], [], [0, 2]] * 50, rng)
+    ids, confidence, *_ = sentences.draw([[0], [1], [], [0, 2]] * 50, rng)
     assert ids.shape == confidence.shape == (200, 2)
     noticed, missed, nothing, both = (
         [list(zip(*pair, strict=True)) for pair in zip(i.tolist(), c.tolist(), strict=True)]
