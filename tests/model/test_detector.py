@@ -75,6 +75,8 @@ def test_only_its_objects_change(network):
         features = network.encode(FRAMES)
         own = network.recognise(features)
         both = network.recognise(features, torch.full((2, 1), 9.0))
+        lowest = network.classifier(features).sigmoid().amin(1)[:, 1:]
+        expected = network.detector.combine(lowest, torch.full((2, 1), 9.0))
     chance = [
         dict(zip(i, c, strict=True))
         for i, c in zip(own.ids.tolist(), own.confidence.tolist(), strict=True)
@@ -82,6 +84,9 @@ def test_only_its_objects_change(network):
     for row, before in enumerate(chance):
         now = dict(zip(both.ids[row].tolist(), both.confidence[row].tolist(), strict=True))
         assert now[0] == before[0] and now[1] > before[1]
+    # and so it is with the frame that shows an object least
+    places = both.ids == 1
+    torch.testing.assert_close(both.lowest[places], expected[:, 0], atol=1e-3, rtol=0)
 
 
 def test_a_model_keeps_its_detector(network, tmp_path):
