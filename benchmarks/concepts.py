@@ -104,9 +104,12 @@ class Dev:
 
     def detector(self, batch: list[int], features: Tensor, found: Tensor | None) -> Concepts:
         assert self.network.classifier is not None
-        probabilities = self.network.classifier(features).sigmoid().mean(1)
-        scores = [self.scores[i] for i in batch]
-        return surest(mix(probabilities, scores, self.vocabulary, coco_names()), self.slots)
+        frames = self.network.classifier(features).sigmoid()
+        scores, names = [self.scores[i] for i in batch], coco_names()
+        mean, lowest = (
+            mix(each, scores, self.vocabulary, names) for each in (frames.mean(1), frames.amin(1))
+        )
+        return surest(mean, self.slots, lowest)
 
     @torch.inference_mode()
     def score(self, choose: Choose, beam: int = SearchOptions().beam) -> dict[str, float]:

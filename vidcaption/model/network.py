@@ -117,7 +117,7 @@ class CaptionNetwork(nn.Module):
         return found
 
     def recognise(self, features: Tensor, found: Tensor | None = None) -> Concepts | None:
-        """The concepts for the slots, by their mean probability over frames.
+        """The concepts for the slots, by their mean probability over frames, with the lowest.
 
         ``features``: (B, T, R, C); ``found``: what ``detect`` gives, (B, O). None for a network
         without concept slots.
