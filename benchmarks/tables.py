@@ -258,6 +258,25 @@ def frames() -> str:
     return table(heads, *rows) + f"\n\n{facts}"
 
 
+def neighbours() -> str:
+    """How often neighbouring windows name other people."""
+    report = read("neighbours")
+    names = {
+        "alone": "each window by itself",
+        "forwards": "after the windows before, as `live`",
+        "both ways": "with those that follow, as `run`",
+    }
+    rows = []
+    for way, name in names.items():
+        each = report["ways"][way]
+        pairs = [f"{each[kind] / each['pairs']:.0%}" for kind in ("other", "reversed")]
+        confirmed = f"{each['confirmed'] / each['kinds']:.1%}"
+        rows.append((name, each["changed"], *pairs, confirmed, f"{each['CIDEr']:.1f}"))
+    heads = ["captions are chosen", "changed", "neighbours name other people", "none in common"]
+    facts = f"{report['windows']} windows of {report['videos']} videos, {report['precision']}."
+    return table([*heads, "people confirmed", "CIDEr"], *rows) + f"\n\n{facts}"
+
+
 def startup() -> str:
     """What commands take, beside the imports that they cannot do without."""
     named = {"help": ("`--help`", "typer, rich"), "clip": ("5 s of a video", "torch")}
@@ -616,6 +635,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "concepts": concepts,
     "classes": classes,
     "frames": frames,
+    "neighbours": neighbours,
     "startup": startup,
     "search": search,
     "find": find,

@@ -18,7 +18,7 @@ from clips import write_image
 from greys import TRAIN, write_greys
 from PIL import Image
 from runs import check_arguments
-from tiny import write_tiny
+from tiny import PEOPLE, write_tiny
 
 from vidcaption import Captioner, InputError
 from vidcaption.model import folder
@@ -119,6 +119,26 @@ def test_cuts_prints_json(
     assert report["cuts"] > 0 and sum(report["kinds"].values()) > report["cuts"]
     for found in report["encoders"]["x264"].values():
         assert found["recall"] > 0 and 0 < found["precision"] <= 1
+
+
+def test_neighbours_prints_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pycocoevalcap")
+    frames = [str(write_image(tmp_path / f"{i}.png", number=i)) for i in range(5)]
+    texts = ["a man near a girl"] * 3 + ["a woman with a dog"] * 2
+    row = {"id": "a", "frames": frames, "captions": texts, "split": "dev"}
+    (tmp_path / "data.jsonl").write_text(json.dumps(row) + "\n")
+    model = str(write_tiny(tmp_path / "model", 1, PEOPLE))
+    monkeypatch.setattr(sys, "argv", ["neighbours.py", model, str(tmp_path / "data.jsonl")])
+    load("neighbours").main()
+    report = json.loads(capsys.readouterr().out)
+    assert (report["videos"], report["windows"]) == (1, 5)
+    assert list(report["ways"]) == ["alone", "forwards", "both ways"]
+    for way in report["ways"].values():
+        assert way["pairs"] == 4 >= way["other"] >= way["reversed"] >= 0
+        assert way["kinds"] >= way["confirmed"] and 5 >= way["changed"] >= 0
+    assert report["ways"]["alone"]["changed"] == 0
 
 
 def test_engine_prints_json(

@@ -10,7 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +22,15 @@ import pytest
 import torch
 from clips import IN_ORDER, Clips, every, picture, write_clip, write_image
 from processors import needs_bf16
-from tiny import write_tiny
+from tiny import PEOPLE, WORDS, write_tiny
 
 from vidcaption import Captioner, InputError, Segment
+from vidcaption.batcher import Runner
 from vidcaption.captioning import Captioning
 from vidcaption.errors import DeviceError, UsageError
 from vidcaption.model.attention import Memory
 from vidcaption.model.decoder import Decoder
+from vidcaption.model.people import KINDS, who
 from vidcaption.model.search import Caption, search
 from vidcaption.options.captioning import CaptionOptions, Sampling
 from vidcaption.types import ModelInfo, Progress
@@ -140,6 +145,62 @@ def test_equal_neighbours_are_merged_unless_told_not_to(captioner: Captioner, cl
     assert [s.text for s in joined.segments] == [
         text for i, text in enumerate(texts) if i == 0 or texts[i - 1] != text
     ]
+
+
+def test_neighbours_name_the_same_people(tmp_path: Path) -> None:
+    model = write_tiny(tmp_path, words=PEOPLE, heads="caption+joint")
+    options = CaptionOptions(window_s=0.5, frames=1, max_words=6, merge=False, segment="fixed")
+    texts = []
+    for batch_size in (1, 7):
+        captioner = Captioner.from_pretrained(model, precision="fp32", batch_size=batch_size)
+        segments = captioner.caption(CLIP, options).segments
+        texts.append([each.text for each in segments])
+    assert texts[0] == texts[1]
+    alone = captioner.caption_windows(
+        captioner.windows(CLIP, options, captioner.frame_size), options
+    )
+    assert None not in alone
+    changed = 0
+    for segment, best in zip(segments, filter(None, alone), strict=True):
+        assert (segment.start_s, segment.end_s) == (best.start_s, best.end_s)
+        assert segment.vector == best.vector != b""
+        if segment.text != best.text:
+            changed += 1
+            assert people(segment) != people(best)
+            assert [word.text for word in segment.words] == segment.text.lower().split()
+    assert changed > 1
+    assert changes(segments) < changes(filter(None, alone))
+
+
+def test_batches_are_full_though_a_choice_looks_ahead(
+    captioner: Captioner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, caption = [], Runner.caption
+
+    def counted(runner: Runner, looks: Any, *rest: Any) -> Any:
+        sizes.append(len(looks))
+        return caption(runner, looks, *rest)
+
+    monkeypatch.setattr(Runner, "caption", counted)
+    options = CaptionOptions(window_s=0.5, frames=1, max_words=3, segment="fixed")
+    with closing(captioner.batcher(options)) as batcher:
+        part = replace(options, end_s=3.4)  # seven windows, so that batches end between windows
+        captioner.open(CLIP, part, batcher=batcher).prefetch()
+        assert not sizes
+        rest = replace(options, start_s=3.5)
+        with captioner.open(CLIP, rest, batcher=batcher) as captioning:
+            captioning.finish()
+    assert sizes[:-1] == [8] * 4 and sum(sizes) == 40
+
+
+def people(segment: Segment) -> frozenset[str]:
+    return who((word.text for word in segment.words), KINDS)
+
+
+def changes(segments: Iterable[Segment]) -> int:
+    """How often neighbours name other people."""
+    pairs = pairwise(map(people, segments))
+    return sum(bool(one and other and one != other) for one, other in pairs)
 
 
 def test_overlapping_windows_share_frames(captioner: Captioner, clips: Clips) -> None:
@@ -544,7 +605,7 @@ def test_a_mixture_is_named_and_told_apart(tiny: Path, other: Path) -> None:
 
 
 def test_only_models_of_the_same_words_are_mixed(tiny: Path, tmp_path: Path) -> None:
-    fewer = write_tiny(tmp_path / "fewer", words=39)
+    fewer = write_tiny(tmp_path / "fewer", words=WORDS[1:])
     with pytest.raises(UsageError, match=r"do not have the same words \(44 and 43\), so they"):
         Captioner.from_pretrained([tiny, (fewer, 0.5)], isolate=False)
     score = write_tiny(tmp_path / "score", heads="score")

@@ -1,5 +1,6 @@
 """A model that captions in no time: a small network with random weights."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ from vidcaption.model.config import ModelConfig
 from vidcaption.model.network import CaptionNetwork
 from vidcaption.model.vocabulary import Vocabulary
 
+WORDS = [f"word{i}" for i in range(40)]
+PEOPLE = ["man", "boys", "woman", "girl", "with", "dog", "near", "car"]
 
-def write_tiny(folder: Path, seed: int = 0, words: int = 40, **fields: Any) -> Path:
+
+def write_tiny(folder: Path, seed: int = 0, words: Sequence[str] = WORDS, **fields: Any) -> Path:
     """A model folder with random weights, sharp enough that its captions differ."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        vocabulary = Vocabulary([f"word{i}" for i in range(words)])
+        vocabulary = Vocabulary(words)
         small = {"image_size": 64, "grid": 2, "size": 16, "attention_heads": 2, "embedding": 12}
         config = ModelConfig.flat(**small | fields)
         network = CaptionNetwork(config, vocabulary)

@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from vidcaption.batcher import Batcher, Costs, Pending
 from vidcaption.errors import InputError
 from vidcaption.model.features import Looks
+from vidcaption.model.people import AHEAD, KINDS, choose, who
 from vidcaption.model.search import Caption
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import CaptionOptions
@@ -88,7 +90,7 @@ class Captioning:
         if not shared:
             self._closing.callback(batcher.close)
         self._batcher = batcher
-        self._live, self._ahead = live, 0 if live else batcher.size
+        self._live, self._ahead = live, 0 if live else batcher.size + AHEAD
         self._before, self._keep = before, keep
         self._kept, self._kept_at = len(before.segments), math.inf
         self.keep_s = KEEP_S
@@ -210,11 +212,16 @@ class Captioning:
             yield segment
 
     def _caption_windows(self) -> Iterator[Segment]:
-        empty = not self._before.segments
-        yield from filter(None, self._before.segments)
+        done = self._before.segments
+        empty = not done
+        yield from filter(None, done)
+        last = done[-1] if done else None
+        people = who((word.text for word in last.words) if last else (), KINDS)
         while (window := self._next()) is not None:
             empty = False
-            caption = window.caption.result(self.costs)
+            near = (window, *islice(self._queue, AHEAD))
+            caption = choose(people, [each.caption.result(self.costs) for each in near])
+            people = caption.people
             segment = segment_of(
                 caption,
                 window.start_s,

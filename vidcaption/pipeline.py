@@ -301,7 +301,7 @@ class Captioner:
         options: CaptionOptions | None = None,
         **flags: Any,
     ) -> list[Segment | None]:
-        """The segment of each window, of any videos; None if nothing is said of it.
+        """The segment of each window by itself, of any videos; None if nothing is said of it.
 
         The frames should have ``frame_size``; others are scaled. With ``flow`` they need its
         channels, see ``Frame``. Options are those of ``open``, of which those for reading and

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from alike import alike
 from clips import every, picture, write_clip, write_image
-from tiny import write_tiny
+from tiny import PEOPLE, write_tiny
 
 from vidcaption import Captioner
 from vidcaption.batch import Books, Job, Outcome, Runner, Watcher
@@ -91,6 +91,24 @@ def run(
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("clip.*")}
+
+
+def test_who_was_seen_before_still_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it was interrupted, neighbours name the same people as in an unbroken run."""
+    model = write_tiny(tmp_path / "model", seed=1, words=PEOPLE)
+    captioner = Captioner.from_pretrained(model, precision="fp32", batch_size=4, isolate=False)
+    options = CaptionOptions(
+        frames=1, max_words=6, window_s=0.5, end_s=12.2, merge=False, segment="fixed"
+    )
+    [whole] = run(captioner, job(tmp_path / "whole"), options, Interrupting())
+    monkeypatch.setattr("vidcaption.captioning.KEEP_S", 0)
+    for most in range(1, 24, 2):
+        broken = tmp_path / str(most)
+        with pytest.raises(KeyboardInterrupt):
+            run(captioner, job(broken), options, Interrupting(most))
+        [outcome] = run(captioner, job(broken), options, Interrupting())
+        assert outcome.statistics is not None and outcome.statistics.frames == 25 - most - 1
+        assert alike(outcome.captions, whole.captions)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -185,14 +185,14 @@ def test_confidence_follows_score_length_and_concepts():
     confidence = Confidence(KNOWING)
     fire, hydrant = KNOWING.encode("fire hydrant")
     log_probs = torch.tensor([-1.0, -3.0, -0.5])
-    caption = Caption([fire, hydrant], log_probs, torch.empty(0), 0.0)
-    seen = Concepts(torch.tensor([[1, 0, 2]]), torch.tensor([[0.9, 0.4, 0.0]]))
-    [row] = confidence.describe([caption], seen).tolist()
+    seen = ((1, 0.9), (0, 0.4))
+    caption = Caption([fire, hydrant], log_probs, torch.empty(0), 0.0, seen)
+    [row] = confidence.describe([caption]).tolist()
     assert row == pytest.approx([-2.0, math.log(3), 0.9, 0.4])
     torch.nn.init.zeros_(confidence.weigh.weight)
     torch.nn.init.constant_(confidence.weigh.bias, 1.0)
-    assert confidence([caption], seen) == [pytest.approx(1 / (1 + math.exp(-1)))]
-    assert confidence([], seen) == []
+    assert confidence([caption]) == [pytest.approx(1 / (1 + math.exp(-1)))]
+    assert confidence([]) == []
 
 
 def test_words_of_sure_concepts_are_hinted_at():

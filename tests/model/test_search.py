@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vidcaption.model.people import CHANGED, who
 from vidcaption.model.search import (
     Inference,
     MinWords,
@@ -270,6 +271,42 @@ def test_the_best_captions_are_ranked_once_more_by_how_well_they_fit(network, fe
             caption = captions[row]
             total = caption.log_probs.sum().item() / len(caption.ids) ** 0.7
             assert rank == pytest.approx(total, abs=1e-3)
+
+
+def test_others_are_the_best_captions_with_other_people(network, features):
+    """Explained like the best, whichever windows are in the batch."""
+    kinds = {word: ("man", "woman", "girl")[word % 3] for word in range(4, 20)}
+    options = SearchOptions(max_words=6, beam=5)
+    found = []
+
+    def fit(words):
+        found.append(words)
+        return torch.arange(5).remainder(3).expand(words.shape[:2]) / 20
+
+    with torch.inference_mode():
+        memory = network.remember(features)
+        plain = search(network.decoder, memory, options, fit=fit)
+        captions = search(network.decoder, memory, options, fit=fit, kinds=kinds)
+        alone = [
+            search(network.decoder, memory.of(torch.tensor([row])), options, fit=fit, kinds=kinds)
+            for row in range(3)
+        ]
+    assert any(each.others for each in captions) and not any(each.others for each in plain)
+    for row, (caption, best, [one]) in enumerate(zip(captions, plain, alone, strict=True)):
+        assert (caption.ids, caption.rank) == (best.ids, best.rank)
+        every = [caption, *caption.others]
+        assert [each.ids for each in every] == [each.ids for each in (one, *one.others)]
+        ranks = [each.rank for each in every]
+        assert ranks == sorted(ranks, reverse=True) and ranks[-1] >= ranks[0] - 2 * CHANGED
+        assert len({each.people for each in every}) == len(every)
+        kept = [[word for word in ids if word != PAD] for ids in found[0][row].tolist()]
+        voice = Voice(network.decoder, memory.of(torch.tensor([row])))
+        for each in every:
+            assert each.ids in kept and each.people == who(each.ids, kinds)
+            words = torch.tensor([*each.ids, EOS])
+            own = likelihoods(voice, each.ids)[range(len(words)), words]
+            torch.testing.assert_close(each.log_probs, own, rtol=1e-4, atol=1e-4)
+            assert each.attention.shape[0] == len(words)
 
 
 def test_how_well_captions_without_words_fit(make_network, features):

@@ -67,7 +67,7 @@ def test_fits_to_the_captions_that_run_writes(monkeypatch):
     assert any(a.ids != b.ids for a, b in zip(captions, plain, strict=True))
     expected = deepcopy(network.confidence)
     right = [rightness(" ".join(vocabulary.decode(c.ids)), ["the dog sits"]) for c in captions]
-    fit(expected, network.confidence.describe(captions, concepts), torch.tensor(right))
+    fit(expected, network.confidence.describe(captions), torch.tensor(right))
     calibrate(
         *(Model(network, vocabulary, "0"), samples, lambda i: clips[i]),
         Machine(torch.device("cpu"), torch.float32),

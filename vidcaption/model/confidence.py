@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vidcaption.model.concepts import Concepts
 from vidcaption.model.search import Caption
 from vidcaption.model.vocabulary import Vocabulary
 
@@ -23,22 +22,21 @@ class Confidence(nn.Module):
         self.weigh = nn.Linear(FEATURES, 1)
         self._concepts = [frozenset(vocabulary.encode(name)) for name in vocabulary.concepts]
 
-    def describe(self, captions: Sequence[Caption], concepts: Concepts) -> Tensor:
-        """The inputs for the confidence of each of B captions: (B, 4)."""
+    def describe(self, captions: Sequence[Caption]) -> Tensor:
+        """The inputs for the confidence of each of B captions, with their concepts: (B, 4)."""
         rows = []
-        every = zip(captions, concepts.ids.tolist(), concepts.confidence.tolist(), strict=True)
-        for caption, ids, sure in every:
+        for caption in captions:
             words = set(caption.ids)
-            named = [p for n, p in zip(ids, sure, strict=True) if p and self._concepts[n] <= words]
-            unsaid = sum(sure) - sum(named)
-            rows.append([caption.score, math.log1p(len(caption.ids)), sum(named), unsaid])
+            named = sum(p for n, p in caption.concepts if self._concepts[n] <= words)
+            unsaid = sum(p for _, p in caption.concepts) - named
+            rows.append([caption.score, math.log1p(len(caption.ids)), named, unsaid])
         return torch.tensor(rows, dtype=torch.float32)
 
-    def forward(self, captions: Sequence[Caption], concepts: Concepts) -> list[float]:
-        """The confidence of each of B captions and the concepts of their windows."""
+    def forward(self, captions: Sequence[Caption]) -> list[float]:
+        """The confidence of each of B captions, with their concepts."""
         if not captions:
             return []
         weight, bias = self.weigh.weight.float().cpu(), self.weigh.bias.float().cpu()
-        rows = self.describe(captions, concepts)
+        rows = self.describe(captions)
         confidence: list[float] = (rows @ weight.T + bias).sigmoid().squeeze(1).tolist()
         return confidence

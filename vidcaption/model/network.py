@@ -24,8 +24,9 @@ from vidcaption.model.detector import ObjectDetector
 from vidcaption.model.encoder import Encoder
 from vidcaption.model.joint import pack
 from vidcaption.model.parts import HEADS, TEMPORAL
+from vidcaption.model.people import kinds_of
 from vidcaption.model.roles import Roles
-from vidcaption.model.search import Caption, Voice, search
+from vidcaption.model.search import Caption, Voice, group, search
 from vidcaption.model.tracks import pooled as pooled_tracks
 from vidcaption.model.vocabulary import PAD, SPECIAL, UNK, Vocabulary
 from vidcaption.model.wording import wording
@@ -85,6 +86,7 @@ class CaptionNetwork(nn.Module):
                 self.detector = ObjectDetector(len(vocabulary.objects))
                 objects = torch.tensor(vocabulary.objects, device="cpu")
                 self.register_buffer("_objects", objects, persistent=False)
+        self._kinds = kinds_of(vocabulary)
         # of the window, what the decoder sees beside its frames
         self.concepts = len(vocabulary.concepts)
         units = {"tracks": self.encoder.words, "concepts": self.concepts}
@@ -217,22 +219,20 @@ class CaptionNetwork(nn.Module):
         captions = self._search(memory, options, self.hints(concepts), others)
         if with_regions:
             graphs = self.heads["regions"](memory)
-            captions = [replace(c, graph=g) for c, g in zip(captions, graphs, strict=True)]
+            captions = [_with(c, graph=g) for c, g in zip(captions, graphs, strict=True)]
         if self.confidence is None or concepts is None:
             return captions
-        every = zip(
-            *(captions, self.confidence(captions, concepts)),
-            *(concepts.ids.tolist(), concepts.confidence.tolist()),
-            strict=True,
-        )
-        return [
-            replace(
-                caption,
-                confidence=round(sure, 4),
-                concepts=tuple((n, round(p, 3)) for n, p in zip(ids, seen, strict=True) if p),
-            )
-            for caption, sure, ids, seen in every
+        seen = zip(captions, concepts.ids.tolist(), concepts.confidence.tolist(), strict=True)
+        captions = [
+            _with(c, concepts=tuple((n, round(p, 3)) for n, p in zip(ids, sure, strict=True) if p))
+            for c, ids, sure in seen
         ]
+        every = [one for caption in captions for one in (caption, *caption.others)]
+        sure = self.confidence(every)
+        return group(
+            (replace(c, confidence=round(p, 4)) for c, p in zip(every, sure, strict=True)),
+            (1 + len(caption.others) for caption in captions),
+        )
 
     def hints(self, concepts: Concepts | None) -> Tensor | None:
         """What the search adds to the log-probabilities of words, (B, V), to prefer those of sure
@@ -255,12 +255,18 @@ class CaptionNetwork(nn.Module):
     ) -> list[Caption]:
         """Captions, in a joint space those that fit their window well, with the window's vector."""
         if "joint" not in self.heads:
-            return search(self.decoder, memory, options, hints, others)
+            return search(self.decoder, memory, options, hints, others, kinds=self._kinds)
         joint: Any = self.heads["joint"]
         windows = joint(memory)
         fit = partial(joint.fit, windows, embedding=self.decoder.embedding)
-        captions = search(self.decoder, memory, options, hints, others, fit)
-        return [replace(c, vector=v) for c, v in zip(captions, pack(windows), strict=True)]
+        captions = search(self.decoder, memory, options, hints, others, fit, self._kinds)
+        return [_with(c, vector=v) for c, v in zip(captions, pack(windows), strict=True)]
+
+
+def _with(caption: Caption, **known: Any) -> Caption:
+    """With what is known of its window, and its others, too."""
+    others = tuple(replace(each, **known) for each in caption.others)
+    return replace(caption, **known, others=others)
 
 
 def _sum(vectors: list[Tensor]) -> Tensor | None:

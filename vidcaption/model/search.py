@@ -6,8 +6,9 @@ best finished caption. All of them work on tensors; ``write`` is the only loop o
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from vidcaption.model.attention import Memory
 from vidcaption.model.decoder import Decoder
+from vidcaption.model.people import contenders, who
 from vidcaption.model.vocabulary import BOS, EOS, PAD, UNK
 from vidcaption.options.captioning import SearchOptions
 from vidcaption.types import SceneGraph
@@ -41,6 +43,8 @@ class Caption:
     ``confidence``: in [0, 1], both only of a network that tells concepts apart. ``text``: what is
     said where it is not made of words. ``vector``: the window's, packed, of a network with the head
     joint. ``graph``: the regions of the frame in the middle, of one with the head regions.
+    ``people``: the kinds that it names; ``others``: the captions of the window, with other people,
+    that its neighbours may make the better choice.
     """
 
     ids: list[int]
@@ -52,6 +56,8 @@ class Caption:
     text: str | None = None
     vector: bytes = b""
     graph: SceneGraph | None = None
+    people: frozenset[str] = frozenset()
+    others: "tuple[Caption, ...]" = ()
 
     @property
     def score(self) -> float:
@@ -148,6 +154,7 @@ def search(
     hints: Tensor | None = None,
     others: Sequence[Voice] = (),
     fit: Fit | None = None,
+    kinds: Mapping[int, str] | None = None,
 ) -> list[Caption]:
     """The best caption of each of the B windows in ``memory``.
 
@@ -156,12 +163,28 @@ def search(
     never said. ``hints``: (B, V), what is added to the words' log-probabilities to choose by; they
     stay below 0. ``others``: decoders of the same words that write with this one, whose share is
     what theirs leave of 1. With ``fit`` the ``KEPT`` best captions are ranked once more, now
-    by how well they fit, too. The words' probabilities and attention come from one last pass over
-    the result.
+    by how well they fit, too. ``kinds``: of people, by the words for them; then each caption has
+    ``others``. The words' probabilities and attention come from one last pass over the result.
     """
     voices = together(decoder, memory, others)
     ranker = finish(voices, options, hints)
-    return _explain(voices, *ranker.best(fit))
+    words, ranks = ranker.ranked(fit)
+    kept: list[list[int]] = []
+    people: list[frozenset[str]] = []
+    for window, by_rank in zip(words.tolist(), ranks.tolist(), strict=True):
+        named = [who(ids, kinds or {}) for ids in window]
+        kept.append(contenders(named, by_rank))
+        people += [named[i] for i in kept[-1]]
+    rows = [row for row, each in enumerate(kept) for _ in each]
+    at = rows, [i for each in kept for i in each]
+    captions = zip(_explain(voices, rows, words[at], ranks[at]), people, strict=True)
+    return group((replace(caption, people=named) for caption, named in captions), map(len, kept))
+
+
+def group(captions: Iterable[Caption], sizes: Iterable[int]) -> list[Caption]:
+    """The first of each so many captions, with the rest as its others."""
+    rest = iter(captions)
+    return [replace(next(rest), others=tuple(islice(rest, size - 1))) for size in sizes]
 
 
 @torch.no_grad()
@@ -276,13 +299,14 @@ class Ranker:
         self.ranks, index = ranks.topk(self.ranks.shape[-1])
         self.words = every.gather(1, index.unsqueeze(-1).expand(-1, -1, most))
 
-    def best(self, fit: Fit | None) -> tuple[Tensor, Tensor]:
-        """The chosen captions, (B, L) ids, and their ranks, (B,)."""
+    def ranked(self, fit: Fit | None) -> tuple[Tensor, Tensor]:
+        """The captions, (B, KEPT, L) ids, the best first, and their ranks, (B, KEPT)."""
         longest = int((self.words != PAD).sum(-1).amax())
         words = self.words[..., : max(longest, 1)]
-        ranks = self.ranks if fit is None else self.ranks + FIT * fit(words)
-        rank, index = ranks.max(-1)
-        return words[torch.arange(len(words), device=words.device), index], rank
+        if fit is None:
+            return words, self.ranks
+        ranks, index = (self.ranks + FIT * fit(words)).sort(stable=True, descending=True)
+        return words.gather(1, index.unsqueeze(-1).expand_as(words)), ranks
 
     def beyond_reach(self, log_prob: Tensor, max_words: int) -> bool:
         """Whether no caption still open, (B, K), can be ranked above the best ended one."""
@@ -364,25 +388,28 @@ def _pick(x: Tensor, origin: Tensor) -> Tensor:
     return x.flatten(0, 1).index_select(0, (first + origin).flatten()).view_as(x)
 
 
-def _explain(voices: Sequence[Voice], chosen: Tensor, ranks: Tensor) -> list[Caption]:
-    """Words, probabilities and the first voice's attention of captions, (B, L) ids, padded, with
-    their ``ranks``, (B,), in one pass over all of them.
+def _explain(
+    voices: Sequence[Voice], windows: Sequence[int], chosen: Tensor, ranks: Tensor
+) -> list[Caption]:
+    """Words, probabilities and the first voice's attention of captions, (N, L) ids, padded, with
+    their ``ranks``, (N,), of these rows of the memory, in one pass over all of them.
 
     Few captions are repeated to be EXPLAINED_AT_ONCE: CPU libraries multiply small matrices in
     other ways, which would let the last digits depend on which windows were in a batch.
     """
     said = [[word for word in ids if word != PAD] for ids in chosen.tolist()]
-    rows = torch.arange(max(len(said), EXPLAINED_AT_ONCE), device=chosen.device) % len(said)
-    words = chosen[rows, : max(map(len, said))]  # (B, longest)
+    repeated = torch.arange(max(len(said), EXPLAINED_AT_ONCE), device=chosen.device) % len(said)
+    rows = torch.tensor(windows, device=chosen.device)[repeated]
+    words = chosen[repeated, : max(map(len, said))]  # (N, longest)
     begin = words.new_full((len(words), 1), BOS)
     read = torch.cat([begin, words], -1).unsqueeze(1)
     steps, every = [], []
     for decoder, memory, _ in voices:
-        seen = memory.of(rows) if len(rows) > len(said) else memory
+        seen = memory.of(rows) if len(rows) > len(memory.pooled) else memory
         step = decoder(read, seen, decoder.start(seen))
         steps.append(step)
         every.append(decoder.logits(step.hidden[:, 0]).float().log_softmax(-1))
-    log_probs = mix(voices, every)  # (B, longest + 1, V)
+    log_probs = mix(voices, every)  # (N, longest + 1, V)
     ends = (words != PAD).sum(-1, keepdim=True)
     targets = F.pad(words, (0, 1), value=PAD).scatter(-1, ends, EOS).unsqueeze(-1)
     log_probs = log_probs.gather(-1, targets).squeeze(-1).cpu()

@@ -46,8 +46,7 @@ def calibrate(
             features = network.encode(clips)
             concepts = network.recognise(features, network.detect(clips))
             captions = network.caption(features, SearchOptions(), concepts)
-        assert concepts is not None
-        rows.append(network.confidence.describe(captions, concepts))
+        rows.append(network.confidence.describe(captions))
         for index, caption in zip(indices, captions, strict=True):
             text = " ".join(model.vocabulary.decode(caption.ids))
             right.append(rightness(text, samples[index].captions))

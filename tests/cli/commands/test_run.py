@@ -12,7 +12,7 @@ import pytest
 import srt
 from clips import Clips
 from runs import Run
-from tiny import write_tiny
+from tiny import WORDS, write_tiny
 
 import vidcaption.output
 from vidcaption.batch import ledger
@@ -403,7 +403,7 @@ def test_several_models_write_together(here: Path, capsys: pytest.CaptureFixture
 def test_models_that_cannot_write_together(
     models: list[str], code: int, message: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, words in (("a", 40), ("b", 40), ("c", 38)):
+    for name, words in (("a", WORDS), ("b", WORDS), ("c", WORDS[2:])):
         write_tiny(here / name, words=words)
     run = Run(capsys, "clip.mp4", "--srt", *(x for name in models for x in ("--model", name)))
     assert run.code == code and message in run.lines[-1]
