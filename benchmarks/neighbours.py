@@ -24,7 +24,8 @@ from vidcaption.datasets.samples import Sample, load_frames, of_split
 from vidcaption.evaluation.captioning import to_clip
 from vidcaption.evaluation.metrics import cider
 from vidcaption.model import folder
-from vidcaption.model.people import AHEAD, KINDS, choose, who
+from vidcaption.model.neighbours import AHEAD, choose
+from vidcaption.model.people import KINDS, who
 from vidcaption.model.search import Caption
 from vidcaption.model.vocabulary import tokenize
 from vidcaption.options.captioning import SearchOptions

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from vidcaption.batcher import Batcher, Costs, Pending
 from vidcaption.errors import InputError
 from vidcaption.model.features import Looks
-from vidcaption.model.people import AHEAD, KINDS, choose, who
+from vidcaption.model.neighbours import AHEAD, choose
+from vidcaption.model.people import KINDS, who
 from vidcaption.model.search import Caption
 from vidcaption.model.vocabulary import Vocabulary
 from vidcaption.options.captioning import CaptionOptions
