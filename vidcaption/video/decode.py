@@ -13,7 +13,7 @@ from vidcaption.options.captioning import VideoDecoder
 from vidcaption.video.clock import Clock
 from vidcaption.video.container import MAX_PIXELS, encrypted, open_video
 
-MOST_THREADS = 16  # as many as FFmpeg uses by itself
+MOST_THREADS = 16  # as FFmpeg has by itself
 
 Shown = tuple[float, float, VideoFrame]  # shown from, until (seconds), and the decoded frame
 Packets = Iterator["Packet[VideoStream] | None"]
@@ -63,7 +63,7 @@ def decode(
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     stream.thread_type = "SLICE" if careful else "AUTO"
     # At least two: with one, FFmpeg's VP9 decoder loses more than the damaged packet.
-    stream.thread_count = 2 if careful else min(cpu_count(), MOST_THREADS)
+    stream.thread_count = 2 if careful else threads()
     clock = Clock.of(container, stream, said_s)
     for packet in (read or packets)(container, stream):
         if packet is None or (packet.is_corrupt and not careful):
@@ -81,6 +81,13 @@ def decode(
         else:
             for frame in frames:
                 yield *clock.read(frame), frame
+
+
+def threads() -> int:
+    """As many as FFmpeg chooses by itself, but within a container's CPU limit: one more than CPUs,
+    as one thread often waits for a picture of another."""
+    cpus = cpu_count()
+    return min(cpus + 1, MOST_THREADS) if cpus > 1 else 1
 
 
 def measure(container: InputContainer, stream: VideoStream) -> tuple[float, int]:

@@ -16,11 +16,10 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vidcaption.cpus import cpu_count
 from vidcaption.options.captioning import Sampling
 from vidcaption.video.clock import Clock
 from vidcaption.video.container import MAX_PIXELS
-from vidcaption.video.decode import MOST_THREADS, Shown, packets
+from vidcaption.video.decode import Shown, packets, threads
 from vidcaption.video.packets import RoleOf, UnsureError, plain_role, role_reader
 from vidcaption.video.plan import Picture, Plan, checked
 
@@ -72,7 +71,7 @@ class Selection:
         filters = WITHOUT_FILTER if self._sampling == "fast" else {}
         codec.options = STRICT | filters
         stream.thread_type = "AUTO"
-        stream.thread_count = min(cpu_count(), MOST_THREADS)
+        stream.thread_count = threads()
         clock = Clock.of(container, stream, self._said_s)
         if clock.packets_only and codec.has_b_frames:
             raise UnsureError
