@@ -132,7 +132,10 @@ def test_batches_change_nothing_but_speed(tiny: Path, clips: Clips) -> None:
 
 def test_a_batch_has_so_many_frames_at_most(tiny: Path) -> None:
     captioner = Captioner.from_pretrained(tiny, batch_size=1024)
-    sizes = [captioner._request(CLIP, CaptionOptions(frames=n)).batch_size for n in (1, 8, 9, 64)]
+    sizes = []
+    for n in (1, 8, 9, 64):
+        with closing(captioner.batcher(CaptionOptions(frames=n))) as batcher:
+            sizes.append(batcher.size)
     assert sizes == [1024, 1024, 910, 128]
 
 
@@ -173,8 +176,9 @@ def test_neighbours_name_the_same_people(tmp_path: Path) -> None:
 
 
 def test_batches_are_full_though_a_choice_looks_ahead(
-    captioner: Captioner, monkeypatch: pytest.MonkeyPatch
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    captioner = Captioner.from_pretrained(tiny, precision="fp32", batch_size=8)
     sizes, caption = [], Runner.caption
 
     def counted(runner: Runner, looks: Any, *rest: Any) -> Any:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+READ_AT_ONCE = 8  # windows, so that the first caption need not wait for two full batches
 Source = str | os.PathLike[str] | Address | BinaryIO  # of a video
 
 
@@ -89,7 +90,7 @@ class Captioner:
         *,
         device: str = "auto",
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
-        batch_size: int = 8,
+        batch_size: int = MachineOptions.batch_size,
         threads: int | None = None,
         engine: Engine = "torch",
         video_decoder: VideoDecoder = "cpu",
@@ -248,7 +249,8 @@ class Captioner:
 
     def batcher(self, options: CaptionOptions, others: "Sequence[Captioner]" = ()) -> Batcher:
         """A batcher for windows of any videos, which also uses the devices of ``others``."""
-        size = self._request(Path(), options).batch_size
+        frames = options.of_model(self.frames).frames
+        size = min(self._batch_size, MOST_FRAMES // frames)
         return Batcher([each._runner() for each in (self, *others)], options, size)
 
     def stream(
@@ -413,9 +415,9 @@ class Captioner:
         name: str | None = None,
     ) -> Request:
         options = options.of_model(self.frames)
-        batch_size = min(self._batch_size, MOST_FRAMES // options.frames)
+        at_once = min(self._batch_size, READ_AT_ONCE)
         done = (before.start_s, before.end_s) if before and before.segments else None
         return Request(
-            *(path, self.frame_size, options, batch_size, self._video_decoder, done, name),
+            *(path, self.frame_size, options, at_once, self._video_decoder, done, name),
             self.flow,
         )

@@ -183,7 +183,7 @@ class MachineOptions(DeviceOptions):
     device: str = option(
         "auto", "auto, cpu, cuda, cuda:N or mps, or several, such as cuda:0,cuda:1."
     )
-    batch_size: int = option(8, "Windows per batch.", at_least=1, at_most=1024)
+    batch_size: int = option(16, "Windows per batch.", at_least=1, at_most=1024)
     engine: Engine = option(
         "torch", 'Library for the CNN; openvino: on the CPU, needs the extra "openvino".'
     )

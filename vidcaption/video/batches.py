@@ -1,4 +1,4 @@
-"""One video cut into windows, in batches of the size that the network processes at once."""
+"""One video cut into windows, some at once."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
