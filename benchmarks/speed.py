@@ -26,6 +26,7 @@ import torchvision
 
 import vidcaption
 from vidcaption import Captioner
+from vidcaption.options.captioning import MachineOptions
 
 
 def captioned(captioner: Captioner, video: Path) -> dict[str, float]:
@@ -87,7 +88,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, default=MachineOptions.batch_size)
     parser.add_argument("--threads", type=int)
     asked = parser.parse_args()
 
