@@ -305,7 +305,7 @@ class Ranker:
         words = self.words[..., : max(longest, 1)]
         if fit is None:
             return words, self.ranks
-        ranks, index = (self.ranks + FIT * fit(words)).sort(stable=True, descending=True)
+        ranks, index = (self.ranks + FIT * fit(words)).sort(descending=True)
         return words.gather(1, index.unsqueeze(-1).expand_as(words)), ranks
 
     def beyond_reach(self, log_prob: Tensor, max_words: int) -> bool:
