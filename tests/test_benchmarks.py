@@ -422,13 +422,13 @@ def test_sheet_numbers_what_can_be_captioned(
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_soak_prints_json() -> None:
-    command = [sys.executable, str(ROOT / "benchmarks/soak.py"), "--clips", "10", "--kills", "1"]
+    command = [sys.executable, str(ROOT / "benchmarks/soak.py"), "--clips", "40", "--kills", "1"]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     report = json.loads(result.stdout)
-    assert (report["inputs"], report["good"], report["broken"], report["kills"]) == (10, 9, 1, 1)
+    assert (report["inputs"], report["good"], report["broken"], report["kills"]) == (40, 36, 4, 1)
     assert report["exit_codes"] == [-9, 1, 1]
-    assert report["last_run"] == {"done": 9, "failed": 1}
-    assert sum(report["outputs_of_each_run"]) == 9 and report["outputs_of_each_run"][-1] == 0
+    assert report["last_run"] == {"done": 36, "failed": 4}
+    assert sum(report["outputs_of_each_run"]) == 36 and report["outputs_of_each_run"][-1] == 0
     assert {report[name] for name in ("lost", "done_twice", "torn", "broken_not_told_of")} == {0}
     for memory, least in ((report["memory_mib"], 100), (report["memory_mib"]["readers"], 5)):
         assert memory["peak"] > least and memory["peak"] >= max(memory["quarters"])
