@@ -136,6 +136,7 @@ def test_a_batch_has_so_many_frames_at_most(tiny: Path) -> None:
     for n in (1, 8, 9, 64):
         with closing(captioner.batcher(CaptionOptions(frames=n))) as batcher:
             sizes.append(batcher.size)
+        assert captioner._request(CLIP, CaptionOptions(frames=n)).batch_size == 8
     assert sizes == [1024, 1024, 910, 128]
 
 

@@ -232,7 +232,9 @@ class Captioning:
                 (self.info.width, self.info.height) if self.options.regions else None,
             )
             self.progress_s = window.end_s
-            if self._keep is not None:
+            # before an error those without all that follows may be chosen otherwise the next time
+            certain = self._error is None or len(near) > AHEAD
+            if self._keep is not None and certain:
                 self._finished.append(segment)
                 self._last = window
                 if time.monotonic() - self._kept_at >= self.keep_s:
@@ -290,7 +292,7 @@ class Captioning:
         if self._keep(self._kept, progress):
             self._kept += len(self._finished)
             self._finished.clear()
-            self.kept_s = self.progress_s
+            self.kept_s = last.end_s
 
 
 def segment_of(

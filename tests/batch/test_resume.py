@@ -20,8 +20,11 @@ from vidcaption.batch import Books, Job, Outcome, Runner, Watcher
 from vidcaption.batch.parts import Parts
 from vidcaption.captioning import Captioning
 from vidcaption.cli import main
+from vidcaption.errors import InputError
+from vidcaption.model.neighbours import AHEAD
 from vidcaption.options.captioning import CaptionOptions
-from vidcaption.types import Segment
+from vidcaption.types import Segment, Window
+from vidcaption.video.batches import WindowReader
 
 CLIP = Path(__file__).parent.parent.parent / "examples/clip.mp4"
 CUT = CaptionOptions(beam=1, frames=2, max_words=6, window_s=1, merge=False, segment="fixed")
@@ -109,6 +112,37 @@ def test_who_was_seen_before_still_counts(tmp_path: Path, monkeypatch: pytest.Mo
         [outcome] = run(captioner, job(broken), options, Interrupting())
         assert outcome.statistics is not None and outcome.statistics.frames == 25 - most - 1
         assert alike(outcome.captions, whole.captions)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 4])
+def test_what_is_kept_before_an_error_is_as_in_an_unbroken_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    """Of the last windows before it, it is not known what follows."""
+    model = write_tiny(tmp_path / "model", seed=1, words=PEOPLE)
+    captioner = Captioner.from_pretrained(model, precision="fp32", batch_size=4, isolate=False)
+    options = CaptionOptions(frames=1, max_words=6, window_s=0.5, merge=False, segment="fixed")
+    [whole] = run(captioner, job(tmp_path / "whole"), options, Interrupting())
+    read, left = WindowReader.read, [calls]
+
+    def failing(reader: WindowReader) -> list[Window]:
+        left[0] -= 1
+        if left[0] < 0:
+            raise InputError("the disk is gone")
+        return read(reader)
+
+    monkeypatch.setattr(WindowReader, "read", failing)
+    first = Interrupting()
+    [failed] = run(captioner, job(tmp_path / "broken"), options, first)
+    assert str(failed.error) == "the disk is gone"
+    kept_s = pytest.approx(0.5 * (4 * calls - AHEAD))
+    assert first.captioning is not None and first.captioning.kept_s == kept_s
+    left[0] = 1000
+    last = Interrupting()
+    [outcome] = run(captioner, job(tmp_path / "broken"), options, last)
+    assert alike(outcome.captions, whole.captions)
+    assert last.captioning is not None
+    assert last.captioning.resumed_s == kept_s
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -167,6 +167,21 @@ def test_captions_come_with_concepts_and_confidence(network):
         assert 0 < caption.confidence < 1
 
 
+def test_others_have_a_confidence_of_their_own(network):
+    features = torch.randn(3, 2, 4, 1280, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.constant_(network.confidence.weigh.weight, 0.1)
+    network._kinds = {word: str(word) for word in range(4, len(KNOWING))}
+    with torch.inference_mode():
+        captions = network.caption(features, SearchOptions())
+    assert any(caption.others for caption in captions)
+    for caption in captions:
+        for other in (caption, *caption.others):
+            [own] = network.confidence([other])
+            assert other.confidence == pytest.approx(own, abs=1e-4)
+            assert other.concepts == caption.concepts
+        assert len({each.confidence for each in (caption, *caption.others)}) > len(caption.others)
+
+
 def test_captions_are_those_of_given_concepts(network):
     features = torch.randn(1, 2, 4, 1280, generator=torch.Generator().manual_seed(0))
     given = Concepts(torch.tensor([[2, 0]]), torch.tensor([[0.9, 0.0]]))
