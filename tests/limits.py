@@ -19,7 +19,11 @@ def file_size(most: int) -> Iterator[None]:
 
 @contextmanager
 def file_handles(most: int) -> Iterator[None]:
-    """This process may not open files beyond that number: none at all where it is 0."""
+    """This process may not open files beyond that number: none at all where it is 3.
+
+    With less, ``poll`` fails in the threads that serve other tests: it may not watch more files
+    than may be open.
+    """
     import resource  # POSIX
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from clips import Clips, write_image
 from leases import holder
+from limits import file_handles
 from tiny import write_tiny
 
 from vidcaption import Captioner, InputError, OutputError
@@ -262,12 +263,8 @@ def test_reading_is_tried_again(
     used = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
     if not used:
         pytest.skip("needs /proc")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))  # too many open files
-    try:
-        with new:
-            [outcome] = outcomes
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    with file_handles(3), new:
+        [outcome] = outcomes
     assert outcome.status == "captioned"
     assert len(log.retried) == 1 and "too many open files" in log.retried[0][1].lower()
 

@@ -310,7 +310,7 @@ def test_few_open_files_mean_fewer_workers() -> None:
         with file_handles(most):
             assert Workers(100, timeout_s=60).number == number
     with Workers(1, timeout_s=60) as workers:
-        with file_handles(0):
+        with file_handles(3):
             with pytest.raises(SetupError, match="started to read videos: too many open files"):
                 workers.warm_up()
             reader = RemoteReader(workers, Request(CLIP, SIZE, CaptionOptions(frames=2), 1))
