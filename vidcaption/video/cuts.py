@@ -43,7 +43,6 @@ APART_S = 0.25  # flashes and glitches are over by then
 GRID = 32  # cells per side that pictures are reduced to: noise and small motion average out
 LEAST_CHANGE = 15.0  # of 255 levels
 MOST_FRAMES = 1_000_000  # compared one by one: 11 hours at 25 per second
-SIDES = 1.5  # minimum ratio of the difference across a cut to the differences on either side
 
 
 class Cut(NamedTuple):
@@ -172,10 +171,12 @@ class CutFinder:
         if changes[at] < max(LEAST_CHANGE, self._options.scene_threshold * usual):
             return
         before, after = row[at], row[at + 1]
-        # Frames on each side resemble each other more than the other side, unlike those of a flash.
-        within = max(_change(earlier, before), _change(after, later))
+        # Frames on each side resemble each other more than the other side, unlike those of a flash:
+        # on average, as one of the sides may move quickly.
+        within = (_change(earlier, before) + _change(after, later)) / 2
+        across = min(changes[at], _change(earlier, later))
         known = any(cut.after is after.frame for cut in self.found)
-        if SIDES * within < _change(earlier, later) and not known:
+        if within < across and not known:
             insort(self.found, Cut(before.frame, after.frame), key=lambda cut: cut.time_s)
 
 
