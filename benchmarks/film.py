@@ -9,8 +9,9 @@ the first three are encoded once and repeated: windows equal to a recent one cos
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 
 import av
@@ -44,15 +45,19 @@ def texture(chance: np.random.Generator, size: tuple[int, int]) -> Picture:
     return np.clip((total - low) / (high - low) * 255, 0, 255).astype(np.uint8)
 
 
-def pictures(seconds: float, size: tuple[int, int], seed: int = 0) -> Iterator[Picture]:
-    """(H, W, 3) uint8 RGB, ``FPS`` a second."""
+def pictures(
+    seconds: float, size: tuple[int, int], seed: int = 0, shots_s: Iterable[float] = repeat(SHOT_S)
+) -> Iterator[Picture]:
+    """(H, W, 3) uint8 RGB, ``FPS`` a second, in shots of these lengths."""
     chance = np.random.default_rng(seed)
     width, height = size
     coarse = chance.normal(0, 1, (GRAINS, height // 2, width // 2)).astype(np.float32)
     grain = [cv2.merge([cv2.resize(field, size).astype(np.int16)] * 3) for field in coarse]
+    lengths = (round(shot_s * FPS) for shot_s in shots_s)
+    begun = ends = 0
     for number in range(round(seconds * FPS)):
-        at = number % round(SHOT_S * FPS)
-        if at == 0:
+        if number == ends:
+            begun, ends = number, number + next(lengths)
             backdrop = texture(chance, (2 * width, 2 * height))
             way = chance.uniform(-2.5, 2.5, 2)  # pixels a frame
             zoom = chance.uniform(-1e-3, 1e-3)
@@ -60,6 +65,7 @@ def pictures(seconds: float, size: tuple[int, int], seed: int = 0) -> Iterator[P
             speeds = chance.uniform(-6, 6, (SHAPES, 2))
             radii = chance.integers(4, 60, SHAPES).tolist()
             colours = chance.integers(0, 255, (SHAPES, 3)).tolist()
+        at = number - begun
         corner = np.array(size) / 2 + way * at + 6 * np.sin(at * np.array([0.31, 0.23]))
         scale = 1 + zoom * at
         move = np.array([[scale, 0, corner[0]], [0, scale, corner[1]]])

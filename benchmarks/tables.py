@@ -437,6 +437,29 @@ def categories() -> str:
     return table(["preset", "accuracy, 95%", "among five", "mean AUC"], *rows) + f"\n\n{facts}"
 
 
+def cuts() -> str:
+    """What windows that end at cuts cost, and which cuts are found."""
+    report = read("cuts")
+    costs = []
+    for shots, cost in report["cost"].items():
+        counts = (cost[segment]["segments"] for segment in ("fixed", "auto"))
+        costs.append((f"{shots} s", *counts, cost["ratio"]["wall"], cost["ratio"]["processor"]))
+    heads = ["shots of", "windows, fixed", "auto", "times as long", "of the processor"]
+    finders = "auto", "every frame"
+    shares = [
+        (name, *(f"{each[by][kind]:.0%}" for by in finders for kind in ("recall", "precision")))
+        for name, each in report["encoders"].items()
+    ]
+    names = ["encoder", "auto: found", "are cuts", "PySceneDetect: found", "are cuts"]
+    machine = report["machine"]
+    facts = (
+        f"{report['seconds']} s of film, {report['size']}, {report['precision']}, medians of "
+        f"{report['runs']} runs on {machine['cores']} cores of {machine['processor']}; the other "
+        f"film has {report['cuts']} cuts."
+    )
+    return f"{table(heads, *costs)}\n\n{table(names, *shares)}\n\n{facts}"
+
+
 def threads() -> str:
     """What ways of waiting cost, in seconds of captioning one video."""
     report = read("threads")
@@ -636,6 +659,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "classes": classes,
     "frames": frames,
     "neighbours": neighbours,
+    "cuts": cuts,
     "startup": startup,
     "search": search,
     "find": find,

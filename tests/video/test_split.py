@@ -51,24 +51,30 @@ class Film:
 
 
 class Known(CutFinder):
-    """Knows the cuts of a film, and tells of each when that part of the film was read."""
+    """Knows the cuts of a film, and tells of each when more of the film was read."""
+
+    LATE_S = 3.5
 
     def frames(self, reader: VideoReader, times_s: Iterable[float]) -> Iterator[Frame]:
         film = cast(Film, reader)
         self._begin()
-        cuts = iter([*film.starts[1:], math.inf])
-        cut = next(cuts)
+        self._cuts = iter(film.starts[1:])
+        self._film, self._next = film, next(self._cuts, math.inf)
         for time_s in times_s:
-            self._answered_s = time_s
-            while cut / FPS <= time_s:
-                self.found.append(Cut(film.frame(int(cut) - 1), film.frame(int(cut))))
-                cut = next(cuts)
+            self._tell(time_s - self.LATE_S)
             if time_s >= film.end_s:
                 return
             yield film.shown(time_s)
 
+    def _tell(self, time_s: float) -> None:
+        self._answered_s = time_s
+        while self._next / FPS <= time_s and self._next < math.inf:
+            number = int(self._next)
+            self.found.append(Cut(self._film.frame(number - 1), self._film.frame(number)))
+            self._next = next(self._cuts, math.inf)
+
     def end(self) -> None:
-        self._answered_s = math.inf
+        self._tell(math.inf)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -114,14 +120,16 @@ option_sets = st.builds(
     [
         ([3], [(0, 3)]),
         ([10], [(0, 4), (4, 8), (8, 10)]),
-        ([2, 8], [(0, 2), (2, 4), (4, 8), (8, 10)]),
+        ([1.92, 8.08], [(0, 1.92), (1.92, 4), (4, 8), (8, 10)]),
+        ([2, 8], [(0, 2), (2, 8), (8, 10)]),  # half a window joins the next one
         ([4, 4], [(0, 4), (4, 8)]),
-        ([4.4, 5.6], [(0, 4.4), (4.4, 8), (8, 10)]),  # the rest belongs to the scene before
-        ([3.6, 6.4], [(0, 3.6), (3.6, 8), (8, 10)]),  # or after the cut
-        ([3.2, 5.6, 3.2], [(0, 3.2), (3.2, 6), (6, 8.8), (8.8, 12)]),  # both, and too long
+        ([6.08, 5.92], [(0, 4), (4, 6.08), (6.08, 12)]),  # the rest belongs to the scene after
+        ([5.92, 6.08], [(0, 5.92), (5.92, 8), (8, 12)]),  # or before the cut
+        ([3, 6, 3], [(0, 3), (3, 9), (9, 12)]),  # both
+        ([2.88, 6.24, 2.88], [(0, 2.88), (2.88, 6), (6, 9.12), (9.12, 12)]),  # and too long
         ([3.2, 0.6, 4.2], [(0, 3.2), (3.2, 8)]),  # a short scene joins the next
         ([0.6, 3.4, 4], [(0, 4), (4, 8)]),
-        ([6, 1.6, 0.4], [(0, 4), (4, 6), (6, 8)]),  # at the end, the one before
+        ([6.2, 1.4, 0.4], [(0, 4), (4, 6.2), (6.2, 8)]),  # at the end, the one before
         ([1.2] * 5, [(0, 1.2), (1.2, 2.4), (2.4, 3.6), (3.6, 4.8), (4.8, 6)]),
     ],
 )
@@ -151,7 +159,7 @@ def test_time_is_covered_once_and_no_window_shows_two_scenes(
     least_s = min(options.window_s / 4, options.shortest_scene_s)
     for window in windows:
         length_s = window.end_s - window.start_s
-        assert length_s <= 1.25 * options.window_s * (1 + 1e-6)
+        assert length_s <= 1.5 * options.window_s * (1 + 1e-6)
         assert length_s >= least_s * (1 - 1e-6) or len(windows) == 1
         assert len(window.frames) == options.frames and len(scenes_in(window)) == 1
         assert all(a.pts_s <= b.pts_s for a, b in pairwise(window.frames))

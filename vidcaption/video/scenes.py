@@ -12,8 +12,9 @@ from scenedetect.detectors import AdaptiveDetector
 from vidcaption.options.captioning import SHORTEST, CaptionOptions
 from vidcaption.types import Frame, Window
 from vidcaption.video.reader import VideoReader
-from vidcaption.video.windows import LONGEST, centres, shown, still_window
+from vidcaption.video.windows import centres, shown, still_window
 
+LONGEST = 1 + SHORTEST  # windows in a scene: anything longer is split
 CANDIDATES = 8  # frames kept of an open stretch for each frame of a window
 ANY_FPS = 25.0  # the detector requires a rate with each frame's number, but does not use it
 

@@ -9,7 +9,7 @@ from vidcaption.options.captioning import SHORTEST, CaptionOptions
 from vidcaption.types import Frame, Window
 from vidcaption.video.cuts import Cut, CutFinder
 from vidcaption.video.reader import VideoReader
-from vidcaption.video.windows import LONGEST, centres, fixed_windows, still_window
+from vidcaption.video.windows import LONGEST, REMAINDER, centres, fixed_windows, still_window
 
 _Sample = tuple[float, Frame]  # a time, and the frame sampled for it
 
@@ -19,12 +19,13 @@ def auto_windows(
 ) -> Iterator[Window]:
     """Fixed windows, split at cuts; where they overlap, or have gaps, cut down to one scene.
 
-    Windows are bounded by cuts and by the fixed windows' own bounds, except those within a quarter
-    window of a cut: the short remainder joins the window on its own side of the cut. Windows longer
-    than one and a quarter are halved. A scene shorter than ``min_scene_s``, by default a quarter
-    window, has no window of its own: it belongs to that of the next scene, or at the end the one
-    before, and its frames are not used. The frames are those that fixed windows sample, some of
-    them repeated in a window that has too few; a window without any gets the one next to its cut.
+    Windows are bounded by cuts and by the fixed windows' own bounds, except those within half a
+    window of a cut: the remainder joins the window on its own side of the cut. So there are about
+    as many windows as fixed ones. Those longer than one and a half are halved. A scene shorter than
+    ``min_scene_s``, by default a quarter window, has no window of its own: it belongs to that of
+    the next scene, or at the end the one before, and its frames are not used. The frames are those
+    that fixed windows sample, some of them repeated in a window that has too few; a window without
+    any gets the one next to its cut.
 
     ``done``: start and end of the last window that is no longer needed. Cuts depend on what is
     shown and stored around them (see CutFinder), and a window's bounds on the cuts within half a
@@ -74,7 +75,7 @@ def _split(
     windows: Iterator[Window], finder: CutFinder, options: CaptionOptions, begun_s: float
 ) -> Iterator[Window]:
     """Windows that touch, split and joined at cuts; the next one starts at ``begun_s``."""
-    least_s = options.window_s * SHORTEST
+    remainder_s = options.window_s * REMAINDER
     scene_s = begun_s  # where the scene of the next window starts, as far as known
     lines: list[float] = []  # bounds of the fixed windows
     samples: list[_Sample] = []
@@ -84,13 +85,12 @@ def _split(
             lines.append(window.start_s)
             samples += _samples(window)
             end_s = window.end_s
-            # Another cut may come as near, and an end as near to that.
-            sure_s = min(finder.known_s, end_s) - 2 * least_s
+            sure_s = min(finder.known_s, end_s) - remainder_s  # a cut may come as near
         else:
             finder.end()
             sure_s = end_s
         scenes = _scenes(finder.found, scene_s, end_s if window is None else None, options)
-        bounds = sorted({*scenes, *_clear(lines, [scene_s, *scenes], least_s), end_s})
+        bounds = sorted({*scenes, *_clear(lines, [scene_s, *scenes], remainder_s), end_s})
         for bound_s in [each for each in bounds if begun_s < each <= sure_s]:
             parts = 1 if bound_s - begun_s <= LONGEST * options.window_s * (1 + 1e-9) else 2
             step_s = (bound_s - begun_s) / parts
@@ -118,9 +118,9 @@ def _scenes(
     return scenes
 
 
-def _clear(lines: Sequence[float], scenes: Sequence[float], least_s: float) -> list[float]:
+def _clear(lines: Sequence[float], scenes: Sequence[float], near_s: float) -> list[float]:
     """Those of the lines that no scene begins near."""
-    return [line for line in lines if all(abs(line - scene) >= least_s for scene in scenes)]
+    return [line for line in lines if all(abs(line - scene) > near_s for scene in scenes)]
 
 
 def _samples(window: Window) -> list[_Sample]:

@@ -16,7 +16,8 @@ from vidcaption.video.plan import MAX_OLDER_S
 from vidcaption.video.reader import VideoReader
 
 MOST_TIMES = 10_000_000  # at which a video is sampled
-LONGEST = 1 + SHORTEST  # windows: anything longer is split
+REMAINDER = 1 / 2  # of a window: no longer ones beside a cut join the window on their side of it
+LONGEST = 1 + REMAINDER  # windows: anything longer is split
 LEAD_S = 2 * MAX_OLDER_S  # of sampled times, which may affect the frames for later ones
 
 _Sampled = tuple[Span, list[Frame]]  # and the frames of its first times
