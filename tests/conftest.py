@@ -6,6 +6,7 @@ or with -k, is run by one process, which begins sooner.
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,9 @@ __all__ = ["s3", "store"]  # one server for all tests of a process
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported
 
+if os.name == "posix" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    # Under nohup: still ignore hangups, but let processes that are started begin with the default.
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 settings.register_profile("untimed", deadline=None)  # on a busy machine any example takes long
 settings.load_profile("untimed")
