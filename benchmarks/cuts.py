@@ -1,6 +1,6 @@
 """What it costs to split windows at cuts, and how well cuts are found: prints JSON.
 
-    OMP_WAIT_POLICY=PASSIVE python benchmarks/cuts.py --seconds 300 --runs 5 > result.json
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/cuts.py --seconds 180 --runs 5 > result.json
 
 The cost: ``film.py``'s film, with a cut every 6 s, and one with shots of 2 to 10 s, captioned with
 fixed windows and with windows that are split, in turns. ``ratio`` is how many times as long the

@@ -51,7 +51,7 @@ class Film:
 
 
 class Known(CutFinder):
-    """Knows the cuts of a film, and tells of each when more of the film was read."""
+    """Finds the cuts of a film, each some time after that part of it was read."""
 
     LATE_S = 3.5
 
@@ -61,12 +61,12 @@ class Known(CutFinder):
         self._cuts = iter(film.starts[1:])
         self._film, self._next = film, next(self._cuts, math.inf)
         for time_s in times_s:
-            self._tell(time_s - self.LATE_S)
+            self._find(time_s - self.LATE_S)
             if time_s >= film.end_s:
                 return
             yield film.shown(time_s)
 
-    def _tell(self, time_s: float) -> None:
+    def _find(self, time_s: float) -> None:
         self._answered_s = time_s
         while self._next / FPS <= time_s and self._next < math.inf:
             number = int(self._next)
@@ -74,7 +74,7 @@ class Known(CutFinder):
             self._next = next(self._cuts, math.inf)
 
     def end(self) -> None:
-        self._tell(math.inf)
+        self._find(math.inf)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -199,6 +199,15 @@ def test_going_on_from_any_window_gives_the_same(
     last = whole[number % len(whole)]
     rest = list(auto_windows(cast(VideoReader, film), options, (last.start_s, last.end_s)))
     assert facts(rest) == facts(whole[number % len(whole) + 1 :])
+
+
+def test_going_on_behind_a_scene_that_is_too_short_gives_the_same() -> None:
+    film = Film(12, 6.4, 2, 9.6)  # the third scene is too short to be one
+    options = CaptionOptions(min_scene_s=3, frames=2)
+    whole = windows_of(film, options)
+    for number, last in enumerate(whole, start=1):
+        rest = auto_windows(cast(VideoReader, film), options, (last.start_s, last.end_s))
+        assert facts(rest) == facts(whole[number:])
 
 
 @settings(deadline=None)

@@ -16,7 +16,7 @@ from vidcaption.video.plan import MAX_OLDER_S
 from vidcaption.video.reader import VideoReader
 
 MOST_TIMES = 10_000_000  # at which a video is sampled
-REMAINDER = 1 / 2  # of a window: no longer ones beside a cut join the window on their side of it
+REMAINDER = 1 / 2  # of a window: up to this, what is left beside a cut joins the next window
 LONGEST = 1 + REMAINDER  # windows: anything longer is split
 LEAD_S = 2 * MAX_OLDER_S  # of sampled times, which may affect the frames for later ones
 
